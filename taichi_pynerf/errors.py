@@ -1,0 +1,25 @@
+"""The errors a user can cause. Apps print them as one line and exit with status 2."""
+
+
+class UserError(ValueError):
+    """Something the user gave is wrong; the message names it and says what to do."""
+
+
+class ConfigError(UserError):
+    """A setting has a wrong value or does not fit the others."""
+
+
+class SceneError(UserError):
+    """A scene folder, one of its files or one of its values cannot be used."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint file cannot be read or does not fit."""
+
+
+class BackendError(UserError):
+    """The asked-for Taichi backend is not here or computes wrongly."""
+
+
+class TrainingError(UserError):
+    """Training cannot go on (the loss is not finite, say)."""
