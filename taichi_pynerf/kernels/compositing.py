@@ -1,0 +1,93 @@
+"""Volume rendering along packed rays: NeRF's quadrature (Mildenhall et al. 2020, eq. 3).
+
+With interval lengths d_i = t_ends_i - t_starts_i, for the samples i of one ray in order:
+
+    trans_i  = prod_{j<i} exp(-sigma_j d_j)
+    weight_i = trans_i (1 - exp(-sigma_i d_i))     (0 once trans_i < early_stop_eps)
+    rgb = sum_i weight_i c_i,   depth = sum_i weight_i (t_starts_i + t_ends_i) / 2,
+    acc = sum_i weight_i
+"""
+
+import functools
+from typing import NamedTuple
+
+import taichi as ti
+
+
+class CompositingKernels(NamedTuple):
+    composite: object
+    composite_adjoint: object
+
+
+@functools.cache
+def compositing_kernels(dtype) -> CompositingKernels:
+    """Compile compositing and its written adjoint for one float type.
+
+    `composite.grad` is Taichi's own derivative and the definition of the gradient. It needs
+    `trans` in memory: the running product is then no mutable local of the inner loop.
+    """
+    vec3 = ti.types.vector(3, dtype)
+    floats, colors = ti.types.ndarray(dtype, 1), ti.types.ndarray(vec3, 1)
+
+    @ti.kernel
+    def composite(
+        sigmas: floats,
+        rgbs: colors,
+        t_starts: floats,
+        t_ends: floats,
+        packed_info: ti.types.ndarray(ti.i32, 2),
+        early_stop_eps: dtype,
+        trans: floats,
+        weights: floats,
+        rgb: colors,
+        depth: floats,
+        acc: floats,
+    ):
+        for r in range(packed_info.shape[0]):
+            for j in range(packed_info[r, 1]):
+                i = packed_info[r, 0] + j
+                if j == 0:
+                    trans[i] = 1
+                else:
+                    trans[i] = trans[i - 1] * ti.exp(
+                        -sigmas[i - 1] * (t_ends[i - 1] - t_starts[i - 1])
+                    )
+                if trans[i] >= early_stop_eps:
+                    weights[i] = trans[i] * (1 - ti.exp(-sigmas[i] * (t_ends[i] - t_starts[i])))
+                    rgb[r] += weights[i] * rgbs[i]
+                    depth[r] += weights[i] * (t_starts[i] + t_ends[i]) / 2
+                    acc[r] += weights[i]
+
+    @ti.kernel
+    def composite_adjoint(
+        sigmas: floats,
+        rgbs: colors,
+        t_starts: floats,
+        t_ends: floats,
+        packed_info: ti.types.ndarray(ti.i32, 2),
+        early_stop_eps: dtype,
+        trans: floats,
+        weights: floats,
+        grad_weights: floats,
+        grad_rgb: colors,
+        grad_depth: floats,
+        grad_acc: floats,
+        grad_sigmas: floats,
+        grad_rgbs: colors,
+    ):
+        # With q_i = dL/dweight_i:  dL/dsigma_i = d_i (trans_{i+1} q_i - sum_{k>i} weight_k q_k)
+        for r in range(packed_info.shape[0]):
+            behind = ti.cast(0, dtype)  # sum_{k>i} weight_k q_k
+            count = packed_info[r, 1]
+            for j in range(count):
+                i = packed_info[r, 0] + count - 1 - j
+                if trans[i] >= early_stop_eps:
+                    d = t_ends[i] - t_starts[i]
+                    t_mid = (t_starts[i] + t_ends[i]) / 2
+                    q = grad_weights[i] + grad_rgb[r].dot(rgbs[i])
+                    q += grad_depth[r] * t_mid + grad_acc[r]
+                    grad_sigmas[i] = d * (trans[i] * ti.exp(-sigmas[i] * d) * q - behind)
+                    grad_rgbs[i] = weights[i] * grad_rgb[r]
+                    behind += weights[i] * q
+
+    return CompositingKernels(composite, composite_adjoint)

@@ -1,0 +1,142 @@
+"""Marching rays through a multi-resolution occupancy grid.
+
+Instant-ngp, appendix E: cascade k covers a cube of side 2^k around the centre of the unit cube
+with `resolution`^3 cells. A ray takes steps of `dt(t) = clamp(t * cone_angle, step_size,
+2^(num_cascades-1) * step_size)`, from its entry into the outermost cube, offset by
+`jitter * dt`; the steps whose midpoint lies in an occupied cell become samples. Steps inside an
+empty cell are taken without looking at the grid again.
+
+Not differentiated: dynamic loops with early exits stay out of autodiff.
+"""
+
+import functools
+from typing import NamedTuple
+
+import taichi as ti
+
+_vec3 = ti.types.vector(3, ti.f32)
+
+
+class RayMarchKernels(NamedTuple):
+    count: object
+    emit: object
+
+
+@functools.cache
+def ray_march_kernels(resolution: int, num_cascades: int) -> RayMarchKernels:
+    """Compile the marcher for one grid: a pass that counts and a pass that writes."""
+    G, K = resolution, num_cascades
+    outer = float(2 ** (K - 1))  # side of the outermost cascade
+
+    @ti.func
+    def step_at(t, cone_angle, step_size):
+        return ti.math.clamp(t * cone_angle, step_size, outer * step_size)
+
+    @ti.func
+    def enter_exit(o, inverse_d, t_min, t_max):
+        low = (0.5 - 0.5 * outer - o) * inverse_d
+        high = (0.5 + 0.5 * outer - o) * inverse_d
+        return (
+            ti.max(t_min, ti.min(low, high).max()),
+            ti.min(t_max, ti.max(low, high).min()),
+        )
+
+    @ti.func
+    def cascade_of(p):
+        k = 0
+        if ti.static(K > 1):
+            reach = 2 * ti.abs(p - 0.5).max()  # 1 on the border of cascade 0
+            while k < K - 1 and reach > 1:
+                reach *= 0.5
+                k += 1
+        return k
+
+    @ti.func
+    def march_one(
+        o,
+        d,
+        jitter,
+        t_min,
+        t_max,
+        occupied: ti.template(),
+        cone_angle,
+        step_size,
+        max_samples,
+        r,
+        base,
+        t_starts: ti.template(),
+        t_ends: ti.template(),
+        ray_indices: ti.template(),
+        write: ti.template(),
+    ):
+        inverse_d = 1.0 / ti.select(ti.abs(d) < 1e-12, 1e-12, d)
+        t, t_exit = enter_exit(o, inverse_d, t_min, t_max)
+        t += jitter * step_at(t, cone_angle, step_size)
+        n = 0
+        while t < t_exit and n < max_samples:
+            dt = step_at(t, cone_angle, step_size)
+            p = o + (t + 0.5 * dt) * d
+            k = cascade_of(p)
+            side = ti.cast(1 << k, ti.f32)
+            q = (p - 0.5) / side + 0.5  # within cascade k
+            g = ti.math.clamp(ti.cast(ti.floor(q * G), ti.i32), 0, G - 1)
+            if occupied[((k * G + g[0]) * G + g[1]) * G + g[2]] != 0:
+                if ti.static(write):
+                    t_starts[base + n] = t
+                    t_ends[base + n] = t + dt
+                    ray_indices[base + n] = r
+                n += 1
+                t += dt
+            else:
+                # Step on, on the same lattice of steps, until the midpoint leaves this cell.
+                border = (ti.cast(g, ti.f32) + ti.select(d > 0, 1.0, 0.0)) / G
+                border = (border - 0.5) * side + 0.5
+                t_leave = ((border - o) * inverse_d).min()
+                t += dt
+                while t + 0.5 * step_at(t, cone_angle, step_size) < t_leave:
+                    t += step_at(t, cone_angle, step_size)
+        return n, t
+
+    @ti.kernel
+    def count(
+        rays_o: ti.types.ndarray(_vec3, 1),
+        rays_d: ti.types.ndarray(_vec3, 1),
+        jitter: ti.types.ndarray(ti.f32, 1),
+        bounds: ti.types.ndarray(ti.f32, 2),
+        occupied: ti.types.ndarray(ti.u8, 1),
+        cone_angle: ti.f32,
+        step_size: ti.f32,
+        max_samples: ti.i32,
+        packed_info: ti.types.ndarray(ti.i32, 2),
+        t_next: ti.types.ndarray(ti.f32, 1),
+    ):
+        for r in range(rays_o.shape[0]):
+            n, t = march_one(
+                rays_o[r], rays_d[r], jitter[r], bounds[r, 0], bounds[r, 1], occupied,
+                cone_angle, step_size, max_samples, r, 0, t_next, t_next, packed_info, False,
+            )  # fmt: skip
+            packed_info[r, 1] = n
+            t_next[r] = t
+
+    @ti.kernel
+    def emit(
+        rays_o: ti.types.ndarray(_vec3, 1),
+        rays_d: ti.types.ndarray(_vec3, 1),
+        jitter: ti.types.ndarray(ti.f32, 1),
+        bounds: ti.types.ndarray(ti.f32, 2),
+        occupied: ti.types.ndarray(ti.u8, 1),
+        cone_angle: ti.f32,
+        step_size: ti.f32,
+        packed_info: ti.types.ndarray(ti.i32, 2),
+        t_starts: ti.types.ndarray(ti.f32, 1),
+        t_ends: ti.types.ndarray(ti.f32, 1),
+        ray_indices: ti.types.ndarray(ti.i32, 1),
+    ):
+        for r in range(rays_o.shape[0]):
+            march_one(
+                rays_o[r], rays_d[r], jitter[r], bounds[r, 0], bounds[r, 1], occupied,
+                cone_angle, step_size, packed_info[r, 1], r, packed_info[r, 0],
+                t_starts, t_ends, ray_indices, True,
+            )  # fmt: skip
+
+    return RayMarchKernels(count, emit)

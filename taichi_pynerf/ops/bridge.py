@@ -1,0 +1,40 @@
+"""What every op needs: the Taichi type of a tensor, argument checks, and autodiff's leaves."""
+
+import taichi as ti
+import torch
+
+_TAICHI_TYPES = {torch.float32: ti.f32, torch.float64: ti.f64}
+
+
+def taichi_dtype(tensor: torch.Tensor):
+    """The Taichi float type of a tensor. Raises ValueError for other types."""
+    if tensor.dtype not in _TAICHI_TYPES:
+        raise ValueError(f"expected float32 or float64, got {tensor.dtype}")
+    return _TAICHI_TYPES[tensor.dtype]
+
+
+def check_shape(name: str, tensor: torch.Tensor, shape: tuple[int | None, ...]) -> None:
+    """Raise ValueError unless the tensor has the shape; None matches any length."""
+    fits = tensor.dim() == len(shape) and all(
+        want in (None, have) for want, have in zip(shape, tensor.shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("*" if n is None else str(n) for n in shape)
+        raise ValueError(f"{name} must have shape [{wanted}], got {list(tensor.shape)}")
+
+
+def check_dtype(name: str, tensor: torch.Tensor, dtype: torch.dtype) -> None:
+    """Raise ValueError unless the tensor has the type."""
+    if tensor.dtype != dtype:
+        raise ValueError(f"{name} must be {dtype}, got {tensor.dtype}")
+
+
+def autodiff_leaf(tensor: torch.Tensor, grad: torch.Tensor | None = None) -> torch.Tensor:
+    """A detached alias that carries a gradient of its own for `kernel.grad`.
+
+    Taichi adds into `.grad` of the tensors it is given: a fresh leaf keeps it from touching,
+    and so doubling, the gradient of the caller's tensor.
+    """
+    leaf = tensor.detach().requires_grad_()
+    leaf.grad = torch.zeros_like(tensor) if grad is None else grad.contiguous()
+    return leaf

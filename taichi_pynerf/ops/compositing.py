@@ -1,0 +1,101 @@
+"""Volume compositing of packed samples, differentiable in densities and colours."""
+
+from typing import NamedTuple
+
+import torch
+
+from taichi_pynerf.kernels.compositing import compositing_kernels
+from taichi_pynerf.ops.bridge import autodiff_leaf, check_dtype, check_shape, taichi_dtype
+
+
+class Composited(NamedTuple):
+    """What compositing gives per ray (rgb, depth, acc) and per sample (weights, trans)."""
+
+    rgb: torch.Tensor
+    depth: torch.Tensor
+    acc: torch.Tensor
+    weights: torch.Tensor
+    trans: torch.Tensor
+
+
+def composite(
+    sigmas: torch.Tensor,
+    rgbs: torch.Tensor,
+    t_starts: torch.Tensor,
+    t_ends: torch.Tensor,
+    packed_info: torch.Tensor,
+    early_stop_eps: float = 0.0,
+    use_autodiff: bool = False,
+) -> Composited:
+    """Composite packed samples along their rays (NeRF, eq. 3).
+
+    Args:
+        sigmas: [M] densities, per world unit. Differentiable.
+        rgbs: [M, 3] colours. Differentiable.
+        t_starts, t_ends: [M] borders of each sample's interval, world units.
+        packed_info: int32 [N, 2]: first sample and number of samples of each ray.
+        early_stop_eps: samples that less than this share of light reaches get weight 0.
+        use_autodiff: take Taichi's own derivative rather than the written adjoint.
+
+    Returns:
+        Composited: rgb [N, 3] without background, depth [N] = sum of weight * interval middle,
+        acc [N] in [0, 1], weights [M], and trans [M], which is not differentiable.
+    """
+    num_samples = sigmas.shape[0]
+    check_shape("sigmas", sigmas, (None,))
+    check_shape("rgbs", rgbs, (num_samples, 3))
+    check_shape("t_starts", t_starts, (num_samples,))
+    check_shape("t_ends", t_ends, (num_samples,))
+    check_shape("packed_info", packed_info, (None, 2))
+    taichi_dtype(sigmas)
+    for name, tensor in (("rgbs", rgbs), ("t_starts", t_starts), ("t_ends", t_ends)):
+        check_dtype(name, tensor, sigmas.dtype)
+    check_dtype("packed_info", packed_info, torch.int32)
+    samples = (x.contiguous() for x in (sigmas, rgbs, t_starts, t_ends, packed_info))
+    return Composited(*_Composite.apply(*samples, float(early_stop_eps), use_autodiff))
+
+
+class _Composite(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, sigmas, rgbs, t_starts, t_ends, packed_info, early_stop_eps, use_autodiff):
+        num_rays = packed_info.shape[0]
+        rgb = rgbs.new_zeros(num_rays, 3)
+        depth, acc = rgbs.new_zeros(num_rays), rgbs.new_zeros(num_rays)
+        weights, trans = torch.zeros_like(sigmas), torch.zeros_like(sigmas)
+        if sigmas.shape[0]:
+            compositing_kernels(taichi_dtype(sigmas)).composite(
+                sigmas.detach(), rgbs.detach(), t_starts.detach(), t_ends.detach(), packed_info,
+                early_stop_eps, trans, weights, rgb, depth, acc,
+            )  # fmt: skip
+        ctx.save_for_backward(sigmas, rgbs, t_starts, t_ends, packed_info, trans, weights)
+        ctx.early_stop_eps, ctx.use_autodiff = early_stop_eps, use_autodiff
+        ctx.mark_non_differentiable(trans)
+        return rgb, depth, acc, weights, trans
+
+    @staticmethod
+    def backward(ctx, grad_rgb, grad_depth, grad_acc, grad_weights, _grad_trans):
+        sigmas, rgbs, t_starts, t_ends, packed_info, trans, weights = (
+            tensor.detach() for tensor in ctx.saved_tensors
+        )
+        kernels = compositing_kernels(taichi_dtype(sigmas))
+        grad_sigmas, grad_rgbs = torch.zeros_like(sigmas), torch.zeros_like(rgbs)
+        if sigmas.shape[0] == 0:
+            pass
+        elif ctx.use_autodiff:
+            # Taichi's adjoint consumes the cotangents of `weights`: it gets a copy.
+            outputs = (
+                autodiff_leaf(torch.empty_like(grad), grad.clone())
+                for grad in (grad_rgb, grad_depth, grad_acc)
+            )
+            kernels.composite.grad(
+                autodiff_leaf(sigmas, grad_sigmas), autodiff_leaf(rgbs, grad_rgbs),
+                t_starts, t_ends, packed_info, ctx.early_stop_eps,
+                autodiff_leaf(trans), autodiff_leaf(weights, grad_weights.clone()), *outputs,
+            )  # fmt: skip
+        else:
+            kernels.composite_adjoint(
+                sigmas, rgbs, t_starts, t_ends, packed_info, ctx.early_stop_eps, trans, weights,
+                grad_weights.contiguous(), grad_rgb.contiguous(), grad_depth.contiguous(),
+                grad_acc.contiguous(), grad_sigmas, grad_rgbs,
+            )  # fmt: skip
+        return grad_sigmas, grad_rgbs, None, None, None, None, None

@@ -1,0 +1,99 @@
+"""Hash-grid encoding, differentiable in the table and in the positions."""
+
+import functools
+
+import torch
+
+from taichi_pynerf.kernels.hash_grid import HashGridSpec, hash_grid_kernels
+from taichi_pynerf.ops.bridge import autodiff_leaf, check_dtype, check_shape, taichi_dtype
+
+__all__ = ["HashGridSpec", "hash_encode"]
+
+
+def hash_encode(
+    positions: torch.Tensor,
+    table: torch.Tensor,
+    spec: HashGridSpec,
+    level_begin: torch.Tensor | None = None,
+    use_autodiff: bool = False,
+) -> torch.Tensor:
+    """Look positions up in a multi-resolution hash grid (instant-ngp, section 3).
+
+    Args:
+        positions: [M, 3] in [0, 1], float32 or float64. Differentiable.
+        table: [spec.num_entries, features_per_level], same type. Differentiable.
+        spec: the grid's shape.
+        level_begin: int32 [L]; samples before `level_begin[l]` do not use grid level `l`: their
+            features of that level are 0. Samples sorted by pyramid level skip work so.
+        use_autodiff: take Taichi's own derivative rather than the written adjoint.
+
+    Returns:
+        features [M, L * features_per_level], level after level, coarsest first.
+
+    Raises:
+        ValueError: a wrong shape or type.
+
+    Example:
+        >>> spec = HashGridSpec(resolutions=(16, 32), features_per_level=2, hash_table_size=2**14)
+        >>> hash_encode(torch.rand(5, 3), torch.ones(spec.num_entries, 2), spec).shape
+        torch.Size([5, 4])
+    """
+    check_shape("positions", positions, (None, 3))
+    check_shape("table", table, (spec.num_entries, spec.features_per_level))
+    taichi_dtype(positions)
+    check_dtype("table", table, positions.dtype)
+    if level_begin is None:
+        level_begin = torch.zeros(spec.num_levels, dtype=torch.int32, device=positions.device)
+    check_shape("level_begin", level_begin, (spec.num_levels,))
+    check_dtype("level_begin", level_begin, torch.int32)
+    return _HashEncode.apply(
+        positions.contiguous(), table.contiguous(), spec, level_begin.contiguous(), use_autodiff
+    )
+
+
+@functools.cache
+def _level_table(spec: HashGridSpec, device: torch.device) -> torch.Tensor:
+    return torch.tensor(spec.level_table, dtype=torch.int32, device=device)
+
+
+class _HashEncode(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, positions, table, spec, level_begin, use_autodiff):
+        ctx.save_for_backward(positions, table, level_begin)
+        ctx.spec, ctx.use_autodiff = spec, use_autodiff
+        kernels = hash_grid_kernels(spec, taichi_dtype(positions))
+        features = positions.new_empty(positions.shape[0], spec.num_levels, spec.features_per_level)
+        if positions.shape[0]:
+            levels = _level_table(spec, positions.device)
+            kernels.encode(positions.detach(), table.detach(), levels, level_begin, features)
+        return features.view(positions.shape[0], spec.num_features)
+
+    @staticmethod
+    def backward(ctx, grad_features):
+        positions, table, level_begin = (tensor.detach() for tensor in ctx.saved_tensors)
+        spec = ctx.spec
+        need_positions, need_table = ctx.needs_input_grad[:2]
+        kernels = hash_grid_kernels(spec, taichi_dtype(positions))
+        levels = _level_table(spec, positions.device)
+        shape = (positions.shape[0], spec.num_levels, spec.features_per_level)
+        grad_features = grad_features.contiguous().view(shape)
+        grad_positions = torch.zeros_like(positions) if need_positions else None
+        grad_table = torch.zeros_like(table) if need_table else None
+        if positions.shape[0] == 0:
+            pass
+        elif ctx.use_autodiff:
+            x, y = autodiff_leaf(positions), autodiff_leaf(table)
+            features = autodiff_leaf(torch.empty_like(grad_features), grad_features)
+            kernels.encode.grad(x, y, levels, level_begin, features)
+            grad_positions = x.grad if need_positions else None
+            grad_table = y.grad if need_table else None
+        else:
+            if need_table:
+                kernels.encode_adjoint_table(
+                    positions, grad_features, levels, level_begin, grad_table
+                )
+            if need_positions:
+                kernels.encode_adjoint_positions(
+                    positions, table, grad_features, levels, level_begin, grad_positions
+                )
+        return grad_positions, grad_table, None, None, None
