@@ -1,0 +1,275 @@
+"""Datasets: the pixels of a scene as random batches of rays, or image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+
+from taichi_pynerf.cameras import Cameras
+from taichi_pynerf.data.scene import Scene, load_scene
+from taichi_pynerf.rays import RayBatch, generate_rays, view_rays
+
+SAMPLING_MODES = ("pixels", "scales")
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """N pixels drawn at random, with their rays.
+
+    Attributes:
+        rays_o, rays_d: [N, 3] float32, origins and unit directions in the world.
+        pixel_areas: [N] float32, area of the pixel's footprint at distance 1 along its ray.
+        rgb: [N, 3] float32 in [0, 1], over the background.
+        weights: [N] float32, what each pixel counts for in the loss. Their mean is 1 in
+            expectation, so that a weighted loss is as large as an unweighted one.
+        bounds: [N, 2] float32, the least and the greatest distance along the ray.
+        view_indices: [N] int64, the image that each pixel is from.
+    """
+
+    rays_o: torch.Tensor
+    rays_d: torch.Tensor
+    pixel_areas: torch.Tensor
+    rgb: torch.Tensor
+    weights: torch.Tensor
+    bounds: torch.Tensor
+    view_indices: torch.Tensor
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch with all tensors on `device`."""
+        return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+class _SceneDataset:
+    """What both datasets do: hold a scene's pixels in 8 bits, and turn some into floats on demand.
+
+    Attributes:
+        cameras: V cameras, one for each image at each of its scales.
+        names: V names.
+        scales: [V] int64, the width of each image's pixels in full-size pixels.
+        near, far: bounds of the distance along any ray.
+        aabb: the scene box (x0, y0, z0, x1, y1, z1).
+        split: which split of the scene this is.
+        background: [3] float32, the colour that see-through pixels are put on.
+        num_pixels: number of pixels of all images.
+        active_scales: the scales that `sample` draws from, in ascending order.
+    """
+
+    def __init__(self, scene: Scene, white_background: bool, sampling: str) -> None:
+        if sampling not in SAMPLING_MODES:
+            raise ValueError(f"sampling must be one of {SAMPLING_MODES}, not {sampling!r}")
+        self.cameras: Cameras = scene.cameras
+        self.names = scene.names
+        self.scales = scene.scales
+        self.near, self.far = scene.near, scene.far
+        self.aabb = scene.aabb
+        self.split = scene.split
+        self.background = torch.full((3,), float(white_background))
+        self._sampling = sampling
+        self._pixels = torch.from_numpy(scene.pixels)
+        self._offsets = scene.offsets
+        self._pixel_weights = scene.pixel_weights
+        self.set_active_scales(self.scales.tolist())
+
+    def __len__(self) -> int:
+        """The number of images, every scale of a view counted."""
+        return len(self.cameras)
+
+    @property
+    def num_pixels(self) -> int:
+        return len(self._pixels)
+
+    def set_active_scales(self, scales: Iterable[int]) -> None:
+        """Let `sample` draw from the images of these scales alone, from now on.
+
+        Raises:
+            ValueError: there is no image of one of the scales, or no scale is given.
+        """
+        wanted = sorted(set(scales))
+        if not wanted or not set(wanted) <= set(self.scales.tolist()):
+            present = sorted(set(self.scales.tolist()))
+            raise ValueError(f"active scales must be some of {present}, got {wanted}")
+        self.active_scales = tuple(wanted)
+
+        # Each active image gets a range of integers, `tickets` for every pixel.
+        active = torch.isin(self.scales, torch.tensor(wanted)).nonzero().squeeze(1)
+        num_pixels = self._offsets.diff()[active]
+        lossmult = self._pixel_weights[active]
+        tickets = (
+            torch.ones_like(active) if self._sampling == "pixels" else self.scales[active] ** 2
+        )
+        self._active = active
+        self._ticket_ends = (num_pixels * tickets).cumsum(0)
+        self._ticket_starts = self._ticket_ends - num_pixels * tickets
+        self._tickets_per_pixel = tickets
+        # A pixel is drawn with probability tickets / sum(num_pixels * tickets).
+        normaliser = (num_pixels * tickets).sum() / (num_pixels * lossmult.double()).sum()
+        self._active_weights = (lossmult / tickets * normaliser).float()
+
+    def sample(
+        self,
+        num_rays: int,
+        generator: torch.Generator,
+        background: torch.Tensor | Sequence[float] | None = None,
+    ) -> Batch:
+        """Draw pixels at random, with replacement, from all images of the active scales.
+
+        Args:
+            num_rays: N.
+            generator: where the randomness comes from; the same state gives the same batch.
+            background: colour behind see-through pixels, [3] or [N, 3]; the dataset's by default.
+        """
+        ticket = torch.randint(int(self._ticket_ends[-1]), (num_rays,), generator=generator)
+        slot = torch.searchsorted(self._ticket_ends, ticket, right=True)
+        pixel = (ticket - self._ticket_starts.index_select(0, slot)).div_(
+            self._tickets_per_pixel.index_select(0, slot), rounding_mode="floor"
+        )
+        view = self._active.index_select(0, slot)
+        width = self.cameras.width.index_select(0, view)
+        y = pixel.div(width, rounding_mode="floor")
+        x = pixel - y * width
+        rgba = self._pixels.index_select(0, self._offsets.index_select(0, view) + pixel)
+        rays = generate_rays(self.cameras, view, x, y)
+        return Batch(
+            rays_o=rays.rays_o,
+            rays_d=rays.rays_d,
+            pixel_areas=rays.pixel_areas,
+            rgb=self._over_background(rgba, background),
+            weights=self._active_weights.index_select(0, slot),
+            bounds=torch.tensor([self.near, self.far]).repeat(num_rays, 1),
+            view_indices=view,
+        )
+
+    def image(
+        self, index: int, background: torch.Tensor | Sequence[float] | None = None
+    ) -> torch.Tensor:
+        """Image `index` as [H, W, 3] float32 in [0, 1], over the background."""
+        index = self._checked_index(index)
+        rgba = self._pixels[self._offsets[index] : self._offsets[index + 1]]
+        rgb = self._over_background(rgba, background)
+        return rgb.view(int(self.cameras.height[index]), int(self.cameras.width[index]), 3)
+
+    def rays(self, index: int) -> RayBatch:
+        """The rays of image `index`, row by row."""
+        return view_rays(self.cameras, self._checked_index(index))
+
+    def _over_background(
+        self, rgba: torch.Tensor, background: torch.Tensor | Sequence[float] | None
+    ) -> torch.Tensor:
+        """[N, 3] float32 colours of [N, 4] uint8 premultiplied pixels."""
+        if background is None:
+            background = self.background
+        rgba = rgba.float().mul_(1.0 / 255.0)
+        return rgba[:, :3] + (1.0 - rgba[:, 3:]) * torch.as_tensor(background)
+
+    def _checked_index(self, index: int) -> int:
+        if not 0 <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)}")
+        return index
+
+
+class PyNeRFDataset(_SceneDataset):
+    """The images of one split of a scene, as they are.
+
+    Args:
+        data_dir: the scene folder.
+        split: "train", "val" or "test", as the scene has them.
+        img_downscale: load the images reduced by this factor.
+        white_background: put see-through pixels on white, not on black.
+        dataset_type: the format; found out from the folder by default.
+        allow_external_paths: let the scene name images outside of its folder.
+
+    Raises:
+        SceneError: the scene cannot be loaded; the message says why.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | Path,
+        split: str = "train",
+        img_downscale: int = 1,
+        white_background: bool = False,
+        dataset_type: str | None = None,
+        allow_external_paths: bool = False,
+    ) -> None:
+        scene = load_scene(
+            data_dir,
+            split,
+            dataset_type,
+            img_downscale,
+            allow_external_paths=allow_external_paths,
+        )
+        super().__init__(scene, white_background, "pixels")
+
+    @classmethod
+    def from_scene(cls, scene: Scene, white_background: bool = False) -> PyNeRFDataset:
+        """The same from a scene in memory, at the scales that it has."""
+        dataset = cls.__new__(cls)
+        _SceneDataset.__init__(dataset, scene, white_background, "pixels")
+        return dataset
+
+
+class MultiScaleDataset(_SceneDataset):
+    """The images of one split of a scene at several scales, as in multi-scale Blender (Mip-NeRF).
+
+    The image at scale k is the k x k box average of the premultiplied full-size image; with scales
+    1, 2, 4, 8 all take 1.33 times the memory of the full-size images, in 8 bits per channel.
+
+    A pixel of scale k covers the area of k * k full-size pixels, and counts for as much in the
+    loss. There are two ways to this one expectation:
+
+    - `sampling="pixels"`: all pixels are equally likely, and their weights are in proportion to
+      their areas. This is Mip-NeRF's way: few, heavy pixels of the coarse scales.
+    - `sampling="scales"`: pixels are likely in proportion to their areas, so that every scale is
+      equally likely, and all weights are 1.
+
+    Args:
+        data_dir: the scene folder.
+        split: "train", "val" or "test", as the scene has them.
+        scales: positive integers, each once, that divide the size of the images.
+        img_downscale: what is called full size here is the files' size divided by this factor.
+        white_background: put see-through pixels on white, not on black.
+        dataset_type: the format; found out from the folder by default.
+        sampling: "pixels" or "scales".
+        allow_external_paths: let the scene name images outside of its folder.
+
+    Raises:
+        SceneError: the scene cannot be loaded at these scales; the message says why.
+        ValueError: `sampling` is none of the two.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | Path,
+        split: str = "train",
+        scales: Sequence[int] = (1, 2, 4, 8),
+        img_downscale: int = 1,
+        white_background: bool = False,
+        dataset_type: str | None = None,
+        sampling: str = "pixels",
+        allow_external_paths: bool = False,
+    ) -> None:
+        scene = load_scene(
+            data_dir,
+            split,
+            dataset_type,
+            img_downscale,
+            scales=scales,
+            allow_external_paths=allow_external_paths,
+        )
+        super().__init__(scene, white_background, sampling)
+
+    @classmethod
+    def from_scene(
+        cls,
+        scene: Scene,
+        scales: Sequence[int] = (1, 2, 4, 8),
+        white_background: bool = False,
+        sampling: str = "pixels",
+    ) -> MultiScaleDataset:
+        """The same from a scene in memory that has scale 1 alone, or these scales already."""
+        dataset = cls.__new__(cls)
+        _SceneDataset.__init__(dataset, scene.with_scales(scales), white_background, sampling)
+        return dataset
