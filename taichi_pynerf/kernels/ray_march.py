@@ -73,8 +73,9 @@ def ray_march_kernels(resolution: int, num_cascades: int) -> RayMarchKernels:
         t, t_exit = enter_exit(o, inverse_d, t_min, t_max)
         t += jitter * step_at(t, cone_angle, step_size)
         n = 0
-        while t < t_exit and n < max_samples:
-            dt = step_at(t, cone_angle, step_size)
+        dt = step_at(t, cone_angle, step_size)
+        # From very far away a step may be too short to change t: such a ray ends.
+        while t < t_exit and t + dt > t and n < max_samples:
             p = o + (t + 0.5 * dt) * d
             k = cascade_of(p)
             side = ti.cast(1 << k, ti.f32)
@@ -87,14 +88,18 @@ def ray_march_kernels(resolution: int, num_cascades: int) -> RayMarchKernels:
                     ray_indices[base + n] = r
                 n += 1
                 t += dt
+                dt = step_at(t, cone_angle, step_size)
             else:
                 # Step on, on the same lattice of steps, until the midpoint leaves this cell.
                 border = (ti.cast(g, ti.f32) + ti.select(d > 0, 1.0, 0.0)) / G
                 border = (border - 0.5) * side + 0.5
-                t_leave = ((border - o) * inverse_d).min()
+                # An axis along which the ray stands still never leaves the cell.
+                t_leave = ti.select(ti.abs(d) < 1e-12, 1e30, (border - o) * inverse_d).min()
                 t += dt
-                while t + 0.5 * step_at(t, cone_angle, step_size) < t_leave:
-                    t += step_at(t, cone_angle, step_size)
+                dt = step_at(t, cone_angle, step_size)
+                while t + 0.5 * dt < ti.min(t_leave, t_exit) and t + dt > t:
+                    t += dt
+                    dt = step_at(t, cone_angle, step_size)
         return n, t
 
     @ti.kernel

@@ -36,5 +36,5 @@ def autodiff_leaf(tensor: torch.Tensor, grad: torch.Tensor | None = None) -> tor
     and so doubling, the gradient of the caller's tensor.
     """
     leaf = tensor.detach().requires_grad_()
-    leaf.grad = torch.zeros_like(tensor) if grad is None else grad.contiguous()
+    leaf.grad = torch.zeros_like(leaf) if grad is None else grad
     return leaf

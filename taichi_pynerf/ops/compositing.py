@@ -82,15 +82,16 @@ class _Composite(torch.autograd.Function):
         if sigmas.shape[0] == 0:
             pass
         elif ctx.use_autodiff:
-            # Taichi's adjoint consumes the cotangents of `weights`: it gets a copy.
-            outputs = (
-                autodiff_leaf(torch.empty_like(grad), grad.clone())
-                for grad in (grad_rgb, grad_depth, grad_acc)
-            )
+            # Taichi's adjoint consumes the cotangents it is given: it gets copies.
+            cotangents = [
+                grad.clone(memory_format=torch.contiguous_format)
+                for grad in (grad_weights, grad_rgb, grad_depth, grad_acc)
+            ]
+            outputs = [autodiff_leaf(torch.empty_like(grad), grad) for grad in cotangents[1:]]
             kernels.composite.grad(
                 autodiff_leaf(sigmas, grad_sigmas), autodiff_leaf(rgbs, grad_rgbs),
                 t_starts, t_ends, packed_info, ctx.early_stop_eps,
-                autodiff_leaf(trans), autodiff_leaf(weights, grad_weights.clone()), *outputs,
+                autodiff_leaf(trans), autodiff_leaf(weights, cotangents[0]), *outputs,
             )  # fmt: skip
         else:
             kernels.composite_adjoint(

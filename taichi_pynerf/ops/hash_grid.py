@@ -16,6 +16,7 @@ def hash_encode(
     spec: HashGridSpec,
     level_begin: torch.Tensor | None = None,
     use_autodiff: bool = False,
+    accumulate_into: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Look positions up in a multi-resolution hash grid (instant-ngp, section 3).
 
@@ -26,6 +27,8 @@ def hash_encode(
         level_begin: int32 [L]; samples before `level_begin[l]` do not use grid level `l`: their
             features of that level are 0. Samples sorted by pyramid level skip work so.
         use_autodiff: take Taichi's own derivative rather than the written adjoint.
+        accumulate_into: a tensor of the table's shape to which the backward pass adds the table's
+            gradient; autograd then gets none for it. It saves one table-sized tensor a step.
 
     Returns:
         features [M, L * features_per_level], level after level, coarsest first.
@@ -46,8 +49,18 @@ def hash_encode(
         level_begin = torch.zeros(spec.num_levels, dtype=torch.int32, device=positions.device)
     check_shape("level_begin", level_begin, (spec.num_levels,))
     check_dtype("level_begin", level_begin, torch.int32)
+    if accumulate_into is not None:
+        check_shape("accumulate_into", accumulate_into, tuple(table.shape))
+        check_dtype("accumulate_into", accumulate_into, table.dtype)
+        if not accumulate_into.is_contiguous():
+            raise ValueError("accumulate_into must be contiguous")
     return _HashEncode.apply(
-        positions.contiguous(), table.contiguous(), spec, level_begin.contiguous(), use_autodiff
+        positions.contiguous(),
+        table.contiguous(),
+        spec,
+        level_begin.contiguous(),
+        use_autodiff,
+        accumulate_into,
     )
 
 
@@ -58,9 +71,10 @@ def _level_table(spec: HashGridSpec, device: torch.device) -> torch.Tensor:
 
 class _HashEncode(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, positions, table, spec, level_begin, use_autodiff):
+    def forward(ctx, positions, table, spec, level_begin, use_autodiff, accumulate_into):
         ctx.save_for_backward(positions, table, level_begin)
         ctx.spec, ctx.use_autodiff = spec, use_autodiff
+        ctx.accumulate_into = accumulate_into
         kernels = hash_grid_kernels(spec, taichi_dtype(positions))
         features = positions.new_empty(positions.shape[0], spec.num_levels, spec.features_per_level)
         if positions.shape[0]:
@@ -78,15 +92,18 @@ class _HashEncode(torch.autograd.Function):
         shape = (positions.shape[0], spec.num_levels, spec.features_per_level)
         grad_features = grad_features.contiguous().view(shape)
         grad_positions = torch.zeros_like(positions) if need_positions else None
-        grad_table = torch.zeros_like(table) if need_table else None
+        grad_table = ctx.accumulate_into
+        if need_table and grad_table is None:
+            grad_table = torch.zeros_like(table)
         if positions.shape[0] == 0:
             pass
         elif ctx.use_autodiff:
-            x, y = autodiff_leaf(positions), autodiff_leaf(table)
-            features = autodiff_leaf(torch.empty_like(grad_features), grad_features)
+            # Taichi's adjoint consumes the cotangents it is given: it gets a copy.
+            x = autodiff_leaf(positions)
+            y = autodiff_leaf(table, grad_table if need_table else None)
+            features = autodiff_leaf(torch.empty_like(grad_features), grad_features.clone())
             kernels.encode.grad(x, y, levels, level_begin, features)
             grad_positions = x.grad if need_positions else None
-            grad_table = y.grad if need_table else None
         else:
             if need_table:
                 kernels.encode_adjoint_table(
@@ -96,4 +113,6 @@ class _HashEncode(torch.autograd.Function):
                 kernels.encode_adjoint_positions(
                     positions, table, grad_features, levels, level_begin, grad_positions
                 )
-        return grad_positions, grad_table, None, None, None
+        if ctx.accumulate_into is not None or not need_table:
+            grad_table = None
+        return grad_positions, grad_table, None, None, None, None

@@ -14,13 +14,15 @@ def update_density(
 
     Args:
         density: float32 [C], contiguous.
-        cells: int32 or int64 [K] cell numbers; repeats are fine.
+        cells: int32 or int64 [K] cell numbers in [0, C), not checked; repeats are fine.
         sigmas: float32 [K] densities measured there.
         decay: factor in [0, 1].
     """
     check_shape("density", density, (None,))
     check_shape("sigmas", sigmas, (cells.shape[0],))
     check_dtype("density", density, torch.float32)
+    if cells.dtype not in (torch.int32, torch.int64):
+        raise ValueError(f"cells must be int32 or int64, got {cells.dtype}")
     check_dtype("sigmas", sigmas, torch.float32)
     if cells.shape[0]:
         kernels.update_density(density, decay, cells.int().contiguous(), sigmas.contiguous())

@@ -36,6 +36,7 @@ def march_rays(
         jitter: float32 [N] in [0, 1): offset of the first step, in steps.
         bounds: float32 [N, 2] least and greatest t.
         occupied: uint8 [K, G, G, G], cascade k covering the cube of side 2^k around the centre.
+            With K > 1 G must divide by 4, so that cells of one cascade nest in the next one's.
         step_size: length of the least step, in units of t.
         cone_angle: steps grow as `t * cone_angle` above the least; 0 keeps them constant.
         max_samples: samples of one ray at most; the march of a ray stops there.
@@ -53,6 +54,8 @@ def march_rays(
     check_dtype("occupied", occupied, torch.uint8)
     num_cascades, resolution = occupied.shape[:2]
     check_shape("occupied", occupied, (num_cascades, resolution, resolution, resolution))
+    if num_cascades > 1 and resolution % 4:
+        raise ValueError(f"with cascades the resolution must divide by 4, got {resolution}")
     for name, tensor in (
         ("rays_o", rays_o),
         ("rays_d", rays_d),

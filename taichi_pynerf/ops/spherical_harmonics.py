@@ -36,6 +36,7 @@ class _SphericalHarmonics(torch.autograd.Function):
         (dirs,) = ctx.saved_tensors
         leaf = autodiff_leaf(dirs)
         if dirs.shape[0]:
-            basis = autodiff_leaf(torch.empty_like(grad_basis), grad_basis.clone())
+            cotangents = grad_basis.clone(memory_format=torch.contiguous_format)
+            basis = autodiff_leaf(torch.empty_like(cotangents), cotangents)
             spherical_harmonics_kernel(taichi_dtype(dirs)).grad(leaf, basis)
         return leaf.grad

@@ -1,0 +1,191 @@
+"""The pyramid field: position, direction and level in, density and colour out."""
+
+import dataclasses
+
+import torch
+from torch import nn
+
+from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.encodings import PyramidEncoder
+from taichi_pynerf.heads import (
+    LevelSlices,
+    blend_slices,
+    feature_slices,
+    mlp,
+    slice_by_level,
+)
+from taichi_pynerf.ops.spherical_harmonics import NUM_COEFFICIENTS, spherical_harmonics
+from taichi_pynerf.pyramid import split_level
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldOutputs:
+    """What the field says of M samples, in the order they were given.
+
+    Attributes:
+        sigmas: [M] densities per world unit.
+        rgbs: [M, 3] colours in [0, 1].
+        slices: the level-sorted order in which the heads worked.
+        head_outputs: per head, its rows' outputs (density logit and features) in sorted order.
+    """
+
+    sigmas: torch.Tensor
+    rgbs: torch.Tensor
+    slices: LevelSlices
+    head_outputs: list[torch.Tensor]
+
+
+class PyramidField(nn.Module):
+    """A hash grid, one density head per pyramid level, and a colour network (PyNeRF, section 3).
+
+    Head `l` sees grid features of resolution N_l and coarser only. A sample evaluates the two
+    heads around its level and blends: their outputs before the activations, followed by one
+    colour network ("embedding"), or densities and colours of per-level colour networks ("color").
+
+    With `config.single_level` there is one head, on the whole grid: a plain hash-grid field.
+    """
+
+    def __init__(self, config: PyNeRFConfig):
+        super().__init__()
+        self.config = config
+        grid = dict(
+            base_resolution=config.base_resolution,
+            max_resolution=config.max_resolution,
+            features_per_level=config.features_per_level,
+            hash_table_size=config.hash_table_size,
+            scale_factor=config.scale_factor,
+        )
+        encoder = PyramidEncoder(config.num_levels, **grid)
+        self.resolutions = encoder.spec.resolutions
+        self.num_grid_levels = len(self.resolutions)
+        self.num_heads = 1 if config.single_level else self.num_grid_levels
+        if config.share_feature_grid:
+            self.encoders = nn.ModuleList([encoder])
+        else:
+            first = self.num_grid_levels - self.num_heads
+            self.encoders = nn.ModuleList(
+                PyramidEncoder(level + 1, **grid) for level in range(first, self.num_grid_levels)
+            )
+        hidden = [config.hidden_dim] * (config.num_layers - 2)
+        out = 1 + config.geo_feature_dim
+        self.heads = nn.ModuleList(
+            mlp([levels * config.features_per_level, *hidden, out])
+            for levels in range(self.num_grid_levels - self.num_heads + 1, self.num_grid_levels + 1)
+        )
+        num_color_heads = self.num_heads if config.output_interpolation == "color" else 1
+        self.color_heads = nn.ModuleList(
+            mlp([out + NUM_COEFFICIENTS, *[config.hidden_dim] * (config.num_layers - 1), 3])
+            for _ in range(num_color_heads)
+        )
+
+    def forward(
+        self, positions: torch.Tensor, dirs: torch.Tensor, levels: torch.Tensor
+    ) -> FieldOutputs:
+        """Density and colour of samples.
+
+        Args:
+            positions: [M, 3] in the unit cube.
+            dirs: [M, 3] unit view directions.
+            levels: [M] continuous pyramid levels in [0, L - 1].
+        """
+        slices, embeddings = self._embed(positions, levels)
+        basis = spherical_harmonics(dirs.index_select(0, slices.order))
+        with self._precision(positions.device):
+            if self.config.output_interpolation == "embedding":
+                embedding = blend_slices(embeddings, slices)
+                sigmas = truncated_exp(embedding[:, 0].float())
+                rgbs = torch.sigmoid(self._color(0, embedding, basis).float())
+            else:
+                both = blend_slices(
+                    [
+                        self._density_and_color(head, embedding, basis, slices)
+                        for head, embedding in enumerate(embeddings)
+                    ],
+                    slices,
+                )
+                sigmas, rgbs = both[:, 0], both[:, 1:]
+        sorted_outputs = torch.cat([sigmas.unsqueeze(-1), rgbs], 1)
+        outputs = _Unsort.apply(sorted_outputs, slices.order)
+        return FieldOutputs(outputs[:, 0], outputs[:, 1:], slices, embeddings)
+
+    def density(self, positions: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+        """Density [M] alone; arguments as in `forward`."""
+        slices, embeddings = self._embed(positions, levels)
+        if self.config.output_interpolation == "embedding":
+            sigmas = truncated_exp(blend_slices([e[:, :1] for e in embeddings], slices).float())
+        else:
+            sigmas = blend_slices([truncated_exp(e[:, :1].float()) for e in embeddings], slices)
+        return _Unsort.apply(sigmas, slices.order).squeeze(-1)
+
+    def _embed(self, positions, levels) -> tuple[LevelSlices, list[torch.Tensor]]:
+        """Every head's outputs on its own slice of the level-sorted samples."""
+        linear = self.config.level_interpolation == "linear" and self.num_heads > 1
+        mode = "linear" if linear else "none"
+        floor, fraction = split_level(levels, self.num_heads, mode)
+        slices = slice_by_level(floor, fraction, self.num_heads, two_heads=linear)
+        positions = positions.index_select(0, slices.order)
+        with self._precision(positions.device):
+            return slices, [
+                head(seen)
+                for head, seen in zip(self.heads, self._features(positions, slices), strict=True)
+            ]
+
+    def _features(self, positions, slices) -> list[torch.Tensor]:
+        if not self.config.share_feature_grid:
+            windows = [slices.rows(level) for level in range(self.num_heads)]
+            return [
+                encoder(positions[first:last])
+                for encoder, (first, last) in zip(self.encoders, windows, strict=True)
+            ]
+        (encoder,) = self.encoders
+        if self.num_heads == 1:
+            return [encoder(positions)]
+        level_begin = torch.tensor(slices.level_begin(), dtype=torch.int32)
+        features = encoder(positions, level_begin.to(positions.device))
+        return feature_slices(features, slices, self.config.features_per_level)
+
+    def _density_and_color(self, head, embedding, basis, slices) -> torch.Tensor:
+        first, last = slices.rows(head)
+        color = torch.sigmoid(self._color(head, embedding, basis[first:last]).float())
+        return torch.cat([truncated_exp(embedding[:, :1].float()), color], 1)
+
+    def _color(self, head, embedding, basis) -> torch.Tensor:
+        return self.color_heads[head](torch.cat([embedding, basis.to(embedding.dtype)], 1))
+
+    def _precision(self, device):
+        dtype = torch.float16 if device.type == "cuda" else torch.bfloat16
+        return torch.autocast(device.type, dtype, enabled=self.config.mixed_precision)
+
+
+def truncated_exp(x: torch.Tensor) -> torch.Tensor:
+    """exp(x), with x cut off at 15 in value and in gradient, so that neither overflows."""
+    return _TruncatedExp.apply(x)
+
+
+class _TruncatedExp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        y = x.clamp(max=15).exp()
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        (y,) = ctx.saved_tensors
+        return grad * y
+
+
+class _Unsort(torch.autograd.Function):
+    """Rows back to the order before sorting. A permutation: its adjoint is the inverse one."""
+
+    @staticmethod
+    def forward(ctx, rows, order):
+        ctx.save_for_backward(order)
+        inverse = torch.empty_like(order)
+        inverse[order] = torch.arange(order.shape[0], device=order.device)
+        return rows.index_select(0, inverse)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (order,) = ctx.saved_tensors
+        return grad.index_select(0, order), None

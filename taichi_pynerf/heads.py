@@ -1,0 +1,119 @@
+"""The heads of the pyramid: small networks, each run on one slice of level-sorted samples.
+
+Samples are sorted by the lower of their two levels. Then the samples whose lower head is `l`
+form one slice S_l, and head `l` is needed on the slice S_(l-1) + S_l, which is one run of rows:
+no gathering and no scattering per head.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+
+def mlp(widths: list[int]) -> nn.Sequential:
+    """Linear layers without bias, ReLU in between: widths[0] inputs to widths[-1] outputs."""
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+        layers += [nn.Linear(fan_in, fan_out, bias=False), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers[:-1])
+
+
+class LevelSlices(NamedTuple):
+    """Samples sorted by their lower level.
+
+    Attributes:
+        order: int64 [M], sorted row -> given row.
+        fraction: [M, 1] share of the upper head, in sorted rows.
+        starts: L + 1 numbers; rows starts[l] to starts[l + 1] have lower level l.
+        two_heads: whether samples use their upper head too.
+    """
+
+    order: torch.Tensor
+    fraction: torch.Tensor
+    starts: list[int]
+    two_heads: bool
+
+    def rows(self, level: int) -> tuple[int, int]:
+        """First row that head `level` works on, and the row after the last."""
+        first = self.starts[max(level - 1, 0)] if self.two_heads else self.starts[level]
+        return first, self.starts[level + 1]
+
+    def level_begin(self) -> list[int]:
+        """First row that needs each level: the upper head reads one level more."""
+        return [self.rows(level)[0] for level in range(len(self.starts) - 1)]
+
+
+def slice_by_level(
+    floor: torch.Tensor, fraction: torch.Tensor, num_levels: int, two_heads: bool
+) -> LevelSlices:
+    """Sort samples by lower level, keeping their order within a level.
+
+    Args:
+        floor: int64 [M] lower levels.
+        fraction: [M] shares of the upper head.
+    """
+    order = torch.sort(floor, stable=True).indices
+    counts = torch.bincount(floor, minlength=num_levels)
+    starts = [0, *counts.cumsum(0).tolist()]
+    return LevelSlices(order, fraction[order].unsqueeze(-1), starts, two_heads)
+
+
+def feature_slices(
+    features: torch.Tensor, slices: LevelSlices, features_per_level: int
+) -> list[torch.Tensor]:
+    """What each head sees: its rows, and the columns of the grid levels up to its own.
+
+    Args:
+        features: [M, L * features_per_level] in sorted rows. Differentiable.
+
+    Returns:
+        L tensors [rows of head l, (l + 1) * features_per_level].
+    """
+    num_levels = len(slices.starts) - 1
+    windows = [
+        (*slices.rows(level), (level + 1) * features_per_level) for level in range(num_levels)
+    ]
+    return list(_Windows.apply(features, windows))
+
+
+class _Windows(torch.autograd.Function):
+    """Overlapping windows of one matrix; their gradients add into one buffer."""
+
+    @staticmethod
+    def forward(ctx, features, windows):
+        ctx.windows, ctx.shape = windows, features.shape
+        ctx.set_materialize_grads(False)
+        return tuple(features[first:last, :columns] for first, last, columns in windows)
+
+    @staticmethod
+    def backward(ctx, *grads):
+        total = next(grad for grad in grads if grad is not None).new_zeros(ctx.shape)
+        for (first, last, columns), grad in zip(ctx.windows, grads, strict=True):
+            if grad is not None:
+                total[first:last, :columns] += grad
+        return total, None
+
+
+def blend_slices(outputs: list[torch.Tensor], slices: LevelSlices) -> torch.Tensor:
+    """Blend the heads' outputs: (1 - f) h_floor + f h_ceil, in sorted rows.
+
+    Args:
+        outputs: L tensors [rows of head l, C].
+
+    Returns:
+        [M, C]
+    """
+    if not slices.two_heads:
+        return torch.cat(outputs)
+    starts, blended = slices.starts, []
+    for level in range(len(starts) - 1):
+        first, last = starts[level], starts[level + 1]
+        if first == last:
+            continue
+        lower = outputs[level][first - slices.rows(level)[0] :]
+        if level + 2 < len(starts):
+            upper = outputs[level + 1][: last - first]
+            lower = torch.lerp(lower, upper, slices.fraction[first:last])
+        blended.append(lower)
+    return torch.cat(blended)

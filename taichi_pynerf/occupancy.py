@@ -1,0 +1,119 @@
+"""Two grids kept beside the field: where something is, and which levels were trained where."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from taichi_pynerf.ops.occupancy import binarise, update_density, update_level_range
+
+TRAINED_LEVELS_RESOLUTION = 128
+
+
+class OccupancyGrid(nn.Module):
+    """A running maximum of density per cell, and its cells above a threshold (instant-ngp, E.2).
+
+    Args:
+        resolution: cells along each axis.
+    """
+
+    decay = 0.95
+    warmup_updates = 16
+
+    def __init__(self, resolution: int):
+        super().__init__()
+        self.resolution = resolution
+        shape = (1, resolution, resolution, resolution)  # a leading axis for cascades
+        self.register_buffer("density", torch.zeros(resolution**3))
+        self.register_buffer("occupied", torch.ones(shape, dtype=torch.uint8))
+        self.register_buffer("num_updates", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def update(
+        self,
+        density_at: Callable[[torch.Tensor], torch.Tensor],
+        threshold: float,
+        generator: torch.Generator,
+    ) -> None:
+        """Measure the density in some cells, and decide anew which cells are occupied.
+
+        In the first updates a quarter of all cells are measured; later one in 32, and as many of
+        the occupied ones.
+
+        Args:
+            density_at: unit positions [K, 3] to densities [K].
+            threshold: least density of an occupied cell, or the mean density if that is less.
+            generator: picks cells and the points in them.
+        """
+        cells = self._draw_cells(generator)
+        corners = self.cell_coordinates(cells)
+        inside = torch.rand(
+            corners.shape, generator=generator, device=corners.device, dtype=torch.float32
+        )
+        sigmas = density_at((corners + inside) / self.resolution)
+        update_density(self.density, cells, sigmas, self.decay)
+        threshold = min(threshold, float(self.density.mean()))
+        self.occupied.copy_(binarise(self.density, threshold).view_as(self.occupied))
+        self.num_updates += 1
+
+    def _draw_cells(self, generator: torch.Generator) -> torch.Tensor:
+        num_cells, device = self.density.shape[0], self.density.device
+
+        def draw(limit, count):
+            return torch.randint(limit, (count,), generator=generator, device=device)
+
+        if int(self.num_updates) < self.warmup_updates:
+            return draw(num_cells, num_cells // 4)
+        occupied = self.occupied.view(-1).nonzero().squeeze(-1)
+        anywhere = draw(num_cells, num_cells // 32)
+        if occupied.shape[0] == 0:
+            return anywhere
+        picked = draw(occupied.shape[0], min(num_cells // 32, 2 * occupied.shape[0]))
+        return torch.cat([anywhere, occupied[picked]])
+
+    def cell_coordinates(self, cells: torch.Tensor) -> torch.Tensor:
+        """int64 [K] cell numbers to float32 [K, 3] cell coordinates."""
+        g = self.resolution
+        xyz = [cells // (g * g), cells // g % g, cells % g]
+        return torch.stack(xyz, -1).float()
+
+
+class TrainedLevels(nn.Module):
+    """The least and greatest pyramid level that training saw in each cell of a 128^3 grid.
+
+    A camera nearer or farther than all training views would ask for heads that were never trained
+    there; clamping the level to this range spares it that (PyNeRF, section 3.4).
+    """
+
+    def __init__(self, resolution: int = TRAINED_LEVELS_RESOLUTION):
+        super().__init__()
+        self.resolution = resolution
+        self.register_buffer("level_min", torch.full((resolution**3,), math.inf))
+        self.register_buffer("level_max", torch.full((resolution**3,), -math.inf))
+
+    def record(self, positions: torch.Tensor, levels: torch.Tensor) -> None:
+        """Note that `levels` [M] were trained at unit `positions` [M, 3]."""
+        update_level_range(self.level_min, self.level_max, positions, levels)
+
+    def clamp(self, positions: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+        """Levels [M] clamped to what was trained there; unchanged where nothing was."""
+        low, high = self._ranges(positions)
+        seen = low <= high
+        return torch.where(seen, levels.clamp(low, high), levels)
+
+    def draw(
+        self, positions: torch.Tensor, num_levels: int, generator: torch.Generator
+    ) -> torch.Tensor:
+        """A random trained level [M] at each position; any level where nothing was trained."""
+        low, high = self._ranges(positions)
+        seen = low <= high
+        low = torch.where(seen, low, torch.zeros_like(low))
+        high = torch.where(seen, high, torch.full_like(high, num_levels - 1))
+        u = torch.rand(low.shape, generator=generator, device=low.device)
+        return torch.lerp(low, high, u)
+
+    def _ranges(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        g = (positions * self.resolution).long().clamp_(0, self.resolution - 1)
+        cells = (g[:, 0] * self.resolution + g[:, 1]) * self.resolution + g[:, 2]
+        return self.level_min.index_select(0, cells), self.level_max.index_select(0, cells)

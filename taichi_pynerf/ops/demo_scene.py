@@ -1,0 +1,117 @@
+"""Ray tracing the built-in demo scene from numpy arrays."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from taichi_pynerf.kernels import demo_scene as kernels
+from taichi_pynerf.kernels.demo_scene import MAX_SHAPES, Kind, Paint, Row
+
+__all__ = ["MAX_SHAPES", "DemoRenderer", "Kind", "Paint", "Row", "TracedScene"]
+
+SHADOW_CELLS = 128
+
+
+@dataclass(frozen=True)
+class TracedScene:
+    """What the ray tracer sees. Lengths are in world units, z is up.
+
+    Args:
+        table: float32 [num_shapes, len(Row), 3], the geometry and colours of the shapes; at most
+            `MAX_SHAPES`.
+        kinds: int32 [num_shapes, 2], the `Kind` and the `Paint` of each shape.
+        occluders: float32 [num_occluders, 4], spheres (centre, radius) that dim the sky's light.
+        prints: int32 [height, width], the inks (0, 1, 2) of all printed textures in one sheet.
+        frames: int32 [num_prints, 4], the part (row, column, height, width) of each print in it.
+        to_light: direction of the key light, a unit vector.
+        penumbra: angular radius of the key light in radians.
+        radius: all shapes lie within this distance of the world's origin.
+    """
+
+    table: np.ndarray
+    kinds: np.ndarray
+    occluders: np.ndarray
+    prints: np.ndarray
+    frames: np.ndarray
+    to_light: tuple[float, float, float]
+    penumbra: float
+    radius: float
+
+
+class DemoRenderer:
+    """Renders views of a `TracedScene`. Taichi must have been started.
+
+    Raises:
+        ValueError: the scene has no shape or more than `MAX_SHAPES`.
+    """
+
+    def __init__(self, scene: TracedScene):
+        num_shapes = len(scene.table)
+        if not 1 <= num_shapes <= MAX_SHAPES:
+            raise ValueError(f"a scene has 1 to {MAX_SHAPES} shapes, got {num_shapes}")
+        self.scene = scene
+        self._light_frame = light_frame(scene.to_light)
+        self._shadow_lists = np.zeros((SHADOW_CELLS, SHADOW_CELLS, 2), np.int32)
+        kernels.list_shadow_shapes(
+            self._shadow_lists, scene.table, self._light_frame, scene.radius, scene.penumbra
+        )
+
+    def render(
+        self,
+        pose: np.ndarray,
+        *,
+        resolution: int,
+        camera_angle_x: float,
+        samples_per_pixel: int,
+        seed: int,
+    ) -> np.ndarray:
+        """Render one square view.
+
+        Args:
+            pose: [4, 4] camera-to-world matrix (OpenGL); the camera stands outside the scene.
+            resolution: pixels along each side.
+            camera_angle_x: horizontal field of view in radians.
+            samples_per_pixel: a square number; one jittered sample falls in each of its strata.
+            seed: of the jitter; the same seed gives the same picture.
+
+        Returns:
+            float32 [resolution, resolution, 4] in [0, 1]: display colours premultiplied by
+            coverage, and coverage. A pixel is the mean over its square.
+
+        Raises:
+            ValueError: `samples_per_pixel` is no square number, or the camera is inside the scene.
+        """
+        strata = math.isqrt(samples_per_pixel)
+        if strata < 1 or strata * strata != samples_per_pixel:
+            raise ValueError(f"samples_per_pixel must be a square, got {samples_per_pixel}")
+        scene = self.scene
+        if np.linalg.norm(pose[:3, 3]) <= scene.radius:
+            raise ValueError(f"the camera must be farther than {scene.radius} from the origin")
+        image = np.zeros((resolution, resolution, 4), np.float32)
+        kernels.render_demo_view(
+            image,
+            np.ascontiguousarray(pose, np.float32),
+            scene.table,
+            scene.kinds,
+            scene.occluders,
+            scene.prints,
+            scene.frames,
+            self._light_frame,
+            self._shadow_lists,
+            scene.radius,
+            scene.penumbra,
+            0.5 * resolution / math.tan(0.5 * camera_angle_x),
+            strata,
+            seed,
+        )
+        return image
+
+
+def light_frame(to_light: tuple[float, float, float]) -> np.ndarray:
+    """float32 [3, 3]: two unit vectors across the light, then the unit vector towards it."""
+    toward = np.asarray(to_light, np.float64)
+    toward /= np.linalg.norm(toward)
+    across = np.cross([0.0, 0.0, 1.0] if abs(toward[2]) < 0.9 else [1.0, 0.0, 0.0], toward)
+    across /= np.linalg.norm(across)
+    return np.stack([across, np.cross(toward, across), toward]).astype(np.float32)

@@ -1,0 +1,155 @@
+"""The pyramid: how large a sample's footprint is, which levels it uses, how they blend.
+
+PyNeRF (Turki et al., NeurIPS 2023, section 3). Level 0 is the coarsest. A pixel of area `a` at
+unit distance along its ray covers, at distance t, a square of width w = sqrt(a) t. Its level is
+
+    level = (L - 1) - log_s(w / cell_width(L - 1)),    clamped to [0, L - 1]
+
+so that a footprint as wide as a cell of level l has level l, and a larger one a coarser level.
+"""
+
+import math
+
+import torch
+
+# The pixel of an 800 x 800 image that sees 40 degrees, about that of the Blender scenes.
+DEFAULT_PIXEL_AREA = (2 * math.tan(math.radians(20.0)) / 800) ** 2
+
+
+def create_pyramid_hierarchy(
+    num_levels: int = 8,
+    base_resolution: int = 16,
+    scale_factor: float = 2.0,
+    max_resolution: int = 2048,
+) -> list[int]:
+    """The resolutions of the levels, coarsest first: `base_resolution * scale_factor**l`.
+
+    The list ends before `num_levels` at the first resolution that would exceed `max_resolution`:
+    two levels of one resolution would be one level.
+
+    Returns:
+        Cells across the scene box, one number per level, strictly ascending.
+
+    Raises:
+        ValueError: a size below 1, a scale factor not above 1, or one too small to grow.
+
+    Example:
+        >>> create_pyramid_hierarchy(6, base_resolution=32, scale_factor=1.5, max_resolution=1024)
+        [32, 48, 72, 108, 162, 243]
+    """
+    if num_levels < 1 or base_resolution < 1:
+        raise ValueError("num_levels and base_resolution must be at least 1")
+    if not scale_factor > 1:
+        raise ValueError(f"scale_factor must be above 1, got {scale_factor}")
+    if max_resolution < base_resolution:
+        raise ValueError(
+            f"max_resolution ({max_resolution}) is below base_resolution ({base_resolution})"
+        )
+    resolutions = [math.floor(base_resolution * scale_factor**l) for l in range(num_levels)]
+    if any(fine <= coarse for coarse, fine in zip(resolutions, resolutions[1:], strict=False)):
+        raise ValueError(f"scale_factor {scale_factor} is too small to give a new resolution")
+    return [n for n in resolutions if n <= max_resolution]
+
+
+def compute_sample_area(
+    rays_o: torch.Tensor,
+    rays_d: torch.Tensor,
+    z_vals: torch.Tensor,
+    pixel_areas: torch.Tensor | float = DEFAULT_PIXEL_AREA,
+) -> torch.Tensor:
+    """Area that a ray's pixel covers at each sample, perpendicular to the ray.
+
+    area = pixel_area * (z |rays_d|)^2: it grows with the square of the distance.
+
+    Args:
+        rays_o: [N, 3] origins, world units.
+        rays_d: [N, 3] directions; z is measured in their lengths.
+        z_vals: [N, S] positions along the rays.
+        pixel_areas: [N] or a number: the pixel's area at unit distance. The default is the pixel
+            of an 800 x 800 image that sees 40 degrees.
+
+    Returns:
+        [N, S] areas, world units squared.
+    """
+    if rays_o.shape != rays_d.shape or rays_d.shape[-1] != 3:
+        raise ValueError(
+            f"rays_o and rays_d must both be [N, 3], got {list(rays_o.shape)} and "
+            f"{list(rays_d.shape)}"
+        )
+    if z_vals.shape[:-1] != rays_d.shape[:-1]:
+        raise ValueError(f"z_vals must be [N, S] with N = {rays_d.shape[0]}")
+    pixel_areas = torch.as_tensor(pixel_areas, dtype=z_vals.dtype, device=z_vals.device)
+    distance = z_vals * rays_d.norm(dim=-1, keepdim=True)
+    return pixel_areas.unsqueeze(-1) * distance.square()
+
+
+def get_pyramid_level(
+    sample_areas: torch.Tensor, level_resolutions: list[int], box_size: float = 1.0
+) -> torch.Tensor:
+    """The continuous pyramid level of footprints.
+
+    Between the resolutions of two levels the level is linear in the logarithm of the width, which
+    for geometric resolutions is the formula at the head of this file.
+
+    Args:
+        sample_areas: [...] areas, world units squared.
+        level_resolutions: cells across the scene box per level, ascending.
+        box_size: side of the scene box, world units.
+
+    Returns:
+        [...] levels in [0, L - 1]; 0 is the coarsest, and larger areas give lower levels.
+    """
+    last = len(level_resolutions) - 1
+    if last == 0:
+        return torch.zeros_like(sample_areas)
+    # log2 of the resolution whose cells are as wide as the footprint: box_size / sqrt(area)
+    wanted = math.log2(box_size) - 0.5 * sample_areas.clamp_min(1e-30).log2()
+    logs = [math.log2(n) for n in level_resolutions]
+    steps = [fine - coarse for coarse, fine in zip(logs, logs[1:], strict=False)]
+    if max(steps) - min(steps) < 1e-2 * min(steps):  # geometric but for rounding: one formula
+        level = (wanted - logs[0]) * (last / (logs[-1] - logs[0]))
+    else:
+        knots = torch.tensor(logs, dtype=wanted.dtype, device=wanted.device)
+        below = (torch.bucketize(wanted.detach(), knots) - 1).clamp(0, last - 1)
+        level = below + (wanted - knots[below]) / (knots[below + 1] - knots[below])
+    return level.clamp(0, last)
+
+
+def interpolate_pyramid_outputs(
+    outputs: torch.Tensor | list[torch.Tensor], levels: torch.Tensor, mode: str = "linear"
+) -> torch.Tensor:
+    """Blend the outputs of all levels at each sample's continuous level.
+
+    h = (1 - f) h_floor + f h_ceil with f the fraction of the level; "none" takes the nearest.
+
+    Args:
+        outputs: [L, N, C], or a list of L tensors [N, C].
+        levels: [N] continuous levels in [0, L - 1].
+        mode: "linear" or "none".
+
+    Returns:
+        [N, C]
+    """
+    if not torch.is_tensor(outputs):
+        outputs = torch.stack(list(outputs))
+    if mode not in ("linear", "none"):
+        raise ValueError(f"mode must be 'linear' or 'none', got {mode!r}")
+    floor, fraction = split_level(levels, outputs.shape[0], mode)
+    rows = torch.arange(levels.shape[0], device=levels.device)
+    ceil = (floor + 1).clamp_max(outputs.shape[0] - 1)
+    f = fraction.unsqueeze(-1).to(outputs.dtype)
+    return (1 - f) * outputs[floor, rows] + f * outputs[ceil, rows]
+
+
+def split_level(
+    levels: torch.Tensor, num_levels: int, mode: str = "linear"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The lower of a level's two heads, int64, and the share f in [0, 1) of the upper one.
+
+    With mode "none" the nearest head has it all: f = 0.
+    """
+    levels = levels.clamp(0, num_levels - 1)
+    if mode == "none":
+        return levels.round().long(), torch.zeros_like(levels)
+    floor = levels.floor()
+    return floor.long(), levels - floor

@@ -1,0 +1,276 @@
+"""From rays to pixels: sample, ask the field, composite."""
+
+import dataclasses
+import math
+
+import torch
+from torch import nn
+
+from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.field import FieldOutputs, PyramidField
+from taichi_pynerf.occupancy import OccupancyGrid, TrainedLevels
+from taichi_pynerf.ops.compositing import composite
+from taichi_pynerf.ops.ray_march import Samples, march_rays
+from taichi_pynerf.ops.resampling import sample_pdf
+from taichi_pynerf.pyramid import get_pyramid_level
+from taichi_pynerf.scene_box import SceneBox
+
+SAMPLES_PER_ROUND = 2**17  # rendering works on about so many samples at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Rays:
+    """Rays in world units.
+
+    Attributes:
+        rays_o: [N, 3] origins.
+        rays_d: [N, 3] unit directions.
+        pixel_areas: [N] area of each ray's pixel at unit distance.
+        bounds: [N, 2] least and greatest distance.
+    """
+
+    rays_o: torch.Tensor
+    rays_d: torch.Tensor
+    pixel_areas: torch.Tensor
+    bounds: torch.Tensor
+
+    def __len__(self) -> int:
+        return self.rays_o.shape[0]
+
+    def __getitem__(self, index) -> "Rays":
+        return Rays(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Rendered:
+    """Pixels.
+
+    Attributes:
+        rgb: [N, 3] colour over black; add (1 - acc) * background.
+        depth: [N] mean distance, world units, weighted by opacity (0 where nothing is).
+        acc: [N] opacity in [0, 1].
+        level: [N] mean pyramid level of what is seen, weighted by opacity.
+    """
+
+    rgb: torch.Tensor
+    depth: torch.Tensor
+    acc: torch.Tensor
+    level: torch.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingRender:
+    """What one differentiable pass over a batch of rays gives to the losses.
+
+    Attributes:
+        rgb, depth, acc: per ray, as in `Rendered`.
+        weights: [M] compositing weights.
+        samples: the M packed samples.
+        positions: [M, 3] unit positions of the samples.
+        levels: [M] their pyramid levels.
+        field: what the field said of them.
+    """
+
+    rgb: torch.Tensor
+    depth: torch.Tensor
+    acc: torch.Tensor
+    weights: torch.Tensor
+    samples: Samples
+    positions: torch.Tensor
+    levels: torch.Tensor
+    field: FieldOutputs
+
+
+class PyramidRenderer(nn.Module):
+    """Renders a pyramid field with the sampler that the configuration names.
+
+    "occupancy" marches through the occupancy grid; "hierarchical" takes `num_samples` stratified
+    samples per ray and `num_importance` more where these found weight (NeRF, section 5.2).
+    """
+
+    def __init__(
+        self,
+        config: PyNeRFConfig,
+        field: PyramidField,
+        occupancy: OccupancyGrid,
+        trained_levels: TrainedLevels,
+    ):
+        super().__init__()
+        self.config = config
+        self.field = field
+        self.occupancy = occupancy
+        self.trained_levels = trained_levels
+        self.box = SceneBox(config.aabb)
+        self.step_size = math.sqrt(3) * self.box.size / config.march_resolution
+
+    @property
+    def density_threshold(self) -> float:
+        """The density at which one step has the opacity `config.occupancy_threshold`."""
+        return -math.log1p(-self.config.occupancy_threshold) / self.step_size
+
+    # ---- training -------------------------------------------------------------------------
+
+    def train_rays(self, rays: Rays, generator: torch.Generator) -> TrainingRender:
+        """One differentiable pass: all samples of all rays at once."""
+        if self.config.sampler == "occupancy":
+            jitter = torch.rand(len(rays), generator=generator, device=rays.rays_o.device)
+            samples, _ = self._march(rays, jitter, self.config.max_samples_per_ray)
+        else:
+            samples = self._hierarchical(rays, generator)
+        positions, levels = self._place(rays, samples)
+        self.trained_levels.record(positions, levels)
+        out = self._ask(rays, samples, positions, levels)
+        pixels = composite(
+            out.sigmas, out.rgbs, samples.t_starts, samples.t_ends, samples.packed_info,
+            self.config.early_stop_eps,
+        )  # fmt: skip
+        return TrainingRender(
+            pixels.rgb, pixels.depth, pixels.acc, pixels.weights, samples, positions, levels, out
+        )
+
+    @torch.no_grad()
+    def update_occupancy(self, generator: torch.Generator) -> None:
+        """Measure the field anew in some cells of the occupancy grid."""
+
+        def density_at(positions):
+            levels = self.trained_levels.draw(positions, self.field.num_heads, generator)
+            chunks = zip(
+                positions.split(SAMPLES_PER_ROUND), levels.split(SAMPLES_PER_ROUND), strict=True
+            )
+            return torch.cat([self.field.density(x, level) for x, level in chunks])
+
+        self.occupancy.update(density_at, self.density_threshold, generator)
+
+    # ---- rendering ------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def render_rays(self, rays: Rays, level: float | None = None) -> Rendered:
+        """Render rays without gradients, ending each ray where it is opaque.
+
+        Args:
+            level: a fixed pyramid level instead of each sample's own.
+        """
+        if self.config.sampler == "occupancy":
+            sums = self._render_rounds(rays, level)
+        else:
+            per_ray = self.config.num_samples + self.config.num_importance
+            chunk = max(1, SAMPLES_PER_ROUND // per_ray)
+            parts = [rays[i : i + chunk] for i in range(0, len(rays), chunk)]
+            sums = [self._sums(part, self._hierarchical(part), level) for part in parts]
+            sums = torch.cat(sums) if sums else rays.rays_o.new_zeros(0, 6)
+        rgb, acc, depth, mean_level = sums.split([3, 1, 1, 1], 1)
+        seen = acc.clamp_min(1e-6)
+        return Rendered(rgb, *((x.squeeze(-1)) for x in (depth / seen, acc, mean_level / seen)))
+
+    def _render_rounds(self, rays: Rays, level: float | None) -> torch.Tensor:
+        """March a few samples of each ray that still sees through, composite, repeat."""
+        num_rays, device = len(rays), rays.rays_o.device
+        sums = torch.zeros(num_rays, 6, device=device)
+        near = rays.bounds[:, 0].clone()
+        jitter = torch.full((num_rays,), 0.5, device=device)
+        alive = torch.arange(num_rays, device=device)
+        while alive.shape[0]:
+            per_ray = SAMPLES_PER_ROUND // alive.shape[0]
+            per_ray = min(max(per_ray, 8), self.config.max_samples_per_ray)
+            part = rays[alive]
+            bounds = torch.stack([near[alive], part.bounds[:, 1]], -1)
+            part = dataclasses.replace(part, bounds=bounds)
+            samples, t_next = self._march(part, jitter[alive], per_ray)
+            trans = 1 - sums[alive, 3:4]
+            if samples.t_starts.shape[0]:
+                sums[alive] += trans * self._sums(part, samples, level)
+            near[alive], jitter[alive] = t_next, 0.0  # go on, on the same lattice of steps
+            goes_on = samples.packed_info[:, 1] == per_ray
+            goes_on &= 1 - sums[alive, 3] > self.config.early_stop_eps
+            alive = alive[goes_on]
+        return sums
+
+    def _sums(self, rays: Rays, samples: Samples, level: float | None) -> torch.Tensor:
+        """[N, 6] weighted sums along rays: rgb, opacity, distance, level."""
+        positions, levels = self._place(rays, samples)
+        levels = self.trained_levels.clamp(positions, levels)
+        if level is not None:
+            levels = torch.full_like(levels, float(level))
+        out = self._ask(rays, samples, positions, levels)
+        pixels = composite(
+            out.sigmas, out.rgbs, samples.t_starts, samples.t_ends, samples.packed_info,
+            self.config.early_stop_eps,
+        )  # fmt: skip
+        mean_level = torch.zeros_like(pixels.acc)
+        mean_level.index_add_(0, samples.ray_indices, pixels.weights * levels)
+        columns = (x.unsqueeze(-1) for x in (pixels.acc, pixels.depth, mean_level))
+        return torch.cat([pixels.rgb, *columns], 1)
+
+    # ---- shared ---------------------------------------------------------------------------
+
+    def _march(self, rays: Rays, jitter: torch.Tensor, max_samples: int):
+        return march_rays(
+            self.box.to_unit(rays.rays_o),
+            self.box.direction_to_unit(rays.rays_d),
+            jitter,
+            self.box.clip(rays.rays_o, rays.rays_d, rays.bounds),
+            self.occupancy.occupied,
+            self.step_size,
+            max_samples=max_samples,
+        )
+
+    def _hierarchical(self, rays: Rays, generator: torch.Generator | None = None) -> Samples:
+        """Stratified samples, and more where these found weight; merged, packed.
+
+        With a generator the samples are jittered within their strata, without one centred.
+        """
+        device, num_coarse = rays.rays_o.device, self.config.num_samples
+
+        def strata(count):
+            offset = 0.5
+            if generator is not None:
+                shape = (len(rays), count)
+                offset = torch.rand(shape, generator=generator, device=device)
+            return (torch.arange(count, device=device) + offset) / count
+
+        near, far = self.box.clip(rays.rays_o, rays.rays_d, rays.bounds).split(1, 1)
+        steps = torch.linspace(0, 1, num_coarse + 1, device=device)
+        borders = near + (far - near) * steps
+        if self.config.num_importance:
+            coarse = _pack(borders)
+            with torch.no_grad():
+                middles = near + (far - near) * strata(num_coarse).expand(len(rays), num_coarse)
+                positions, levels = self._place(rays, coarse, middles.reshape(-1))
+                sigmas = self.field.density(positions, levels)
+                weights = composite(
+                    sigmas, torch.zeros_like(positions), coarse.t_starts, coarse.t_ends,
+                    coarse.packed_info,
+                ).weights  # fmt: skip
+            u = strata(self.config.num_importance).expand(len(rays), -1).contiguous()
+            fine = sample_pdf(borders, weights.view(len(rays), num_coarse), u)
+            borders = torch.cat([borders, fine], 1).sort(1).values
+        return _pack(borders)
+
+    def _place(
+        self, rays: Rays, samples: Samples, t: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Unit positions [M, 3] and pyramid levels [M] of samples, at interval middles or `t`."""
+        t = (samples.t_starts + samples.t_ends) / 2 if t is None else t
+        origins = self.box.to_unit(rays.rays_o).index_select(0, samples.ray_indices)
+        dirs = self.box.direction_to_unit(rays.rays_d).index_select(0, samples.ray_indices)
+        positions = torch.addcmul(origins, dirs, t.unsqueeze(-1)).clamp_(0, 1)
+        if self.field.num_heads == 1:
+            return positions, torch.zeros_like(t)
+        areas = rays.pixel_areas.index_select(0, samples.ray_indices) * t.square()
+        return positions, get_pyramid_level(areas, self.field.resolutions, self.box.size)
+
+    def _ask(self, rays, samples, positions, levels) -> FieldOutputs:
+        dirs = rays.rays_d.index_select(0, samples.ray_indices)
+        return self.field(positions, dirs, levels)
+
+
+def _pack(borders: torch.Tensor) -> Samples:
+    """[N, S + 1] interval borders per ray to packed samples, S for each ray."""
+    num_rays, per_ray = borders.shape[0], borders.shape[1] - 1
+    index = torch.arange(num_rays, dtype=torch.int32, device=borders.device)
+    return Samples(
+        borders[:, :-1].reshape(-1),
+        borders[:, 1:].reshape(-1),
+        index.repeat_interleave(per_ray),
+        torch.stack([index * per_ray, torch.full_like(index, per_ray)], -1),
+    )

@@ -1,0 +1,31 @@
+"""How settings change while training goes on."""
+
+from collections.abc import Mapping
+
+
+def learning_rate_factor(step: int, progress: float, warmup_steps: int, final: float) -> float:
+    """Linear warm-up, then exponential decay to `final` at progress 1.
+
+    Args:
+        step: steps done.
+        progress: share of the training that is done, in [0, 1].
+        warmup_steps: steps until the full rate; 0 for none.
+        final: factor at the end.
+    """
+    warmup = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
+    return warmup * final ** min(max(progress, 0.0), 1.0)
+
+
+def scale_at(step: int, scale_schedule: Mapping[int, int]) -> int:
+    """The finest image scale in use at a step.
+
+    Args:
+        scale_schedule: {first step: scale}, such as {0: 8, 2000: 4, 5000: 2, 10000: 1}.
+
+    Raises:
+        ValueError: an empty schedule, or none of its entries has begun.
+    """
+    begun = [first for first in scale_schedule if first <= step]
+    if not begun:
+        raise ValueError(f"scale_schedule has no entry for step {step}: let it begin at 0")
+    return scale_schedule[max(begun)]

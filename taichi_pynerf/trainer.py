@@ -1,0 +1,295 @@
+"""Training: one loop, used with all image scales at once or from coarse to fine."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from taichi_pynerf.checkpoint import FILE_NAME, save_pyramid_model
+from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.data.datasets import MultiScaleDataset
+from taichi_pynerf.errors import CheckpointError, TrainingError
+from taichi_pynerf.evaluation import Dataset, evaluate
+from taichi_pynerf.losses import PyNeRFLoss
+from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.optimizers import build_optimizers, network_parameters
+from taichi_pynerf.renderer import Rays
+from taichi_pynerf.schedules import learning_rate_factor, scale_at
+
+MAX_RAYS_PER_STEP = 2**17
+LOG_INTERVAL = 20  # steps between lines of the log
+
+
+class PyNeRFTrainer:
+    """Trains a model on a dataset.
+
+    Args:
+        model: the model.
+        config: settings of the training; by default the model's.
+        train_dataset: draws random pixels.
+        val_dataset: validated every `config.val_interval` steps, if given.
+        loss: a module `(outputs, targets) -> {"total_loss": …, …}`; see `PyNeRFLoss`, the default.
+        output_dir: where `log.jsonl` and checkpoints go; nothing is written if None.
+        scene: what the data are, in plain values, for the checkpoint.
+        progress: show a bar.
+
+    Example:
+        >>> trainer = PyNeRFTrainer(model=model, config=config, train_dataset=dataset)
+        >>> trainer.train()
+    """
+
+    def __init__(
+        self,
+        model: PyNeRF,
+        config: PyNeRFConfig | None = None,
+        train_dataset: Dataset | None = None,
+        val_dataset: Dataset | None = None,
+        loss: nn.Module | None = None,
+        output_dir: str | Path | None = None,
+        scene: dict | None = None,
+        progress: bool = True,
+    ):
+        if train_dataset is None:
+            raise ValueError("train_dataset is needed")
+        self.model = model
+        self.config = config = config or model.config
+        self.train_dataset, self.val_dataset = train_dataset, val_dataset
+        self.loss = loss or PyNeRFLoss(config)
+        self.output_dir = None if output_dir is None else Path(output_dir)
+        self.scene, self.progress = scene, progress
+        self.optimizers = build_optimizers(model, config.learning_rate)
+        # Pixels are drawn on the CPU, where they lie; jitter and grid cells where the model is.
+        self.pixel_generator = torch.Generator().manual_seed(config.seed)
+        self.generator = torch.Generator(model.device).manual_seed(config.seed)
+        self.step = 0
+        self.num_rays = config.batch_size
+        self.train_seconds = 0.0
+        self.num_samples = 0  # samples evaluated so far
+        self.stop_requested = False
+
+    # ---- the loop -------------------------------------------------------------------------
+
+    def train(self, on_step: Callable[["PyNeRFTrainer", dict], None] | None = None) -> dict:
+        """Train until `max_steps`, `max_seconds`, or a request to stop.
+
+        Args:
+            on_step: called after each step with the trainer and the step's figures.
+
+        Returns:
+            The last step's figures: "loss", "psnr", "samples_per_second", …
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
+        figures: dict = {}
+        bar = tqdm(
+            initial=self.step, total=self.config.max_steps, desc="train", unit="step",
+            disable=not self.progress, mininterval=0.5,
+        )  # fmt: skip
+        with bar:
+            while not self.finished():
+                started = time.perf_counter()
+                figures = self.train_step()
+                self.train_seconds += time.perf_counter() - started
+                figures["samples_per_second"] = self.num_samples / self.train_seconds
+                figures["train_seconds"] = self.train_seconds
+                bar.update(1)
+                bar.set_postfix_str(
+                    f"loss {figures['loss']:.4f}, psnr {figures['psnr']:.2f} dB, "
+                    f"{figures['samples_per_second'] / 1e3:.0f}k samples/s",
+                    refresh=False,
+                )
+                if self.step % LOG_INTERVAL == 0:
+                    self.log(figures)
+                if self._validation_due():
+                    self.log(self.validate())
+                if on_step is not None:
+                    on_step(self, figures)
+        return figures
+
+    def train_step(self) -> dict:
+        """One step: draw pixels, render them, compare, step the optimizers."""
+        config = self.config
+        self.model.train()
+        self.before_step()
+        if config.sampler == "occupancy" and self.step % config.occupancy_interval == 0:
+            self.model.renderer.update_occupancy(self.generator)
+        learning_rate = config.learning_rate * learning_rate_factor(
+            self.step, self.progress_made(), config.warmup_steps, config.final_learning_rate
+        )
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+
+        background = self._background()
+        batch = self.train_dataset.sample(self.num_rays, self.pixel_generator, background)
+        batch, background = batch.to(self.model.device), background.to(self.model.device)
+        rays = Rays(batch.rays_o, batch.rays_d, batch.pixel_areas, batch.bounds)
+        render = self.model.renderer.train_rays(rays, self.generator)
+        outputs = {
+            "rgb": render.rgb + (1 - render.acc).unsqueeze(-1) * background,
+            "depth": render.depth,
+            "acc": render.acc,
+            "render": render,
+            "resolutions": self.model.field.resolutions,
+            "tables": [(e.table, e.spec.level_sizes) for e in self.model.field.encoders],
+        }
+        losses = self.loss(outputs, {"rgb": batch.rgb, "weights": batch.weights})
+        loss = losses["total_loss"]
+        if not math.isfinite(loss.item()):
+            raise TrainingError(
+                f"the loss is {loss.item()} at step {self.step}: lower --learning_rate, or set "
+                "gradient_clip; the last checkpoint is as it was"
+            )
+        num_samples = render.levels.shape[0]
+        if num_samples:  # else no ray met anything: there is nothing to learn from
+            loss.backward()
+            if config.gradient_clip > 0:
+                nn.utils.clip_grad_norm_(network_parameters(self.model), config.gradient_clip)
+            for optimizer in self.optimizers.values():
+                optimizer.step()
+            self.optimizers["networks"].zero_grad(set_to_none=True)
+
+        self.step += 1
+        self.num_samples += num_samples
+        figures = {
+            "step": self.step,
+            **{name.removeprefix("total_"): value.item() for name, value in losses.items()},
+            "psnr": -10 * math.log10(max(self._square_error(outputs, batch), 1e-10)),
+            "learning_rate": learning_rate,
+            "num_rays": self.num_rays,
+            "num_samples": num_samples,
+        }
+        if config.samples_per_batch:
+            wanted = self.num_rays * config.samples_per_batch / max(num_samples, 1)
+            # At most double: the first batches after an update of the grid can mislead.
+            self.num_rays = int(min(wanted, 2 * self.num_rays, MAX_RAYS_PER_STEP)) or 1
+        return figures
+
+    def before_step(self) -> None:
+        """What a kind of training does before each step; nothing here."""
+
+    def finished(self) -> bool:
+        """Whether the training has come to its end or was asked to stop."""
+        return self.stop_requested or self.progress_made() >= 1
+
+    def progress_made(self) -> float:
+        """Share of the training done: of its steps, or of its seconds if these run out first."""
+        progress = self.step / self.config.max_steps
+        if self.config.max_seconds > 0:
+            progress = max(progress, self.train_seconds / self.config.max_seconds)
+        return min(progress, 1.0)
+
+    def request_stop(self) -> None:
+        """Let `train` return after the step in hand."""
+        self.stop_requested = True
+
+    # ---- validation, log, checkpoint ------------------------------------------------------
+
+    def validate(self, num_images: int = 2) -> dict:
+        """PSNR on a few validation images of each scale, evenly spread."""
+        self.model.eval()
+        indices = []
+        for scale in self.val_dataset.scales.unique().tolist():
+            of_scale = (self.val_dataset.scales == scale).nonzero().squeeze(-1).tolist()
+            indices += of_scale[:: max(1, len(of_scale) // num_images)][:num_images]
+        return {
+            "step": self.step,
+            "val": evaluate(self.model, self.val_dataset, indices, ssim=False),
+        }
+
+    def log(self, figures: dict) -> None:
+        """Append one JSON line to `log.jsonl`."""
+        if self.output_dir is not None:
+            with (self.output_dir / "log.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(figures) + "\n")
+
+    def save(self) -> Path:
+        """Write `checkpoint.pth` into the output folder."""
+        if self.output_dir is None:
+            raise ValueError("the trainer has no output_dir to save to")
+        path = self.output_dir / FILE_NAME
+        return save_pyramid_model(self.model, self.config, path, self.state_dict(), self.scene)
+
+    def state_dict(self) -> dict:
+        """All that the next step depends on, besides the model: tensors and plain values."""
+        return {
+            "step": self.step,
+            "num_rays": self.num_rays,
+            "num_samples": self.num_samples,
+            "train_seconds": self.train_seconds,
+            "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
+            "pixel_generator": self.pixel_generator.get_state(),
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """The inverse of `state_dict`.
+
+        Raises:
+            CheckpointError: the state is none, or does not fit the model.
+        """
+        try:
+            for name, optimizer in self.optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][name])
+            self.pixel_generator.set_state(state["pixel_generator"])
+            self.generator.set_state(state["generator"])
+            self.step, self.num_rays = int(state["step"]), int(state["num_rays"])
+            self.num_samples = int(state["num_samples"])
+            self.train_seconds = float(state["train_seconds"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"the checkpoint cannot be resumed: {error!r}") from None
+
+    # ---- small parts ----------------------------------------------------------------------
+
+    def _background(self) -> torch.Tensor:
+        if self.config.background == "random":
+            return torch.rand(self.num_rays, 3, generator=self.pixel_generator)
+        return torch.full((3,), float(self.config.background == "white"))
+
+    def _validation_due(self) -> bool:
+        interval = self.config.val_interval
+        return (
+            self.val_dataset is not None
+            and interval > 0
+            and self.step % interval == 0
+            and not self.finished()
+        )
+
+    @staticmethod
+    def _square_error(outputs: dict, batch) -> float:
+        return (outputs["rgb"].detach() - batch.rgb).square().mean().item()
+
+
+class MultiScaleTrainer(PyNeRFTrainer):
+    """Trains from coarse to fine: at first on the small images, later on the larger ones too.
+
+    Args:
+        scale_schedule: {first step: finest image scale in use}; all coarser scales stay in use.
+            The default has all scales from the start.
+    """
+
+    def __init__(
+        self,
+        model: PyNeRF,
+        config: PyNeRFConfig | None = None,
+        train_dataset: MultiScaleDataset | None = None,
+        *args,
+        scale_schedule: Mapping[int, int] | None = None,
+        **kwargs,
+    ):
+        super().__init__(model, config, train_dataset, *args, **kwargs)
+        self.scale_schedule = dict(scale_schedule or {0: 1})
+        self.scales = sorted(set(train_dataset.scales.tolist()))
+        scale_at(0, self.scale_schedule)  # complain now rather than at the first step
+
+    def before_step(self) -> None:
+        finest = scale_at(self.step, self.scale_schedule)
+        active = tuple(scale for scale in self.scales if scale >= finest) or (self.scales[-1],)
+        if active != self.train_dataset.active_scales:
+            self.train_dataset.set_active_scales(active)
