@@ -25,7 +25,7 @@ class TracedScene:
         prints: int32 [height, width], the inks (0, 1, 2) of all printed textures in one sheet.
         frames: int32 [num_prints, 4], the part (row, column, height, width) of each print in it.
         to_light: direction of the key light, a unit vector.
-        penumbra: angular radius of the key light in radians.
+        penumbra: half the angular width of the key light, a square, in radians.
         radius: all shapes lie within this distance of the world's origin.
     """
 
