@@ -26,7 +26,7 @@ WEIGHTS = [
 CHOICES = [
     "output_interpolation", "level_interpolation", "sampler", "background", "pixel_sampling"
 ]  # fmt: skip
-FLAGS = ["share_feature_grid", "single_level", "mixed_precision"]
+FLAGS = ["share_feature_grid", "single_level", "carve", "mixed_precision"]
 
 BAD_VALUES = {
     **{name: [*NO_WHOLE_NUMBERS, 0, -1] for name in FROM_1},
@@ -60,9 +60,9 @@ GOOD_VALUES = {
     "aabb": (-1.0, -2.0, -3.0, 0.5, 0.25, 0.125), "sampler": "hierarchical", "num_samples": 7,
     "num_importance": 0, "march_resolution": 99, "max_samples_per_ray": 77,
     "occupancy_resolution": 33, "occupancy_interval": 3, "occupancy_threshold": 0,
-    "early_stop_eps": 0.5, "cull_hidden": 0.25, "batch_size": 11, "samples_per_batch": 1234,
-    "max_steps": 6,
-    "max_seconds": 2.5, "learning_rate": 1, "warmup_steps": 0, "final_learning_rate": 1,
+    "early_stop_eps": 0.5, "carve": False, "cull_hidden": 0.25, "batch_size": 11,
+    "samples_per_batch": 1234, "max_steps": 6, "max_seconds": 2.5, "learning_rate": 1,
+    "warmup_steps": 0, "final_learning_rate": 1,
     "color_loss_weight": 0, "pyramid_loss_weight": 0.25, "distortion_loss_weight": 0.125,
     "hash_decay": 0.5, "gradient_clip": 0.75, "mixed_precision": True, "background": "random",
     "pixel_sampling": "scales", "val_interval": 0, "seed": 2**63 - 1,

@@ -24,7 +24,7 @@ LAYERS = (
     ("model",),
     (
         "losses", "data", "metrics", "schedules", "optimizers", "checkpoint", "evaluation",
-        "scene_fit", "preview", "export",
+        "scene_fit", "carving", "preview", "export",
     ),
     ("trainer", "viewer"),
     ("__init__",),  # the public names

@@ -134,10 +134,35 @@ def test_later_updates_measure_fewer_cells_and_the_occupied_ones_most():
         inside.append((ball_density(positions) > 0).float().mean())
         return ball_density(positions)
 
-    updated(record, OccupancyGrid.warmup_updates + 3)
-    assert sizes == [G**3 // 4] * OccupancyGrid.warmup_updates + [2 * (G**3 // 32)] * 3
+    grid = updated(record, OccupancyGrid.warmup_updates + 3)
+    assert sizes[: OccupancyGrid.warmup_updates] == [G**3 // 4] * OccupancyGrid.warmup_updates
+    later = G**3 / 32 + int(grid.occupied.sum()) / 2
+    assert sizes[-3:] == pytest.approx([later] * 3, rel=0.05)
     assert max(inside[: OccupancyGrid.warmup_updates]) < 0.1  # the ball is 6.5% of the cube
     assert min(inside[-3:]) > 0.3
+
+
+@pytest.mark.parametrize("num_updates", [1, 20])
+def test_cells_that_can_hold_nothing_are_never_occupied_nor_measured(num_updates):
+    seen = []
+
+    def record(positions):
+        seen.append(positions)
+        return 20.0 * positions[:, 1]
+
+    possible = torch.zeros(G, G, G, dtype=torch.bool)
+    possible[3:9, :, 5:] = True
+    grid, generator = OccupancyGrid(G), seeded()
+    grid.restrict(possible.view(-1))
+    assert torch.equal(grid.occupied[0].bool(), possible)
+    for _ in range(num_updates):
+        grid.update(record, 1e9, generator)  # so it is the mean density that decides
+    assert not grid.occupied[0].bool()[~possible].any()
+    x, _, z = (torch.cat(seen) * G).long().unbind(-1)
+    assert ((x >= 3) & (x < 9) & (z >= 5)).all()
+    # The mean is that of the possible cells: a good half of these is above it.
+    if num_updates > 1:
+        assert 0.35 < grid.occupied[0][possible].float().mean() < 0.65
 
 
 def test_updates_repeat_with_the_seed():

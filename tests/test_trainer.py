@@ -240,7 +240,7 @@ def test_a_loss_that_is_not_finite_ends_it_and_touches_nothing(tmp_path, value):
 
 def test_a_batch_that_meets_nothing_is_no_fault():
     scene = ball_scene()
-    scene.cameras.c2w[:, :, 3] += 50.0  # no ray meets the box
+    scene.cameras.c2w[:, 2, 3] += 50.0  # high above the box, looking around
     trainer = make_trainer(data=PyNeRFDataset.from_scene(scene, True), max_steps=2)
     before = all_tensors(trainer)
     figures = trainer.train()
@@ -320,7 +320,9 @@ def test_pictures_and_pixels_are_put_on_the_same_background(background):
 
 @pytest.mark.parametrize("batch_size", [16, 2048])
 def test_the_number_of_rays_adapts_to_the_number_of_samples(batch_size):
-    trainer = make_trainer(batch_size=batch_size, samples_per_batch=2000, max_steps=12)
+    trainer = make_trainer(
+        batch_size=batch_size, samples_per_batch=2000, max_steps=12, occupancy_interval=99
+    )
     steps = []
     trainer.train(lambda _, figures: steps.append(figures))
     num_rays = [figures["num_rays"] for figures in steps]
@@ -343,6 +345,22 @@ def test_the_occupancy_is_updated_at_its_interval():
     trainer = make_trainer(max_steps=2, sampler="hierarchical")
     trainer.train()
     assert trainer.model.occupancy.num_updates == 0
+
+
+def test_training_begins_by_carving_away_what_the_images_show_to_be_empty():
+    axis = (torch.arange(16) + 0.5) / 8 - 1
+    distance = torch.cartesian_prod(axis, axis, axis).norm(dim=-1)
+    corner = 3**0.5 / 16  # from the middle of a cell to its corner
+    trainer = make_trainer(max_steps=1)
+    trainer.train()
+    possible = trainer.model.occupancy.possible
+    # All that the ball fills; the pixels, 0.14 wide there, know its border no better.
+    assert possible[distance < 0.5 + corner].all()
+    assert possible[distance > 1.2].float().mean() < 0.3
+    assert not trainer.model.occupancy.occupied.view(-1).bool()[~possible].any()
+    trainer = make_trainer(max_steps=1, carve=False)
+    trainer.train()
+    assert trainer.model.occupancy.possible.all()
 
 
 def test_networks_do_not_get_more_gradient_than_the_clip():
