@@ -5,5 +5,40 @@ import os
 # torch's OpenMP workers spin after each parallel region and so take the cores from Taichi's
 # workers, which run in between. The setting is read when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("ENABLE_TAICHI_HEADER_PRINT", "0")
 
 __version__ = "0.1.0"
+
+from taichi_pynerf.checkpoint import load_pyramid_model, save_pyramid_model
+from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
+from taichi_pynerf.encodings import PyramidEncoder
+from taichi_pynerf.metrics import compute_psnr, compute_ssim
+from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.pyramid import (
+    compute_sample_area,
+    create_pyramid_hierarchy,
+    get_pyramid_level,
+    interpolate_pyramid_outputs,
+)
+from taichi_pynerf.renderer import PyramidRenderer
+from taichi_pynerf.trainer import MultiScaleTrainer, PyNeRFTrainer
+
+__all__ = [
+    "MultiScaleDataset",
+    "MultiScaleTrainer",
+    "PyNeRF",
+    "PyNeRFConfig",
+    "PyNeRFDataset",
+    "PyNeRFTrainer",
+    "PyramidEncoder",
+    "PyramidRenderer",
+    "compute_psnr",
+    "compute_sample_area",
+    "compute_ssim",
+    "create_pyramid_hierarchy",
+    "get_pyramid_level",
+    "interpolate_pyramid_outputs",
+    "load_pyramid_model",
+    "save_pyramid_model",
+]

@@ -1,7 +1,5 @@
 """Checkpoints: tensors and plain values only, written whole or not at all."""
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +7,7 @@ import torch
 
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.errors import CheckpointError, ConfigError
+from taichi_pynerf.files import atomic_write
 from taichi_pynerf.model import PyNeRF
 
 FORMAT = "taichi_pynerf/1"
@@ -41,17 +40,10 @@ def save_pyramid_model(
         "scene": scene,
     }
     path = Path(path)
-    partial = None
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            partial = Path(file.name)
+        with atomic_write(path) as file:
             torch.save(content, file)
-        partial.replace(path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        if partial is not None:
-            partial.unlink(missing_ok=True)
         raise CheckpointError(f"{path}: cannot write the checkpoint: {error}") from None
     return path
 
@@ -134,11 +126,3 @@ def model_from_checkpoint(
         )
     model.load_state_dict(given)
     return model
-
-
-def atomic_write_text(path: str | Path, text: str) -> None:
-    """Write a text file under a temporary name and rename it."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -26,7 +26,18 @@ _PRESETS: dict[str, dict] = {
         "learning_rate": 1e-2,
         "occupancy_resolution": 96,
         "march_resolution": 384,
-        "samples_per_batch": 16384,
+        "occupancy_threshold": 0.025,
+        "cull_hidden": 1e-3,
+        "samples_per_batch": 12288,
+        "pyramid_loss_weight": 0.0,
+    },
+    "gpu": {
+        "max_resolution": AUTO,
+        "hash_table_size": 2**19,
+        "hidden_dim": 64,
+        "learning_rate": 1e-2,
+        "occupancy_threshold": 0.01,
+        "samples_per_batch": 2**18,
         "pyramid_loss_weight": 0.0,
     },
 }
@@ -69,7 +80,9 @@ class PyNeRFConfig:
     occupancy_resolution: int = 128  # cells along each axis
     occupancy_interval: int = 16  # steps between updates
     occupancy_threshold: float = 0.01  # least opacity of one step for a cell to count
+    carve: bool = True  # mark cells as empty that fall on see-through pixels in some image
     early_stop_eps: float = 1e-4  # transmittance at which a ray ends
+    cull_hidden: float = 0.0  # > 0: train no sample that less than this share of light reaches
 
     # Training
     batch_size: int = 4096  # rays per step (the first step's, if samples_per_batch is set)
@@ -96,6 +109,9 @@ class PyNeRFConfig:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}"
                 )
+        for name in ("share_feature_grid", "single_level", "carve", "mixed_precision"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} is {getattr(self, name)!r}: it must be True or False")
         for name in ("num_levels base_resolution hash_table_size features_per_level hidden_dim "
                      "num_samples march_resolution max_samples_per_ray occupancy_resolution "
                      "occupancy_interval batch_size max_steps").split():  # fmt: skip
@@ -111,6 +127,12 @@ class PyNeRFConfig:
         self._check("learning_rate", (int, float), lambda v: v > 0, "a positive number")
         self._check("final_learning_rate", (int, float), lambda v: 0 < v <= 1, "in (0, 1]")
         self._check("scale_factor", (int, float), lambda v: v > 1, "a number above 1")
+        if self.num_levels > 1 and self.base_resolution * (self.scale_factor - 1) < 1:
+            raise ConfigError(
+                f"scale_factor is {self.scale_factor}: from base_resolution {self.base_resolution} "
+                f"it must be at least {1 + 1 / self.base_resolution:g} to give a new resolution"
+            )
+        self._check("cull_hidden", (int, float), lambda v: 0 <= v < 1, "in [0, 1)")
         self._check("early_stop_eps", (int, float), lambda v: 0 <= v < 1, "in [0, 1)")
         self._check("occupancy_threshold", (int, float), lambda v: 0 <= v < 1, "in [0, 1)")
         self._check("seed", int, lambda v: 0 <= v < 2**63, "a whole number from 0 on")
@@ -127,19 +149,15 @@ class PyNeRFConfig:
 
     def _check(self, name, types, holds, wanted):
         value = getattr(self, name)
-        ok = isinstance(value, types) and not isinstance(value, bool)
-        if not (ok and math.isfinite(value) and holds(value)):
+        if not (_is_number(value, types) and holds(value)):
             raise ConfigError(f"{name} is {value!r}: it must be {wanted}")
 
     def _check_aabb(self):
-        try:
-            box = tuple(float(v) for v in self.aabb)
-        except (TypeError, ValueError):
-            box = ()
-        good = len(box) == 6 and all(map(math.isfinite, box))
+        box = tuple(self.aabb) if isinstance(self.aabb, (tuple, list)) else ()
+        good = len(box) == 6 and all(_is_number(v, (int, float)) for v in box)
         if not good or any(high <= low for low, high in zip(box[:3], box[3:], strict=True)):
             raise ConfigError(f"aabb is {self.aabb!r}: it must be min x y z, max x y z")
-        object.__setattr__(self, "aabb", box)
+        object.__setattr__(self, "aabb", tuple(map(float, box)))
 
     @classmethod
     def preset(cls, name: str, **overrides) -> "PyNeRFConfig":
@@ -174,6 +192,16 @@ class PyNeRFConfig:
         if unknown:
             raise ConfigError(f"unknown settings: {', '.join(unknown)}")
         return cls(**values)
+
+
+def _is_number(value, types) -> bool:
+    """Whether a value is of the types, no flag, and finite as a float."""
+    if not isinstance(value, types) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number too large for a float
+        return False
 
 
 PRESETS = tuple(_PRESETS)

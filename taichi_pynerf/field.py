@@ -48,13 +48,13 @@ class PyramidField(nn.Module):
     def __init__(self, config: PyNeRFConfig):
         super().__init__()
         self.config = config
-        grid = dict(
-            base_resolution=config.base_resolution,
-            max_resolution=config.max_resolution,
-            features_per_level=config.features_per_level,
-            hash_table_size=config.hash_table_size,
-            scale_factor=config.scale_factor,
-        )
+        grid = {
+            "base_resolution": config.base_resolution,
+            "max_resolution": config.max_resolution,
+            "features_per_level": config.features_per_level,
+            "hash_table_size": config.hash_table_size,
+            "scale_factor": config.scale_factor,
+        }
         encoder = PyramidEncoder(config.num_levels, **grid)
         self.resolutions = encoder.spec.resolutions
         self.num_grid_levels = len(self.resolutions)

@@ -5,6 +5,7 @@ form one slice S_l, and head `l` is needed on the slice S_(l-1) + S_l, which is 
 no gathering and no scattering per head.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 def mlp(widths: list[int]) -> nn.Sequential:
     """Linear layers without bias, ReLU in between: widths[0] inputs to widths[-1] outputs."""
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+    for fan_in, fan_out in pairwise(widths):
         layers += [nn.Linear(fan_in, fan_out, bias=False), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers[:-1])
 
@@ -114,6 +115,6 @@ def blend_slices(outputs: list[torch.Tensor], slices: LevelSlices) -> torch.Tens
         lower = outputs[level][first - slices.rows(level)[0] :]
         if level + 2 < len(starts):
             upper = outputs[level + 1][: last - first]
-            lower = torch.lerp(lower, upper, slices.fraction[first:last])
+            lower = torch.lerp(lower, upper, slices.fraction[first:last].to(lower.dtype))
         blended.append(lower)
-    return torch.cat(blended)
+    return torch.cat(blended) if blended else outputs[0]  # of no samples

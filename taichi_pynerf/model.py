@@ -78,7 +78,7 @@ class PyNeRF(nn.Module):
             if tuple(tensor.shape) != shape:
                 raise ValueError(f"{name} must be {list(shape)}, got {list(tensor.shape)}")
         length = rays_d.norm(dim=-1, keepdim=True)
-        if not bool((length > 0).all()):
+        if not bool(((length > 0) & length.isfinite()).all()):
             raise ValueError("rays_d holds a direction of length 0 or a value that is not finite")
         areas = torch.as_tensor(pixel_areas, dtype=rays_o.dtype, device=rays_o.device)
         rays = Rays(rays_o, rays_d / length, areas.expand(num_rays), bounds * length)

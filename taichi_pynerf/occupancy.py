@@ -27,7 +27,13 @@ class OccupancyGrid(nn.Module):
         shape = (1, resolution, resolution, resolution)  # a leading axis for cascades
         self.register_buffer("density", torch.zeros(resolution**3))
         self.register_buffer("occupied", torch.ones(shape, dtype=torch.uint8))
+        self.register_buffer("possible", torch.ones(resolution**3, dtype=torch.bool))
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.int64))
+
+    def restrict(self, possible: torch.Tensor) -> None:
+        """Never take a cell as occupied where `possible`, bool [resolution^3], is false."""
+        self.possible.copy_(possible)
+        self.occupied.mul_(self.possible.view_as(self.occupied))
 
     @torch.no_grad()
     def update(
@@ -38,8 +44,8 @@ class OccupancyGrid(nn.Module):
     ) -> None:
         """Measure the density in some cells, and decide anew which cells are occupied.
 
-        In the first updates a quarter of all cells are measured; later one in 32, and as many of
-        the occupied ones.
+        In the first updates a quarter of the possible cells are measured; later one in 32, and
+        half of the occupied ones.
 
         Args:
             density_at: unit positions [K, 3] to densities [K].
@@ -53,24 +59,22 @@ class OccupancyGrid(nn.Module):
         )
         sigmas = density_at((corners + inside) / self.resolution)
         update_density(self.density, cells, sigmas, self.decay)
-        threshold = min(threshold, float(self.density.mean()))
-        self.occupied.copy_(binarise(self.density, threshold).view_as(self.occupied))
+        threshold = min(threshold, float(self.density[self.possible].mean()))
+        occupied = binarise(self.density, threshold) * self.possible
+        self.occupied.copy_(occupied.view_as(self.occupied))
         self.num_updates += 1
 
     def _draw_cells(self, generator: torch.Generator) -> torch.Tensor:
-        num_cells, device = self.density.shape[0], self.density.device
-
-        def draw(limit, count):
-            return torch.randint(limit, (count,), generator=generator, device=device)
+        def draw(flags, share):
+            cells = flags.view(-1).nonzero().squeeze(-1)
+            count = math.ceil(share * cells.shape[0])
+            limit = max(cells.shape[0], 1)
+            picks = torch.randint(limit, (count,), generator=generator, device=cells.device)
+            return cells[picks]
 
         if int(self.num_updates) < self.warmup_updates:
-            return draw(num_cells, num_cells // 4)
-        occupied = self.occupied.view(-1).nonzero().squeeze(-1)
-        anywhere = draw(num_cells, num_cells // 32)
-        if occupied.shape[0] == 0:
-            return anywhere
-        picked = draw(occupied.shape[0], min(num_cells // 32, 2 * occupied.shape[0]))
-        return torch.cat([anywhere, occupied[picked]])
+            return draw(self.possible, 1 / 4)
+        return torch.cat([draw(self.possible, 1 / 32), draw(self.occupied, 1 / 2)])
 
     def cell_coordinates(self, cells: torch.Tensor) -> torch.Tensor:
         """int64 [K] cell numbers to float32 [K, 3] cell coordinates."""

@@ -9,6 +9,7 @@ so that a footprint as wide as a cell of level l has level l, and a larger one a
 """
 
 import math
+from itertools import pairwise
 
 import torch
 
@@ -45,10 +46,15 @@ def create_pyramid_hierarchy(
         raise ValueError(
             f"max_resolution ({max_resolution}) is below base_resolution ({base_resolution})"
         )
-    resolutions = [math.floor(base_resolution * scale_factor**l) for l in range(num_levels)]
-    if any(fine <= coarse for coarse, fine in zip(resolutions, resolutions[1:], strict=False)):
-        raise ValueError(f"scale_factor {scale_factor} is too small to give a new resolution")
-    return [n for n in resolutions if n <= max_resolution]
+    resolutions = [base_resolution]
+    while len(resolutions) < num_levels:
+        finer = base_resolution * scale_factor ** len(resolutions)
+        if finer >= max_resolution + 1:
+            break
+        if math.floor(finer) <= resolutions[-1]:
+            raise ValueError(f"scale_factor {scale_factor} is too small to give a new resolution")
+        resolutions.append(math.floor(finer))
+    return resolutions
 
 
 def compute_sample_area(
@@ -105,7 +111,7 @@ def get_pyramid_level(
     # log2 of the resolution whose cells are as wide as the footprint: box_size / sqrt(area)
     wanted = math.log2(box_size) - 0.5 * sample_areas.clamp_min(1e-30).log2()
     logs = [math.log2(n) for n in level_resolutions]
-    steps = [fine - coarse for coarse, fine in zip(logs, logs[1:], strict=False)]
+    steps = [fine - coarse for coarse, fine in pairwise(logs)]
     if max(steps) - min(steps) < 1e-2 * min(steps):  # geometric but for rounding: one formula
         level = (wanted - logs[0]) * (last / (logs[-1] - logs[0]))
     else:

@@ -4,12 +4,11 @@ import dataclasses
 import math
 
 import torch
-from torch import nn
 
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.field import FieldOutputs, PyramidField
 from taichi_pynerf.occupancy import OccupancyGrid, TrainedLevels
-from taichi_pynerf.ops.compositing import composite
+from taichi_pynerf.ops.compositing import composite, transmittance
 from taichi_pynerf.ops.ray_march import Samples, march_rays
 from taichi_pynerf.ops.resampling import sample_pdf
 from taichi_pynerf.pyramid import get_pyramid_level
@@ -81,7 +80,7 @@ class TrainingRender:
     field: FieldOutputs
 
 
-class PyramidRenderer(nn.Module):
+class PyramidRenderer:
     """Renders a pyramid field with the sampler that the configuration names.
 
     "occupancy" marches through the occupancy grid; "hierarchical" takes `num_samples` stratified
@@ -95,7 +94,6 @@ class PyramidRenderer(nn.Module):
         occupancy: OccupancyGrid,
         trained_levels: TrainedLevels,
     ):
-        super().__init__()
         self.config = config
         self.field = field
         self.occupancy = occupancy
@@ -118,6 +116,10 @@ class PyramidRenderer(nn.Module):
         else:
             samples = self._hierarchical(rays, generator)
         positions, levels = self._place(rays, samples)
+        if self.config.cull_hidden:
+            seen = self._seen(samples, positions, levels)
+            samples = keep_samples(samples, seen)
+            positions, levels = positions[seen], levels[seen]
         self.trained_levels.record(positions, levels)
         out = self._ask(rays, samples, positions, levels)
         pixels = composite(
@@ -156,7 +158,10 @@ class PyramidRenderer(nn.Module):
             per_ray = self.config.num_samples + self.config.num_importance
             chunk = max(1, SAMPLES_PER_ROUND // per_ray)
             parts = [rays[i : i + chunk] for i in range(0, len(rays), chunk)]
-            sums = [self._sums(part, self._hierarchical(part), level) for part in parts]
+            sums = [
+                self._sums(part, self._hierarchical(part, None, True, level), level)
+                for part in parts
+            ]
             sums = torch.cat(sums) if sums else rays.rays_o.new_zeros(0, 6)
         rgb, acc, depth, mean_level = sums.split([3, 1, 1, 1], 1)
         seen = acc.clamp_min(1e-6)
@@ -176,30 +181,49 @@ class PyramidRenderer(nn.Module):
             bounds = torch.stack([near[alive], part.bounds[:, 1]], -1)
             part = dataclasses.replace(part, bounds=bounds)
             samples, t_next = self._march(part, jitter[alive], per_ray)
-            trans = 1 - sums[alive, 3:4]
             if samples.t_starts.shape[0]:
-                sums[alive] += trans * self._sums(part, samples, level)
+                sums[alive] += self._sums(part, samples, level, 1 - sums[alive, 3])
             near[alive], jitter[alive] = t_next, 0.0  # go on, on the same lattice of steps
             goes_on = samples.packed_info[:, 1] == per_ray
             goes_on &= 1 - sums[alive, 3] > self.config.early_stop_eps
             alive = alive[goes_on]
         return sums
 
-    def _sums(self, rays: Rays, samples: Samples, level: float | None) -> torch.Tensor:
+    def _levels_to_render(self, positions, levels, level: float | None) -> torch.Tensor:
+        if level is not None:
+            return torch.full_like(levels, float(level))
+        return self.trained_levels.clamp(positions, levels)
+
+    def _sums(
+        self,
+        rays: Rays,
+        samples: Samples,
+        level: float | None,
+        trans: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """[N, 6] weighted sums along rays: rgb, opacity, distance, level."""
         positions, levels = self._place(rays, samples)
-        levels = self.trained_levels.clamp(positions, levels)
-        if level is not None:
-            levels = torch.full_like(levels, float(level))
+        levels = self._levels_to_render(positions, levels, level)
         out = self._ask(rays, samples, positions, levels)
         pixels = composite(
             out.sigmas, out.rgbs, samples.t_starts, samples.t_ends, samples.packed_info,
-            self.config.early_stop_eps,
+            self.config.early_stop_eps, initial_trans=trans,
         )  # fmt: skip
         mean_level = torch.zeros_like(pixels.acc)
         mean_level.index_add_(0, samples.ray_indices, pixels.weights * levels)
         columns = (x.unsqueeze(-1) for x in (pixels.acc, pixels.depth, mean_level))
         return torch.cat([pixels.rgb, *columns], 1)
+
+    @torch.no_grad()
+    def _seen(self, samples, positions, levels) -> torch.Tensor:
+        """int64 indices of the samples that at least `cull_hidden` of the light reaches.
+
+        Behind a surface a sample costs as much as before it and changes nothing: finding these by
+        their density alone is cheaper than running and differentiating the whole field on them.
+        """
+        sigmas = self.field.density(positions, levels)
+        trans = transmittance(sigmas, samples.t_starts, samples.t_ends, samples.packed_info)
+        return (trans >= self.config.cull_hidden).nonzero().squeeze(-1)
 
     # ---- shared ---------------------------------------------------------------------------
 
@@ -214,7 +238,13 @@ class PyramidRenderer(nn.Module):
             max_samples=max_samples,
         )
 
-    def _hierarchical(self, rays: Rays, generator: torch.Generator | None = None) -> Samples:
+    def _hierarchical(
+        self,
+        rays: Rays,
+        generator: torch.Generator | None = None,
+        render: bool = False,
+        level: float | None = None,
+    ) -> Samples:
         """Stratified samples, and more where these found weight; merged, packed.
 
         With a generator the samples are jittered within their strata, without one centred.
@@ -236,6 +266,7 @@ class PyramidRenderer(nn.Module):
             with torch.no_grad():
                 middles = near + (far - near) * strata(num_coarse).expand(len(rays), num_coarse)
                 positions, levels = self._place(rays, coarse, middles.reshape(-1))
+                levels = self._levels_to_render(positions, levels, level) if render else levels
                 sigmas = self.field.density(positions, levels)
                 weights = composite(
                     sigmas, torch.zeros_like(positions), coarse.t_starts, coarse.t_ends,
@@ -262,6 +293,19 @@ class PyramidRenderer(nn.Module):
     def _ask(self, rays, samples, positions, levels) -> FieldOutputs:
         dirs = rays.rays_d.index_select(0, samples.ray_indices)
         return self.field(positions, dirs, levels)
+
+
+def keep_samples(samples: Samples, kept: torch.Tensor) -> Samples:
+    """The samples with the ascending indices `kept`, packed again."""
+    ray_indices = samples.ray_indices.index_select(0, kept)
+    counts = torch.bincount(ray_indices, minlength=samples.packed_info.shape[0])
+    packed_info = torch.stack([counts.cumsum(0) - counts, counts], -1).int()
+    return Samples(
+        samples.t_starts.index_select(0, kept),
+        samples.t_ends.index_select(0, kept),
+        ray_indices,
+        packed_info,
+    )
 
 
 def _pack(borders: torch.Tensor) -> Samples:

@@ -46,6 +46,7 @@ def start(backend: str = "auto", *, device_memory_fraction: float = 0.2) -> str:
         raise BackendError(
             "backend 'vulkan' cannot train or render yet; try --backend cpu or --backend cuda"
         )
+    ti.set_logging_level(ti.WARN)
     ti.init(
         arch={"cpu": ti.cpu, "cuda": ti.cuda}[backend],
         log_level=ti.WARN,

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from taichi_pynerf.carving import carve
 from taichi_pynerf.checkpoint import FILE_NAME, save_pyramid_model
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.datasets import MultiScaleDataset
@@ -19,6 +20,7 @@ from taichi_pynerf.losses import PyNeRFLoss
 from taichi_pynerf.model import PyNeRF
 from taichi_pynerf.optimizers import build_optimizers, network_parameters
 from taichi_pynerf.renderer import Rays
+from taichi_pynerf.scene_box import SceneBox
 from taichi_pynerf.schedules import learning_rate_factor, scale_at
 
 MAX_RAYS_PER_STEP = 2**17
@@ -61,6 +63,8 @@ class PyNeRFTrainer:
         self.train_dataset, self.val_dataset = train_dataset, val_dataset
         self.loss = loss or PyNeRFLoss(config)
         self.output_dir = None if output_dir is None else Path(output_dir)
+        if self.output_dir is not None:
+            self.output_dir.mkdir(parents=True, exist_ok=True)
         self.scene, self.progress = scene, progress
         self.optimizers = build_optimizers(model, config.learning_rate)
         # Pixels are drawn on the CPU, where they lie; jitter and grid cells where the model is.
@@ -87,6 +91,9 @@ class PyNeRFTrainer:
             TrainingError: the loss is not finite.
         """
         figures: dict = {}
+        if self.step == 0 and self.config.carve:
+            box, resolution = SceneBox(self.config.aabb), self.config.occupancy_resolution
+            self.model.occupancy.restrict(carve(self.train_dataset, box, resolution))
         bar = tqdm(
             initial=self.step, total=self.config.max_steps, desc="train", unit="step",
             disable=not self.progress, mininterval=0.5,
@@ -207,7 +214,7 @@ class PyNeRFTrainer:
         """Append one JSON line to `log.jsonl`."""
         if self.output_dir is not None:
             with (self.output_dir / "log.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(figures) + "\n")
+                file.write(json.dumps(_finite(figures), allow_nan=False) + "\n")
 
     def save(self) -> Path:
         """Write `checkpoint.pth` into the output folder."""
@@ -264,6 +271,13 @@ class PyNeRFTrainer:
     @staticmethod
     def _square_error(outputs: dict, batch) -> float:
         return (outputs["rgb"].detach() - batch.rgb).square().mean().item()
+
+
+def _finite(value):
+    """Figures as JSON can hold them: null for what is no finite number."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class MultiScaleTrainer(PyNeRFTrainer):

@@ -31,7 +31,7 @@ ROTATION_TOLERANCE = 1e-2
 
 def detect(data_dir: Path) -> bool:
     """Whether the folder looks like a scene of this format."""
-    return bool(_splits(data_dir))
+    return bool(splits(data_dir))
 
 
 def parse(data_dir: Path, split: str, *, allow_external_paths: bool = False) -> SceneFiles:
@@ -42,7 +42,7 @@ def parse(data_dir: Path, split: str, *, allow_external_paths: bool = False) -> 
     """
     path = data_dir / f"transforms_{split}.json"
     if not path.is_file():
-        found = ", ".join(_splits(data_dir)) or "none"
+        found = ", ".join(splits(data_dir)) or "none"
         raise SceneError(f"{path}: no such file; splits in this folder: {found}")
     content = read_json(path)
     if not isinstance(content, dict):
@@ -81,7 +81,7 @@ def parse(data_dir: Path, split: str, *, allow_external_paths: bool = False) -> 
     )
 
 
-def _splits(data_dir: Path) -> list[str]:
+def splits(data_dir: Path) -> list[str]:
     """The splits that the folder has a file for."""
     return sorted(
         path.stem.removeprefix("transforms_") for path in data_dir.glob("transforms_*.json")

@@ -151,6 +151,12 @@ class _SceneDataset:
         rgb = self._over_background(rgba, background)
         return rgb.view(int(self.cameras.height[index]), int(self.cameras.width[index]), 3)
 
+    def alpha(self, index: int) -> torch.Tensor:
+        """Opacity of image `index` as [H, W] uint8, 255 where it is opaque."""
+        index = self._checked_index(index)
+        alpha = self._pixels[self._offsets[index] : self._offsets[index + 1], 3]
+        return alpha.view(int(self.cameras.height[index]), int(self.cameras.width[index]))
+
     def rays(self, index: int) -> RayBatch:
         """The rays of image `index`, row by row."""
         return view_rays(self.cameras, self._checked_index(index))

@@ -18,7 +18,8 @@ from taichi_pynerf.errors import SceneError
 FORMATS = {"blender": blender}
 """Known formats by name. Each is a module with
 
-- `detect(data_dir) -> bool`: whether a folder looks like this format, and
+- `detect(data_dir) -> bool`: whether a folder looks like this format,
+- `splits(data_dir) -> list[str]`: the splits that a scene folder has, and
 - `parse(data_dir, split, *, allow_external_paths) -> SceneFiles`: one split, read and checked.
 """
 
@@ -171,6 +172,16 @@ def detect_dataset_type(data_dir: str | Path) -> str:
     )
 
 
+def scene_splits(data_dir: str | Path, dataset_type: str | None = None) -> list[str]:
+    """The splits that a scene folder has.
+
+    Raises:
+        SceneError: the folder is absent or in no known format.
+    """
+    data_dir = _checked_folder(data_dir)
+    return _format(data_dir, dataset_type).splits(data_dir)
+
+
 def load_scene(
     data_dir: str | Path,
     split: str,
@@ -195,14 +206,20 @@ def load_scene(
         SceneError: the folder, its files or the arguments are wrong; the message says which.
     """
     data_dir = _checked_folder(data_dir)
+    scene_format = _format(data_dir, dataset_type)
+    (img_downscale,) = _checked_scales([img_downscale], "img_downscale")
+    scales = _checked_scales(scales)
+    files = scene_format.parse(data_dir, split, allow_external_paths=allow_external_paths)
+    return _decode_scene(files, img_downscale, scales)
+
+
+def _format(data_dir: Path, dataset_type: str | None):
+    """The module that reads a folder's format."""
     if dataset_type is None:
         dataset_type = detect_dataset_type(data_dir)
     if dataset_type not in FORMATS:
         raise SceneError(f"dataset_type {dataset_type!r} is not known; known: {', '.join(FORMATS)}")
-    (img_downscale,) = _checked_scales([img_downscale], "img_downscale")
-    scales = _checked_scales(scales)
-    files = FORMATS[dataset_type].parse(data_dir, split, allow_external_paths=allow_external_paths)
-    return _decode_scene(files, img_downscale, scales)
+    return FORMATS[dataset_type]
 
 
 def _decode_scene(files: SceneFiles, img_downscale: int, scales: list[int]) -> Scene:

@@ -36,6 +36,7 @@ def compositing_kernels(dtype) -> CompositingKernels:
         t_starts: floats,
         t_ends: floats,
         packed_info: ti.types.ndarray(ti.i32, 2),
+        initial_trans: floats,
         early_stop_eps: dtype,
         trans: floats,
         weights: floats,
@@ -47,7 +48,7 @@ def compositing_kernels(dtype) -> CompositingKernels:
             for j in range(packed_info[r, 1]):
                 i = packed_info[r, 0] + j
                 if j == 0:
-                    trans[i] = 1
+                    trans[i] = initial_trans[r]
                 else:
                     trans[i] = trans[i - 1] * ti.exp(
                         -sigmas[i - 1] * (t_ends[i - 1] - t_starts[i - 1])

@@ -26,6 +26,7 @@ def composite(
     packed_info: torch.Tensor,
     early_stop_eps: float = 0.0,
     use_autodiff: bool = False,
+    initial_trans: torch.Tensor | None = None,
 ) -> Composited:
     """Composite packed samples along their rays (NeRF, eq. 3).
 
@@ -36,6 +37,8 @@ def composite(
         packed_info: int32 [N, 2]: first sample and number of samples of each ray.
         early_stop_eps: samples that less than this share of light reaches get weight 0.
         use_autodiff: take Taichi's own derivative rather than the written adjoint.
+        initial_trans: [N] share of light that reaches each ray's first sample; 1 by default. It
+            lets a ray be composited piece by piece. Not differentiable.
 
     Returns:
         Composited: rgb [N, 3] without background, depth [N] = sum of weight * interval middle,
@@ -51,13 +54,39 @@ def composite(
     for name, tensor in (("rgbs", rgbs), ("t_starts", t_starts), ("t_ends", t_ends)):
         check_dtype(name, tensor, sigmas.dtype)
     check_dtype("packed_info", packed_info, torch.int32)
-    samples = (x.contiguous() for x in (sigmas, rgbs, t_starts, t_ends, packed_info))
+    if initial_trans is None:
+        initial_trans = sigmas.new_ones(packed_info.shape[0])
+    check_shape("initial_trans", initial_trans, (packed_info.shape[0],))
+    check_dtype("initial_trans", initial_trans, sigmas.dtype)
+    samples = (x.contiguous() for x in (sigmas, rgbs, t_starts, t_ends, packed_info, initial_trans))
     return Composited(*_Composite.apply(*samples, float(early_stop_eps), use_autodiff))
+
+
+@torch.no_grad()
+def transmittance(
+    sigmas: torch.Tensor, t_starts: torch.Tensor, t_ends: torch.Tensor, packed_info: torch.Tensor
+) -> torch.Tensor:
+    """[M] share of light that reaches each packed sample; arguments as in `composite`.
+
+    Not differentiable.
+    """
+    rgbs = sigmas.new_zeros(sigmas.shape[0], 3)
+    return composite(sigmas, rgbs, t_starts, t_ends, packed_info).trans
 
 
 class _Composite(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, sigmas, rgbs, t_starts, t_ends, packed_info, early_stop_eps, use_autodiff):
+    def forward(
+        ctx,
+        sigmas,
+        rgbs,
+        t_starts,
+        t_ends,
+        packed_info,
+        initial_trans,
+        early_stop_eps,
+        use_autodiff,
+    ):
         num_rays = packed_info.shape[0]
         rgb = rgbs.new_zeros(num_rays, 3)
         depth, acc = rgbs.new_zeros(num_rays), rgbs.new_zeros(num_rays)
@@ -65,16 +94,18 @@ class _Composite(torch.autograd.Function):
         if sigmas.shape[0]:
             compositing_kernels(taichi_dtype(sigmas)).composite(
                 sigmas.detach(), rgbs.detach(), t_starts.detach(), t_ends.detach(), packed_info,
-                early_stop_eps, trans, weights, rgb, depth, acc,
+                initial_trans.detach(), early_stop_eps, trans, weights, rgb, depth, acc,
             )  # fmt: skip
-        ctx.save_for_backward(sigmas, rgbs, t_starts, t_ends, packed_info, trans, weights)
+        ctx.save_for_backward(
+            sigmas, rgbs, t_starts, t_ends, packed_info, initial_trans, trans, weights
+        )
         ctx.early_stop_eps, ctx.use_autodiff = early_stop_eps, use_autodiff
         ctx.mark_non_differentiable(trans)
         return rgb, depth, acc, weights, trans
 
     @staticmethod
     def backward(ctx, grad_rgb, grad_depth, grad_acc, grad_weights, _grad_trans):
-        sigmas, rgbs, t_starts, t_ends, packed_info, trans, weights = (
+        sigmas, rgbs, t_starts, t_ends, packed_info, initial_trans, trans, weights = (
             tensor.detach() for tensor in ctx.saved_tensors
         )
         kernels = compositing_kernels(taichi_dtype(sigmas))
@@ -90,7 +121,7 @@ class _Composite(torch.autograd.Function):
             outputs = [autodiff_leaf(torch.empty_like(grad), grad) for grad in cotangents[1:]]
             kernels.composite.grad(
                 autodiff_leaf(sigmas, grad_sigmas), autodiff_leaf(rgbs, grad_rgbs),
-                t_starts, t_ends, packed_info, ctx.early_stop_eps,
+                t_starts, t_ends, packed_info, initial_trans, ctx.early_stop_eps,
                 autodiff_leaf(trans), autodiff_leaf(weights, cotangents[0]), *outputs,
             )  # fmt: skip
         else:
@@ -99,4 +130,4 @@ class _Composite(torch.autograd.Function):
                 grad_weights.contiguous(), grad_rgb.contiguous(), grad_depth.contiguous(),
                 grad_acc.contiguous(), grad_sigmas, grad_rgbs,
             )  # fmt: skip
-        return grad_sigmas, grad_rgbs, None, None, None, None, None
+        return grad_sigmas, grad_rgbs, None, None, None, None, None, None

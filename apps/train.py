@@ -1,0 +1,310 @@
+"""Train a pyramid field: images with poses in, an anti-aliased radiance field out.
+
+python apps/train.py                                  the built-in demo scene
+python apps/train.py --data_dir data/nerf_synthetic/lego --multiscale
+"""
+
+import argparse
+import json
+import shlex
+import signal
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from _cli import Parser, run
+
+from taichi_pynerf import PyNeRFConfig, runtime
+from taichi_pynerf.checkpoint import (
+    checkpoint_path,
+    config_of,
+    model_from_checkpoint,
+    read_checkpoint,
+)
+from taichi_pynerf.config import PRESETS
+from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
+from taichi_pynerf.data.demo_scene import demo_scene_dir
+from taichi_pynerf.data.scene import FORMATS, scene_splits
+from taichi_pynerf.errors import CheckpointError, ConfigError
+from taichi_pynerf.evaluation import evaluate
+from taichi_pynerf.files import atomic_write_text
+from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.preview import write_preview
+from taichi_pynerf.scene_fit import fit_to_scene
+from taichi_pynerf.trainer import MultiScaleTrainer, PyNeRFTrainer
+
+DEMO_STEPS = 1500
+MULTISCALE = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class SceneSource:
+    """Which images a run is about; kept in the checkpoint so that others find them again."""
+
+    data_dir: str
+    dataset_type: str | None
+    img_downscale: int
+    multiscale: bool
+    white_background: bool
+
+    def load(self, split: str):
+        arguments = {
+            "data_dir": self.data_dir,
+            "split": split,
+            "dataset_type": self.dataset_type,
+            "img_downscale": self.img_downscale,
+            "white_background": self.white_background,
+        }
+        if self.multiscale:
+            return MultiScaleDataset(**arguments, scales=MULTISCALE)
+        return PyNeRFDataset(**arguments)
+
+
+def build_parser() -> Parser:
+    parser = Parser(description=__doc__)
+
+    scene = parser.add_argument_group("scene")
+    scene.add_argument("--data_dir", help="scene folder; the built-in demo scene if absent")
+    scene.add_argument(
+        "--dataset_type", choices=sorted(FORMATS), help="format; by default found out"
+    )
+    scene.add_argument("--img_downscale", type=int, default=1, help="reduce images by this factor")
+    scene.add_argument(
+        "--multiscale",
+        action=argparse.BooleanOptionalAction,
+        help="train and test at scales 1, 1/2, 1/4 and 1/8 (on for the demo scene)",
+    )
+    scene.add_argument(
+        "--black_background", action="store_true", help="black behind see-through pixels, not white"
+    )
+
+    training = parser.add_argument_group("training")
+    training.add_argument("--max_steps", type=int, help="steps at most (20000; the demo has fewer)")
+    training.add_argument(
+        "--max_seconds", type=float, default=0.0, help="seconds of training at most; 0: no limit"
+    )
+    training.add_argument("--preset", choices=PRESETS, help="settings to start from (cpu or gpu)")
+    training.add_argument("--seed", type=int, help="of all randomness (0)")
+    training.add_argument("--learning_rate", type=float, help="greatest learning rate")
+    training.add_argument(
+        "--single_level", action="store_true", default=None,
+        help="one head on the whole grid: a plain hash-grid field, the baseline",
+    )  # fmt: skip
+    training.add_argument(
+        "--scale_schedule",
+        help="with --multiscale: train from coarse to fine, for example 0:8,500:4,1000:1",
+    )
+    training.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="any other setting of PyNeRFConfig; may be repeated",
+    )  # fmt: skip
+    training.add_argument(
+        "--backend", choices=runtime.BACKENDS, default="auto", help="what the kernels run on"
+    )
+
+    run_group = parser.add_argument_group("run")
+    run_group.add_argument("--experiment_name", help="name of the run (the scene's name)")
+    run_group.add_argument("--output_dir", default="outputs", help="where run folders are made")
+    run_group.add_argument(
+        "--resume", metavar="RUN_OR_FILE", help="go on with a run, its settings and its scene"
+    )
+    return parser
+
+
+def main(argv: list[str]) -> None:
+    args = build_parser().parse_args(argv)
+    backend = runtime.start(args.backend)
+    resumed = None
+    if args.resume:
+        resumed = read_checkpoint(args.resume)
+        source, config = resumed_settings(args, resumed)
+        run_dir = checkpoint_path(args.resume).parent
+    else:
+        source, config = new_settings(args, backend)
+        run_dir = new_run_dir(args, source)
+
+    train_set = source.load("train")
+    val_set, test_set = load_or_none(source, "val"), load_or_none(source, "test")
+    config = config if resumed else fit_to_scene(config, train_set)
+    model = model_from_checkpoint(resumed, args.resume) if resumed else PyNeRF(config)
+    print(
+        f"{len(train_set)} training images, {train_set.num_pixels / 1e6:.1f} M pixels; "
+        f"levels {' '.join(map(str, model.field.resolutions))}; backend {backend}; run {run_dir}"
+    )
+
+    run_dir.mkdir(parents=True, exist_ok=True)
+    atomic_write_text(
+        run_dir / "config.json",
+        json.dumps({"config": config.to_dict(), "scene": asdict(source)}, indent=2) + "\n",
+    )
+    trainer_kind = MultiScaleTrainer if source.multiscale else PyNeRFTrainer
+    schedule = {}
+    if args.scale_schedule:
+        if not source.multiscale:
+            raise ConfigError("--scale_schedule needs --multiscale")
+        schedule = {"scale_schedule": parse_schedule(args.scale_schedule)}
+    trainer = trainer_kind(
+        model, config, train_set, val_set, output_dir=run_dir, scene=asdict(source), **schedule
+    )
+    if resumed:
+        if not resumed.get("training"):
+            raise CheckpointError(f"{args.resume}: the checkpoint holds no training to go on with")
+        trainer.load_state_dict(resumed["training"])
+    else:
+        (run_dir / "log.jsonl").unlink(missing_ok=True)
+
+    with stop_on_interrupt(trainer):
+        trainer.train()
+    checkpoint = trainer.save()
+    if trainer.stop_requested:
+        print(f"stopped at step {trainer.step}; checkpoint: {checkpoint}")
+        print(f"go on with:  python apps/train.py --resume {shlex.quote(str(run_dir))}")
+        return
+    report(trainer, test_set or val_set, run_dir, backend)
+
+
+def new_settings(args, backend: str) -> tuple[SceneSource, PyNeRFConfig]:
+    """Scene and settings of a new run, from the command line."""
+    demo = args.data_dir is None
+    if args.img_downscale < 1:
+        raise ConfigError(f"--img_downscale is {args.img_downscale}: give a whole number from 1 on")
+    preset = args.preset or ("cpu" if backend == "cpu" else "gpu")
+    overrides = {
+        name: getattr(args, name)
+        for name in ("max_steps", "seed", "learning_rate", "single_level")
+        if getattr(args, name) is not None
+    }
+    if demo:
+        overrides.setdefault("max_steps", DEMO_STEPS)
+    overrides["max_seconds"] = args.max_seconds
+    overrides["background"] = "black" if args.black_background else "white"
+    overrides.update(parse_settings(args.set))
+    config = PyNeRFConfig.preset(preset, **overrides)
+    source = SceneSource(
+        data_dir=str(demo_scene_dir() if demo else Path(args.data_dir)),
+        dataset_type=args.dataset_type,
+        img_downscale=args.img_downscale,
+        multiscale=demo if args.multiscale is None else args.multiscale,
+        white_background=not args.black_background,
+    )
+    return source, config
+
+
+def resumed_settings(args, content: dict) -> tuple[SceneSource, PyNeRFConfig]:
+    """Scene and settings of a run that goes on: its own, and where to stop from the command."""
+    fixed = ("dataset_type", "preset", "seed", "learning_rate", "single_level", "experiment_name")
+    given = [f"--{name}" for name in fixed if getattr(args, name) is not None]
+    if given or args.set:
+        raise ConfigError(
+            f"{', '.join(given) or '--set'} cannot change with --resume: a run keeps its settings"
+        )
+    config = config_of(content, args.resume)
+    changes = {"max_steps": args.max_steps} if args.max_steps is not None else {}
+    if args.max_seconds:
+        changes["max_seconds"] = args.max_seconds
+    try:
+        source = SceneSource(**content["scene"])
+    except (KeyError, TypeError):
+        raise CheckpointError(
+            f"{args.resume}: the checkpoint does not say which scene it is of; train anew"
+        ) from None
+    if args.data_dir is not None:
+        source = SceneSource(**{**asdict(source), "data_dir": args.data_dir})
+    return source, config.replace(**changes)
+
+
+def parse_settings(assignments: list[str]) -> dict:
+    """{"name": value} of NAME=VALUE strings; values are JSON, or else plain text."""
+    settings = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {assignment}: write NAME=VALUE")
+        try:
+            settings[name] = json.loads(value)
+        except json.JSONDecodeError:
+            settings[name] = value
+    return settings
+
+
+def parse_schedule(text: str) -> dict[int, int]:
+    """{step: scale} of "0:8,500:4,1000:1"."""
+    try:
+        pairs = (part.split(":") for part in text.split(","))
+        schedule = {int(step): int(scale) for step, scale in pairs}
+    except ValueError:
+        schedule = {}
+    if 0 not in schedule or not set(schedule.values()) <= set(MULTISCALE):
+        raise ConfigError(
+            f"--scale_schedule {text}: write STEP:SCALE,… from step 0 on, with scales "
+            f"{', '.join(map(str, MULTISCALE))}"
+        )
+    return schedule
+
+
+def new_run_dir(args, source: SceneSource) -> Path:
+    """`output_dir/experiment_name`."""
+    name = args.experiment_name
+    if name is None:
+        name = "demo" if args.data_dir is None else Path(source.data_dir).resolve().name
+    if not name or Path(name).name != name:
+        raise ConfigError(f"--experiment_name {name!r}: give a plain folder name")
+    return Path(args.output_dir) / name
+
+
+def load_or_none(source: SceneSource, split: str):
+    """A split that the scene may lack."""
+    known = scene_splits(source.data_dir, source.dataset_type)
+    return source.load(split) if split in known else None
+
+
+def stop_on_interrupt(trainer: PyNeRFTrainer):
+    """Ctrl-C lets the step in hand finish; a second Ctrl-C interrupts at once."""
+
+    class Handler:
+        def __enter__(self):
+            self.before = signal.signal(signal.SIGINT, self.stop)
+
+        def __exit__(self, *exception):
+            signal.signal(signal.SIGINT, self.before)
+
+        def stop(self, *_):
+            trainer.request_stop()
+            signal.signal(signal.SIGINT, self.before)
+
+    return Handler()
+
+
+def report(trainer: PyNeRFTrainer, dataset, run_dir: Path, backend: str) -> None:
+    """Test, write `metrics.json` and `preview.png`, and say what to do next."""
+    if dataset is None:
+        print(f"no test images; checkpoint: {run_dir / 'checkpoint.pth'}")
+        return
+    model = trainer.model.eval()
+    results = evaluate(model, dataset, progress=True)
+    metrics = {
+        dataset.split: results,
+        "steps": trainer.step,
+        "train_seconds": round(trainer.train_seconds, 3),
+        "samples_per_second": round(trainer.num_samples / max(trainer.train_seconds, 1e-9), 1),
+        "backend": backend,
+        "device": runtime.device_name(),
+        "seed": trainer.config.seed,
+    }
+    atomic_write_text(run_dir / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    write_preview(model, dataset, run_dir / "preview.png")
+    print(f"\n{dataset.split} images   PSNR [dB]   SSIM")
+    for scale, values in results["scales"].items():
+        print(f"  1/{scale:<9} {values['psnr']:9.2f}   {values['ssim']:.4f}")
+    print(f"  {'mean':<11} {results['psnr']:9.2f}   {results['ssim']:.4f}")
+    print(
+        f"{trainer.step} steps in {trainer.train_seconds:.0f} s; pictures: "
+        f"{run_dir / 'preview.png'}; checkpoint: {run_dir / 'checkpoint.pth'}"
+    )
+    more = 2 * trainer.config.max_steps
+    print(
+        f"go on with:  python apps/train.py --resume {shlex.quote(str(run_dir))} --max_steps {more}"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

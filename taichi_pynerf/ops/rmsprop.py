@@ -1,0 +1,41 @@
+"""The optimizer step of a feature table, on the rows that got a gradient."""
+
+import torch
+
+from taichi_pynerf.kernels.rmsprop import sparse_rmsprop_kernel
+from taichi_pynerf.ops.bridge import check_dtype, check_shape, taichi_dtype
+
+
+@torch.no_grad()
+def sparse_rmsprop(
+    table: torch.Tensor,
+    grad: torch.Tensor,
+    square_avg: torch.Tensor,
+    step: int,
+    lr: float,
+    beta: float,
+    eps: float,
+) -> None:
+    """One bias-corrected RMSProp step in place, touched rows only: Adam without first moment.
+
+    A row whose gradient is all zero keeps its value and moment, as in instant-ngp (section 4);
+    the others take the step, with the bias correction of the global step count. `grad` is zero
+    afterwards.
+
+    Args:
+        table, grad, square_avg: [E, F], contiguous, one float type.
+        step: number of this step, from 1 on.
+        lr: learning rate.
+        beta: decay of the running mean of squares.
+        eps: keeps the division finite.
+    """
+    check_shape("table", table, (None, None))
+    if step < 1:
+        raise ValueError(f"step counts from 1, got {step}")
+    for name, tensor in (("grad", grad), ("square_avg", square_avg)):
+        check_shape(name, tensor, tuple(table.shape))
+        check_dtype(name, tensor, table.dtype)
+    if not all(x.is_contiguous() for x in (table, grad, square_avg)):
+        raise ValueError("table, grad and square_avg are updated in place: make them contiguous")
+    kernel = sparse_rmsprop_kernel(table.shape[1], taichi_dtype(table))
+    kernel(table.detach(), grad, square_avg, lr, beta, (1 - beta**step) ** 0.5, eps)

@@ -1,0 +1,42 @@
+"""RMSProp over a sparsely touched table in plain torch."""
+
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def sparse_rmsprop(
+    table: Tensor,
+    grad: Tensor,
+    square_avg: Tensor,
+    step: int,
+    lr: float,
+    beta: float,
+    eps: float,
+) -> None:
+    r"""One step on the rows that have a gradient, in place; `grad` is zeroed.
+
+    .. math::
+        v \leftarrow \beta v + (1 - \beta) g^2, \quad
+        \theta \leftarrow \theta - \eta \frac{g}{\sqrt{v / (1 - \beta^t)} + \epsilon}
+
+    Adam (Kingma and Ba 2015, algorithm 1) with beta_1 = 0, and with Instant-NGP's rule for hash
+    tables (Müller et al. 2022, section 4): a row whose gradient is all zero was not seen in this
+    batch, and is left as it is, moment included. The bias correction goes by the global step.
+
+    Args:
+        table: parameters, [num_entries, F].
+        grad: their gradient, [num_entries, F].
+        square_avg: second moments, [num_entries, F].
+        step: number of this step, counted from 1.
+        lr: step length.
+        beta: decay of the second moments.
+        eps: keeps the division finite.
+    """
+    touched = (grad != 0).any(dim=1)
+    g = grad[touched]
+    v = beta * square_avg[touched] + (1 - beta) * g * g
+    square_avg[touched] = v
+    v_hat = v / (1 - beta**step)
+    table[touched] -= lr * g / (v_hat.sqrt() + eps)
+    grad.zero_()
