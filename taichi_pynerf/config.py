@@ -13,25 +13,24 @@ _CHOICES = {
     "level_interpolation": ("linear", "none"),
     "sampler": ("occupancy", "hierarchical"),
     "background": ("white", "black", "random"),
-    "pixel_sampling": ("pixels", "scales"),
 }
 
-# What differs from the defaults, tuned on measurements (docs/performance.md).
+# What differs from the defaults; "cpu" is tuned on measurements (docs/performance.md).
 _PRESETS: dict[str, dict] = {
     "default": {},
     "cpu": {
         "max_resolution": AUTO,
         "hash_table_size": 2**19,
         "hidden_dim": 64,
-        "learning_rate": 1e-2,
+        "learning_rate": 2e-2,
         "occupancy_resolution": 96,
-        "march_resolution": 384,
+        "march_resolution": 256,
         "occupancy_threshold": 0.025,
         "cull_hidden": 1e-3,
         "samples_per_batch": 12288,
         "pyramid_loss_weight": 0.0,
     },
-    "gpu": {
+    "gpu": {  # instant-ngp's batch size; not measured yet
         "max_resolution": AUTO,
         "hash_table_size": 2**19,
         "hidden_dim": 64,
@@ -99,7 +98,6 @@ class PyNeRFConfig:
     gradient_clip: float = 0.0  # > 0: greatest norm of the networks' gradient
     mixed_precision: bool = False
     background: str = "white"  # behind transparent pixels in training; or "black", "random"
-    pixel_sampling: str = "pixels"  # or "scales": each image scale equally often
     val_interval: int = 500  # steps between validations; 0: none
     seed: int = 0
 

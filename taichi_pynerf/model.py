@@ -35,7 +35,9 @@ class PyNeRF(nn.Module):
                 "from the training cameras"
             )
         self.config = config
-        self.field = PyramidField(config)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)  # one seed, one model; the caller's generator is kept
+            self.field = PyramidField(config)
         self.occupancy = OccupancyGrid(config.occupancy_resolution)
         self.trained_levels = TrainedLevels()
         self.renderer = PyramidRenderer(config, self.field, self.occupancy, self.trained_levels)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from taichi_pynerf.ops.occupancy import binarise, update_density, update_level_range
+from taichi_pynerf.ops.ray_march import block_occupancy
 
 TRAINED_LEVELS_RESOLUTION = 128
 
@@ -28,12 +29,14 @@ class OccupancyGrid(nn.Module):
         self.register_buffer("density", torch.zeros(resolution**3))
         self.register_buffer("occupied", torch.ones(shape, dtype=torch.uint8))
         self.register_buffer("possible", torch.ones(resolution**3, dtype=torch.bool))
+        self.register_buffer("blocks", block_occupancy(self.occupied))
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.int64))
 
     def restrict(self, possible: torch.Tensor) -> None:
         """Never take a cell as occupied where `possible`, bool [resolution^3], is false."""
         self.possible.copy_(possible)
         self.occupied.mul_(self.possible.view_as(self.occupied))
+        self.blocks.copy_(block_occupancy(self.occupied))
 
     @torch.no_grad()
     def update(
@@ -62,6 +65,7 @@ class OccupancyGrid(nn.Module):
         threshold = min(threshold, float(self.density[self.possible].mean()))
         occupied = binarise(self.density, threshold) * self.possible
         self.occupied.copy_(occupied.view_as(self.occupied))
+        self.blocks.copy_(block_occupancy(self.occupied))
         self.num_updates += 1
 
     def _draw_cells(self, generator: torch.Generator) -> torch.Tensor:

@@ -236,6 +236,7 @@ class PyramidRenderer:
             self.occupancy.occupied,
             self.step_size,
             max_samples=max_samples,
+            blocks=self.occupancy.blocks,
         )
 
     def _hierarchical(

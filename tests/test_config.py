@@ -24,7 +24,7 @@ WEIGHTS = [
     "gradient_clip", "max_seconds",
 ]  # fmt: skip
 CHOICES = [
-    "output_interpolation", "level_interpolation", "sampler", "background", "pixel_sampling"
+    "output_interpolation", "level_interpolation", "sampler", "background"
 ]  # fmt: skip
 FLAGS = ["share_feature_grid", "single_level", "carve", "mixed_precision"]
 
@@ -65,7 +65,7 @@ GOOD_VALUES = {
     "warmup_steps": 0, "final_learning_rate": 1,
     "color_loss_weight": 0, "pyramid_loss_weight": 0.25, "distortion_loss_weight": 0.125,
     "hash_decay": 0.5, "gradient_clip": 0.75, "mixed_precision": True, "background": "random",
-    "pixel_sampling": "scales", "val_interval": 0, "seed": 2**63 - 1,
+    "val_interval": 0, "seed": 2**63 - 1,
 }  # fmt: skip
 
 FIELDS = {field.name for field in dataclasses.fields(PyNeRFConfig)}

@@ -254,7 +254,7 @@ class MultiScaleDataset(_SceneDataset):
         img_downscale: int = 1,
         white_background: bool = False,
         dataset_type: str | None = None,
-        sampling: str = "pixels",
+        sampling: str = "scales",
         allow_external_paths: bool = False,
     ) -> None:
         scene = load_scene(
@@ -273,7 +273,7 @@ class MultiScaleDataset(_SceneDataset):
         scene: Scene,
         scales: Sequence[int] = (1, 2, 4, 8),
         white_background: bool = False,
-        sampling: str = "pixels",
+        sampling: str = "scales",
     ) -> MultiScaleDataset:
         """The same from a scene in memory that has scale 1 alone, or these scales already."""
         dataset = cls.__new__(cls)

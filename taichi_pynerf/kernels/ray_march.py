@@ -4,7 +4,7 @@ Instant-ngp, appendix E: cascade k covers a cube of side 2^k around the centre o
 with `resolution`^3 cells. A ray takes steps of `dt(t) = clamp(t * cone_angle, step_size,
 2^(num_cascades-1) * step_size)`, from its entry into the outermost cube, offset by
 `jitter * dt`; the steps whose midpoint lies in an occupied cell become samples. Steps inside an
-empty cell are taken without looking at the grid again.
+empty cell, or inside an empty block of cells, are taken without looking at the grid again.
 
 Not differentiated: dynamic loops with early exits stay out of autodiff.
 """
@@ -23,9 +23,15 @@ class RayMarchKernels(NamedTuple):
 
 
 @functools.cache
-def ray_march_kernels(resolution: int, num_cascades: int) -> RayMarchKernels:
-    """Compile the marcher for one grid: a pass that counts and a pass that writes."""
+def ray_march_kernels(resolution: int, num_cascades: int, block: int) -> RayMarchKernels:
+    """Compile the marcher for one grid: a pass that counts and a pass that writes.
+
+    Args:
+        resolution, num_cascades: of the grid.
+        block: side, in cells, of the blocks that are skipped whole when empty.
+    """
     G, K = resolution, num_cascades
+    B = -(-G // block)  # blocks along each axis
     outer = float(2 ** (K - 1))  # side of the outermost cascade
 
     @ti.func
@@ -59,6 +65,7 @@ def ray_march_kernels(resolution: int, num_cascades: int) -> RayMarchKernels:
         t_min,
         t_max,
         occupied: ti.template(),
+        blocks: ti.template(),
         cone_angle,
         step_size,
         max_samples,
@@ -90,16 +97,24 @@ def ray_march_kernels(resolution: int, num_cascades: int) -> RayMarchKernels:
                 t += dt
                 dt = step_at(t, cone_angle, step_size)
             else:
-                # Step on, on the same lattice of steps, until the midpoint leaves this cell.
-                border = (ti.cast(g, ti.f32) + ti.select(d > 0, 1.0, 0.0)) / G
+                # Step on, on the same lattice of steps, until the midpoint leaves what is empty.
+                low, width = g, 1
+                b = g // block
+                if blocks[((k * B + b[0]) * B + b[1]) * B + b[2]] == 0:
+                    low, width = b * block, block
+                border = (ti.cast(low, ti.f32) + ti.select(d > 0, 1.0, 0.0) * width) / G
                 border = (border - 0.5) * side + 0.5
                 # An axis along which the ray stands still never leaves the cell.
                 t_leave = ti.select(ti.abs(d) < 1e-12, 1e30, (border - o) * inverse_d).min()
+                t_leave = ti.min(t_leave, t_exit)
                 t += dt
-                dt = step_at(t, cone_angle, step_size)
-                while t + 0.5 * dt < ti.min(t_leave, t_exit) and t + dt > t:
-                    t += dt
+                if cone_angle == 0:
+                    t += ti.max(0.0, ti.ceil((t_leave - t) / dt - 0.5)) * dt
+                else:
                     dt = step_at(t, cone_angle, step_size)
+                    while t + 0.5 * dt < t_leave and t + dt > t:
+                        t += dt
+                        dt = step_at(t, cone_angle, step_size)
         return n, t
 
     @ti.kernel
@@ -109,6 +124,7 @@ def ray_march_kernels(resolution: int, num_cascades: int) -> RayMarchKernels:
         jitter: ti.types.ndarray(ti.f32, 1),
         bounds: ti.types.ndarray(ti.f32, 2),
         occupied: ti.types.ndarray(ti.u8, 1),
+        blocks: ti.types.ndarray(ti.u8, 1),
         cone_angle: ti.f32,
         step_size: ti.f32,
         max_samples: ti.i32,
@@ -117,7 +133,7 @@ def ray_march_kernels(resolution: int, num_cascades: int) -> RayMarchKernels:
     ):
         for r in range(rays_o.shape[0]):
             n, t = march_one(
-                rays_o[r], rays_d[r], jitter[r], bounds[r, 0], bounds[r, 1], occupied,
+                rays_o[r], rays_d[r], jitter[r], bounds[r, 0], bounds[r, 1], occupied, blocks,
                 cone_angle, step_size, max_samples, r, 0, t_next, t_next, packed_info, False,
             )  # fmt: skip
             packed_info[r, 1] = n
@@ -130,6 +146,7 @@ def ray_march_kernels(resolution: int, num_cascades: int) -> RayMarchKernels:
         jitter: ti.types.ndarray(ti.f32, 1),
         bounds: ti.types.ndarray(ti.f32, 2),
         occupied: ti.types.ndarray(ti.u8, 1),
+        blocks: ti.types.ndarray(ti.u8, 1),
         cone_angle: ti.f32,
         step_size: ti.f32,
         packed_info: ti.types.ndarray(ti.i32, 2),
@@ -139,7 +156,7 @@ def ray_march_kernels(resolution: int, num_cascades: int) -> RayMarchKernels:
     ):
         for r in range(rays_o.shape[0]):
             march_one(
-                rays_o[r], rays_d[r], jitter[r], bounds[r, 0], bounds[r, 1], occupied,
+                rays_o[r], rays_d[r], jitter[r], bounds[r, 0], bounds[r, 1], occupied, blocks,
                 cone_angle, step_size, packed_info[r, 1], r, packed_info[r, 0],
                 t_starts, t_ends, ray_indices, True,
             )  # fmt: skip

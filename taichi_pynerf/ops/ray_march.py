@@ -3,9 +3,12 @@
 from typing import NamedTuple
 
 import torch
+from torch.nn.functional import max_pool3d
 
 from taichi_pynerf.kernels.ray_march import ray_march_kernels
 from taichi_pynerf.ops.bridge import check_dtype, check_shape
+
+BLOCK = 8
 
 
 class Samples(NamedTuple):
@@ -18,6 +21,22 @@ class Samples(NamedTuple):
 
 
 @torch.no_grad()
+def block_occupancy(occupied: torch.Tensor) -> torch.Tensor:
+    """Which blocks of cells hold an occupied one: uint8 [K, B, B, B] of uint8 [K, G, G, G].
+
+    Empty blocks are skipped whole.
+    """
+    block = _block_size(*occupied.shape[:2])
+    pooled = max_pool3d(occupied.unsqueeze(1).float(), block, ceil_mode=True)
+    return pooled.squeeze(1).to(torch.uint8)
+
+
+def _block_size(num_cascades: int, resolution: int) -> int:
+    """Cells along a block. A block must not straddle the border of the next finer cascade."""
+    return BLOCK if num_cascades == 1 or resolution % (4 * BLOCK) == 0 else 1
+
+
+@torch.no_grad()
 def march_rays(
     rays_o: torch.Tensor,
     rays_d: torch.Tensor,
@@ -27,6 +46,7 @@ def march_rays(
     step_size: float,
     cone_angle: float = 0.0,
     max_samples: int = 1024,
+    blocks: torch.Tensor | None = None,
 ) -> tuple[Samples, torch.Tensor]:
     """Sample each ray where the occupancy grid says that something is (instant-ngp, appendix E).
 
@@ -40,6 +60,7 @@ def march_rays(
         step_size: length of the least step, in units of t.
         cone_angle: steps grow as `t * cone_angle` above the least; 0 keeps them constant.
         max_samples: samples of one ray at most; the march of a ray stops there.
+        blocks: `block_occupancy(occupied)`, if it is at hand.
 
     Returns:
         The samples, in ray order, t ascending within each ray; and t_next float32 [N], where the
@@ -67,11 +88,17 @@ def march_rays(
         raise ValueError(f"step_size must be positive, got {step_size}")
 
     device = rays_o.device
-    kernels = ray_march_kernels(resolution, num_cascades)
+    blocks = block_occupancy(occupied) if blocks is None else blocks
+    block = _block_size(num_cascades, resolution)
+    side = -(-resolution // block)
+    check_shape("blocks", blocks, (num_cascades, side, side, side))
+    check_dtype("blocks", blocks, torch.uint8)
+    kernels = ray_march_kernels(resolution, num_cascades, block)
     packed_info = torch.zeros(num_rays, 2, dtype=torch.int32, device=device)
     t_next = torch.empty(num_rays, dtype=torch.float32, device=device)
     geometry = [
-        x.detach().contiguous() for x in (rays_o, rays_d, jitter, bounds, occupied.view(-1))
+        x.detach().contiguous()
+        for x in (rays_o, rays_d, jitter, bounds, occupied.reshape(-1), blocks.reshape(-1))
     ]
     num_samples = 0
     if num_rays:
