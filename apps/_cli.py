@@ -36,7 +36,9 @@ def run(main: Callable[[list[str]], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except OSError as error:  # an unwritable folder, a full disk
-        print(f"error: {error.filename or 'file system'}: {error.strerror}", file=sys.stderr)
+        print(
+            f"error: {error.filename or 'file system'}: {error.strerror or error}", file=sys.stderr
+        )
         sys.exit(EXIT_USER_ERROR)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

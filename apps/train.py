@@ -67,20 +67,23 @@ def build_parser() -> Parser:
     scene.add_argument(
         "--dataset_type", choices=sorted(FORMATS), help="format; by default found out"
     )
-    scene.add_argument("--img_downscale", type=int, default=1, help="reduce images by this factor")
+    scene.add_argument("--img_downscale", type=int, help="reduce images by this factor (1)")
     scene.add_argument(
         "--multiscale",
         action=argparse.BooleanOptionalAction,
         help="train and test at scales 1, 1/2, 1/4 and 1/8 (on for the demo scene)",
     )
     scene.add_argument(
-        "--black_background", action="store_true", help="black behind see-through pixels, not white"
+        "--black_background",
+        action="store_true",
+        default=None,
+        help="black behind see-through pixels, not white",
     )
 
     training = parser.add_argument_group("training")
     training.add_argument("--max_steps", type=int, help="steps at most (20000; the demo has fewer)")
     training.add_argument(
-        "--max_seconds", type=float, default=0.0, help="seconds of training at most; 0: no limit"
+        "--max_seconds", type=float, help="seconds of training at most; 0: no limit (0)"
     )
     training.add_argument("--preset", choices=PRESETS, help="settings to start from (cpu or gpu)")
     training.add_argument("--seed", type=int, help="of all randomness (0)")
@@ -103,7 +106,7 @@ def build_parser() -> Parser:
 
     run_group = parser.add_argument_group("run")
     run_group.add_argument("--experiment_name", help="name of the run (the scene's name)")
-    run_group.add_argument("--output_dir", default="outputs", help="where run folders are made")
+    run_group.add_argument("--output_dir", help="where run folders are made (outputs)")
     run_group.add_argument(
         "--resume", metavar="RUN_OR_FILE", help="go on with a run, its settings and its scene"
     )
@@ -119,9 +122,10 @@ def main(argv: list[str]) -> None:
         source, config = resumed_settings(args, resumed)
         run_dir = checkpoint_path(args.resume).parent
     else:
+        run_dir = new_run_dir(args)
         source, config = new_settings(args, backend)
-        run_dir = new_run_dir(args, source)
 
+    schedule = parse_schedule(args.scale_schedule, source) if args.scale_schedule else None
     train_set = source.load("train")
     val_set, test_set = load_or_none(source, "val"), load_or_none(source, "test")
     config = config if resumed else fit_to_scene(config, train_set)
@@ -131,26 +135,24 @@ def main(argv: list[str]) -> None:
         f"levels {' '.join(map(str, model.field.resolutions))}; backend {backend}; run {run_dir}"
     )
 
-    run_dir.mkdir(parents=True, exist_ok=True)
-    atomic_write_text(
-        run_dir / "config.json",
-        json.dumps({"config": config.to_dict(), "scene": asdict(source)}, indent=2) + "\n",
-    )
     trainer_kind = MultiScaleTrainer if source.multiscale else PyNeRFTrainer
-    schedule = {}
-    if args.scale_schedule:
-        if not source.multiscale:
-            raise ConfigError("--scale_schedule needs --multiscale")
-        schedule = {"scale_schedule": parse_schedule(args.scale_schedule)}
+    options = {"scale_schedule": schedule} if schedule else {}
     trainer = trainer_kind(
-        model, config, train_set, val_set, output_dir=run_dir, scene=asdict(source), **schedule
+        model, config, train_set, val_set, output_dir=run_dir, scene=asdict(source), **options
     )
     if resumed:
-        if not resumed.get("training"):
-            raise CheckpointError(f"{args.resume}: the checkpoint holds no training to go on with")
-        trainer.load_state_dict(resumed["training"])
-    else:
-        (run_dir / "log.jsonl").unlink(missing_ok=True)
+        try:
+            trainer.load_state_dict(resumed.get("training"))
+        except CheckpointError as error:
+            raise CheckpointError(f"{args.resume}: {error}") from None
+
+    # Nothing is written before all of the above was found good.
+    run_dir.mkdir(parents=True, exist_ok=True)
+    settings = {"config": config.to_dict(), "scene": asdict(source)}
+    atomic_write_text(run_dir / "config.json", json.dumps(settings, indent=2) + "\n")
+    if not resumed:
+        for name in ("log.jsonl", "metrics.json", "preview.png"):  # of an older run
+            (run_dir / name).unlink(missing_ok=True)
 
     with stop_on_interrupt(trainer):
         trainer.train()
@@ -165,8 +167,9 @@ def main(argv: list[str]) -> None:
 def new_settings(args, backend: str) -> tuple[SceneSource, PyNeRFConfig]:
     """Scene and settings of a new run, from the command line."""
     demo = args.data_dir is None
-    if args.img_downscale < 1:
-        raise ConfigError(f"--img_downscale is {args.img_downscale}: give a whole number from 1 on")
+    img_downscale = 1 if args.img_downscale is None else args.img_downscale
+    if img_downscale < 1:
+        raise ConfigError(f"--img_downscale is {img_downscale}: give a whole number from 1 on")
     preset = args.preset or ("cpu" if backend == "cpu" else "gpu")
     overrides = {
         name: getattr(args, name)
@@ -175,14 +178,14 @@ def new_settings(args, backend: str) -> tuple[SceneSource, PyNeRFConfig]:
     }
     if demo:
         overrides.setdefault("max_steps", DEMO_STEPS)
-    overrides["max_seconds"] = args.max_seconds
+    overrides["max_seconds"] = args.max_seconds or 0.0
     overrides["background"] = "black" if args.black_background else "white"
     overrides.update(parse_settings(args.set))
     config = PyNeRFConfig.preset(preset, **overrides)
     source = SceneSource(
         data_dir=str(demo_scene_dir() if demo else Path(args.data_dir)),
         dataset_type=args.dataset_type,
-        img_downscale=args.img_downscale,
+        img_downscale=img_downscale,
         multiscale=demo if args.multiscale is None else args.multiscale,
         white_background=not args.black_background,
     )
@@ -191,15 +194,18 @@ def new_settings(args, backend: str) -> tuple[SceneSource, PyNeRFConfig]:
 
 def resumed_settings(args, content: dict) -> tuple[SceneSource, PyNeRFConfig]:
     """Scene and settings of a run that goes on: its own, and where to stop from the command."""
-    fixed = ("dataset_type", "preset", "seed", "learning_rate", "single_level", "experiment_name")
-    given = [f"--{name}" for name in fixed if getattr(args, name) is not None]
+    fixed = (
+        "dataset_type img_downscale multiscale black_background preset seed learning_rate "
+        "single_level scale_schedule experiment_name output_dir"
+    )
+    given = [f"--{name}" for name in fixed.split() if getattr(args, name) is not None]
     if given or args.set:
         raise ConfigError(
             f"{', '.join(given) or '--set'} cannot change with --resume: a run keeps its settings"
         )
     config = config_of(content, args.resume)
     changes = {"max_steps": args.max_steps} if args.max_steps is not None else {}
-    if args.max_seconds:
+    if args.max_seconds is not None:
         changes["max_seconds"] = args.max_seconds
     try:
         source = SceneSource(**content["scene"])
@@ -219,15 +225,20 @@ def parse_settings(assignments: list[str]) -> dict:
         name, equals, value = assignment.partition("=")
         if not equals:
             raise ConfigError(f"--set {assignment}: write NAME=VALUE")
+        if name in ("aabb", "background"):
+            other = "the scene gives it" if name == "aabb" else "use --black_background"
+            raise ConfigError(f"--set {assignment}: {name} cannot be set so; {other}")
         try:
-            settings[name] = json.loads(value)
-        except json.JSONDecodeError:
+            settings[name] = json.loads(value.lower() if value in ("True", "False") else value)
+        except (ValueError, RecursionError):
             settings[name] = value
     return settings
 
 
-def parse_schedule(text: str) -> dict[int, int]:
+def parse_schedule(text: str, source: SceneSource) -> dict[int, int]:
     """{step: scale} of "0:8,500:4,1000:1"."""
+    if not source.multiscale:
+        raise ConfigError("--scale_schedule needs --multiscale")
     try:
         pairs = (part.split(":") for part in text.split(","))
         schedule = {int(step): int(scale) for step, scale in pairs}
@@ -241,14 +252,14 @@ def parse_schedule(text: str) -> dict[int, int]:
     return schedule
 
 
-def new_run_dir(args, source: SceneSource) -> Path:
+def new_run_dir(args) -> Path:
     """`output_dir/experiment_name`."""
     name = args.experiment_name
     if name is None:
-        name = "demo" if args.data_dir is None else Path(source.data_dir).resolve().name
-    if not name or Path(name).name != name:
+        name = "demo" if args.data_dir is None else Path(args.data_dir).resolve().name
+    if name in ("", "..") or Path(name).name != name:
         raise ConfigError(f"--experiment_name {name!r}: give a plain folder name")
-    return Path(args.output_dir) / name
+    return Path(args.output_dir or "outputs") / name
 
 
 def load_or_none(source: SceneSource, split: str):
@@ -300,10 +311,11 @@ def report(trainer: PyNeRFTrainer, dataset, run_dir: Path, backend: str) -> None
         f"{trainer.step} steps in {trainer.train_seconds:.0f} s; pictures: "
         f"{run_dir / 'preview.png'}; checkpoint: {run_dir / 'checkpoint.pth'}"
     )
-    more = 2 * trainer.config.max_steps
-    print(
-        f"go on with:  python apps/train.py --resume {shlex.quote(str(run_dir))} --max_steps {more}"
-    )
+    config = trainer.config
+    more = f"--max_steps {2 * config.max_steps}"
+    if config.max_seconds:
+        more = f"--max_seconds {2 * config.max_seconds:g}"
+    print(f"go on with:  python apps/train.py --resume {shlex.quote(str(run_dir))} {more}")
 
 
 if __name__ == "__main__":

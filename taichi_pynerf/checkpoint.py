@@ -12,6 +12,24 @@ from taichi_pynerf.model import PyNeRF
 
 FORMAT = "taichi_pynerf/1"
 FILE_NAME = "checkpoint.pth"
+# The settings by which the same tensors would mean another field.
+_MODEL_FIELDS = (
+    "num_levels",
+    "base_resolution",
+    "max_resolution",
+    "scale_factor",
+    "hash_table_size",
+    "features_per_level",
+    "share_feature_grid",
+    "output_interpolation",
+    "level_interpolation",
+    "single_level",
+    "hidden_dim",
+    "num_layers",
+    "geo_feature_dim",
+    "aabb",
+    "occupancy_resolution",
+)
 
 
 def save_pyramid_model(
@@ -111,6 +129,14 @@ def model_from_checkpoint(
     """Fill a model, by default a new one, with a checkpoint's tensors."""
     if model is None:
         model = PyNeRF(config_of(content, path))
+    config = config_of(content, path)
+    for name in _MODEL_FIELDS:
+        here, there = getattr(model.config, name), getattr(config, name)
+        if here != there:
+            raise CheckpointError(
+                f"{path}: the checkpoint is of another configuration ({name} is {there}, the "
+                f"model's is {here}): build the model from the checkpoint's own config"
+            )
     own, given = model.state_dict(), content["model"]
     different = sorted(
         name

@@ -25,6 +25,7 @@ _PRESETS: dict[str, dict] = {
         "learning_rate": 2e-2,
         "occupancy_resolution": 96,
         "march_resolution": 256,
+        "render_step": 0.5,
         "occupancy_threshold": 0.025,
         "cull_hidden": 1e-3,
         "samples_per_batch": 12288,
@@ -75,6 +76,7 @@ class PyNeRFConfig:
     num_samples: int = 64  # hierarchical: stratified samples per ray
     num_importance: int = 128  # hierarchical: samples drawn from the coarse weights
     march_resolution: int = 1024  # occupancy: steps across the diagonal of the scene box
+    render_step: float = 1.0  # occupancy: step of rendering in steps of training
     max_samples_per_ray: int = 1024
     occupancy_resolution: int = 128  # cells along each axis
     occupancy_interval: int = 16  # steps between updates
@@ -121,6 +123,9 @@ class PyNeRFConfig:
         for name in ("color_loss_weight pyramid_loss_weight distortion_loss_weight hash_decay "
                      "gradient_clip max_seconds").split():  # fmt: skip
             self._check(name, (int, float), lambda v: v >= 0, "a number from 0 on")
+        self._check("num_levels", int, lambda v: v <= 255, "a whole number up to 255")
+        self._check("num_levels", int, lambda v: 1 <= v <= 64, "a whole number from 1 to 64")
+        self._check("occupancy_resolution", int, lambda v: 1 <= v <= 512, "from 1 to 512")
         self._check("num_layers", int, lambda v: v >= 2, "a whole number from 2 on")
         self._check("learning_rate", (int, float), lambda v: v > 0, "a positive number")
         self._check("final_learning_rate", (int, float), lambda v: 0 < v <= 1, "in (0, 1]")
@@ -131,6 +136,7 @@ class PyNeRFConfig:
                 f"it must be at least {1 + 1 / self.base_resolution:g} to give a new resolution"
             )
         self._check("cull_hidden", (int, float), lambda v: 0 <= v < 1, "in [0, 1)")
+        self._check("render_step", (int, float), lambda v: 0 < v <= 1, "in (0, 1]")
         self._check("early_stop_eps", (int, float), lambda v: 0 <= v < 1, "in [0, 1)")
         self._check("occupancy_threshold", (int, float), lambda v: 0 <= v < 1, "in [0, 1)")
         self._check("seed", int, lambda v: 0 <= v < 2**63, "a whole number from 0 on")

@@ -18,7 +18,7 @@ class CheckpointError(UserError):
 
 
 class BackendError(UserError):
-    """The asked-for Taichi backend is not here or computes wrongly."""
+    """The asked-for Taichi backend is not here."""
 
 
 class TrainingError(UserError):

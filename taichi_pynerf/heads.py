@@ -54,7 +54,7 @@ def slice_by_level(
         floor: int64 [M] lower levels.
         fraction: [M] shares of the upper head.
     """
-    order = torch.sort(floor, stable=True).indices
+    order = torch.sort(floor.to(torch.uint8), stable=True).indices  # short keys sort faster
     counts = torch.bincount(floor, minlength=num_levels)
     starts = [0, *counts.cumsum(0).tolist()]
     return LevelSlices(order, fraction[order].unsqueeze(-1), starts, two_heads)

@@ -24,8 +24,8 @@ class PyNeRFLoss(nn.Module):
         Args:
             outputs: "rgb" [N, 3] over the background; "render", the `TrainingRender`;
                 "resolutions" and "tables" of the field's grids.
-            targets: "rgb" [N, 3]; "weights" [N], each pixel's area in full-size pixels, with
-                mean 1 over the data set (the `lossmult` of multi-scale Blender).
+            targets: "rgb" [N, 3]; "weights" [N], what each pixel counts for, mean 1: all 1 where
+                pixels are drawn by area, the default, else multi-scale Blender's `lossmult`.
 
         Returns:
             {"total_loss", "color_loss", …}, each a scalar.

@@ -16,7 +16,7 @@ class PyNeRF(nn.Module):
     """A pyramidal neural radiance field (Turki et al., NeurIPS 2023, arXiv 2312.00252).
 
     Args:
-        config: all settings; `max_resolution` must be a number (see `fit_resolution`).
+        config: all settings; `max_resolution` must be a number (see `fit_to_scene`).
 
     Example:
         >>> model = PyNeRF(PyNeRFConfig(num_levels=4, hash_table_size=2**14))
@@ -31,7 +31,7 @@ class PyNeRF(nn.Module):
         runtime.start()
         if config.max_resolution == AUTO:
             raise ConfigError(
-                'max_resolution is "auto": choose a number, or let `fit_resolution` take it '
+                'max_resolution is "auto": choose a number, or let `fit_to_scene` take it '
                 "from the training cameras"
             )
         self.config = config

@@ -112,7 +112,7 @@ class PyramidRenderer:
         """One differentiable pass: all samples of all rays at once."""
         if self.config.sampler == "occupancy":
             jitter = torch.rand(len(rays), generator=generator, device=rays.rays_o.device)
-            samples, _ = self._march(rays, jitter, self.config.max_samples_per_ray)
+            samples, _ = self._march(rays, jitter, self.config.max_samples_per_ray, self.step_size)
         else:
             samples = self._hierarchical(rays, generator)
         positions, levels = self._place(rays, samples)
@@ -174,13 +174,14 @@ class PyramidRenderer:
         near = rays.bounds[:, 0].clone()
         jitter = torch.full((num_rays,), 0.5, device=device)
         alive = torch.arange(num_rays, device=device)
+        step_size = self.step_size * self.config.render_step
         while alive.shape[0]:
             per_ray = SAMPLES_PER_ROUND // alive.shape[0]
             per_ray = min(max(per_ray, 8), self.config.max_samples_per_ray)
             part = rays[alive]
             bounds = torch.stack([near[alive], part.bounds[:, 1]], -1)
             part = dataclasses.replace(part, bounds=bounds)
-            samples, t_next = self._march(part, jitter[alive], per_ray)
+            samples, t_next = self._march(part, jitter[alive], per_ray, step_size)
             if samples.t_starts.shape[0]:
                 sums[alive] += self._sums(part, samples, level, 1 - sums[alive, 3])
             near[alive], jitter[alive] = t_next, 0.0  # go on, on the same lattice of steps
@@ -227,14 +228,14 @@ class PyramidRenderer:
 
     # ---- shared ---------------------------------------------------------------------------
 
-    def _march(self, rays: Rays, jitter: torch.Tensor, max_samples: int):
+    def _march(self, rays: Rays, jitter: torch.Tensor, max_samples: int, step_size: float):
         return march_rays(
             self.box.to_unit(rays.rays_o),
             self.box.direction_to_unit(rays.rays_d),
             jitter,
             self.box.clip(rays.rays_o, rays.rays_d, rays.bounds),
             self.occupancy.occupied,
-            self.step_size,
+            step_size,
             max_samples=max_samples,
             blocks=self.occupancy.blocks,
         )
@@ -260,7 +261,11 @@ class PyramidRenderer:
             return (torch.arange(count, device=device) + offset) / count
 
         near, far = self.box.clip(rays.rays_o, rays.rays_d, rays.bounds).split(1, 1)
-        steps = torch.linspace(0, 1, num_coarse + 1, device=device)
+        steps = torch.linspace(0, 1, num_coarse + 1, device=device).repeat(len(rays), 1)
+        if generator is not None:
+            shape = (len(rays), num_coarse - 1)
+            shift = torch.rand(shape, generator=generator, device=device) - 0.5
+            steps[:, 1:-1] += shift / num_coarse
         borders = near + (far - near) * steps
         if self.config.num_importance:
             coarse = _pack(borders)

@@ -5,8 +5,11 @@ region and take the processor from Taichi's workers; `OMP_WAIT_POLICY=PASSIVE` i
 by the package before torch is imported (see `taichi_pynerf/__init__.py`).
 """
 
+import contextlib
+import io
 import os
 import platform
+from pathlib import Path
 
 import taichi as ti
 import torch
@@ -46,15 +49,15 @@ def start(backend: str = "auto", *, device_memory_fraction: float = 0.2) -> str:
         raise BackendError(
             "backend 'vulkan' cannot train or render yet; try --backend cpu or --backend cuda"
         )
-    ti.set_logging_level(ti.WARN)
-    ti.init(
-        arch={"cpu": ti.cpu, "cuda": ti.cuda}[backend],
-        log_level=ti.WARN,
-        offline_cache=True,
-        cpu_max_num_threads=os.cpu_count(),
-        device_memory_fraction=device_memory_fraction,
-        random_seed=0,
-    )
+    with contextlib.redirect_stdout(io.StringIO()):  # Taichi greets; apps print results alone
+        ti.init(
+            arch={"cpu": ti.cpu, "cuda": ti.cuda}[backend],
+            log_level=ti.WARN,
+            offline_cache=True,
+            cpu_max_num_threads=os.cpu_count(),
+            device_memory_fraction=device_memory_fraction,
+            random_seed=0,
+        )
     if backend == "cuda" and ti.lang.impl.current_cfg().arch != ti.cuda:
         raise BackendError("backend 'cuda': Taichi could not start it; try --backend cpu")
     _started = backend
@@ -70,4 +73,10 @@ def device_name() -> str:
     """The processor or graphics card in words."""
     if _started == "cuda":
         return torch.cuda.get_device_name()
-    return platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {torch.get_num_threads()} threads"

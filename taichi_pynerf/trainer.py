@@ -73,7 +73,7 @@ class PyNeRFTrainer:
         self.step = 0
         self.num_rays = config.batch_size
         self.train_seconds = 0.0
-        self.num_samples = 0  # samples evaluated so far
+        self.num_samples = 0  # samples trained on so far
         self.stop_requested = False
 
     # ---- the loop -------------------------------------------------------------------------
@@ -91,7 +91,7 @@ class PyNeRFTrainer:
             TrainingError: the loss is not finite.
         """
         figures: dict = {}
-        if self.step == 0 and self.config.carve:
+        if self.step == 0 and self.config.carve and self.config.sampler == "occupancy":
             box, resolution = SceneBox(self.config.aabb), self.config.occupancy_resolution
             self.model.occupancy.restrict(carve(self.train_dataset, box, resolution))
         bar = tqdm(
@@ -150,8 +150,8 @@ class PyNeRFTrainer:
         loss = losses["total_loss"]
         if not math.isfinite(loss.item()):
             raise TrainingError(
-                f"the loss is {loss.item()} at step {self.step}: lower --learning_rate, or set "
-                "gradient_clip; the last checkpoint is as it was"
+                f"the loss is {loss.item()} at step {self.step}: lower --learning_rate, or try "
+                "--set gradient_clip=1"
             )
         num_samples = render.levels.shape[0]
         if num_samples:  # else no ray met anything: there is nothing to learn from
@@ -241,6 +241,8 @@ class PyNeRFTrainer:
         Raises:
             CheckpointError: the state is none, or does not fit the model.
         """
+        if not isinstance(state, dict):
+            raise CheckpointError("the checkpoint holds no training to go on with")
         try:
             for name, optimizer in self.optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][name])
@@ -301,6 +303,16 @@ class MultiScaleTrainer(PyNeRFTrainer):
         self.scale_schedule = dict(scale_schedule or {0: 1})
         self.scales = sorted(set(train_dataset.scales.tolist()))
         scale_at(0, self.scale_schedule)  # complain now rather than at the first step
+
+    def state_dict(self) -> dict:
+        return {**super().state_dict(), "scale_schedule": self.scale_schedule}
+
+    def load_state_dict(self, state: dict) -> None:
+        super().load_state_dict(state)
+        schedule = state.get("scale_schedule")
+        if not isinstance(schedule, dict) or 0 not in schedule:
+            raise CheckpointError("the checkpoint cannot be resumed: it has no scale_schedule")
+        self.scale_schedule = schedule
 
     def before_step(self) -> None:
         finest = scale_at(self.step, self.scale_schedule)

@@ -9,7 +9,12 @@ from taichi_pynerf.model import PyNeRF
 from taichi_pynerf.optimizers import build_optimizers
 from taichi_pynerf.pyramid import DEFAULT_PIXEL_AREA
 from taichi_pynerf.scene_box import SceneBox
-from taichi_pynerf.scene_fit import finest_footprint, fit_resolution, fit_to_scene
+from taichi_pynerf.scene_fit import (
+    CELLS_PER_FOOTPRINT,
+    finest_footprint,
+    fit_resolution,
+    fit_to_scene,
+)
 
 SAMPLERS = ["occupancy", "hierarchical"]
 
@@ -269,6 +274,6 @@ def test_fitting_takes_the_box_and_the_finest_resolution_from_the_scene():
     dataset.aabb = (-2.0, -1.0, -1.0, 2.0, 1.0, 1.0)
     config = fit_to_scene(tiny_config(max_resolution="auto", num_levels=8), dataset)
     assert config.aabb == dataset.aabb
-    cells = 4.0 / finest_footprint(dataset, SceneBox(dataset.aabb))
+    cells = CELLS_PER_FOOTPRINT * 4.0 / finest_footprint(dataset, SceneBox(dataset.aabb))
     assert config.max_resolution / 2 < cells <= config.max_resolution
     assert fit_to_scene(tiny_config(max_resolution=20), dataset).max_resolution == 20

@@ -1,6 +1,7 @@
-"""The bridge between torch and Taichi: one autograd function per kernel family.
+"""The bridge between torch and Taichi: one module per kernel family.
 
-Every function here takes and returns torch tensors, checks shapes and types, and has a plain
-torch twin of the same name in `taichi_pynerf.reference`, to which the tests hold it in value and
-in gradient. Tensors are shared with Taichi without copying; results are fresh tensors.
+The functions take and return torch tensors and check their shapes and types. Those of the field
+and of the renderer have a plain torch twin of the same name in `taichi_pynerf.reference`, to which
+the tests hold them in value and, where they are differentiable, in gradient. Tensors are shared
+with Taichi without copying. Results are fresh tensors, unless a docstring says "in place".
 """
