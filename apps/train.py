@@ -32,7 +32,7 @@ from taichi_pynerf.preview import write_preview
 from taichi_pynerf.scene_fit import fit_to_scene
 from taichi_pynerf.trainer import MultiScaleTrainer, PyNeRFTrainer
 
-DEMO_STEPS = 1500
+DEMO_STEPS = 1000
 MULTISCALE = (1, 2, 4, 8)
 
 
