@@ -242,7 +242,9 @@ class PyNeRFTrainer:
             CheckpointError: the state is none, or does not fit the model.
         """
         if not isinstance(state, dict):
-            raise CheckpointError("the checkpoint holds no training to go on with")
+            raise CheckpointError(
+                "the checkpoint cannot be resumed: it holds no training to go on with"
+            )
         try:
             for name, optimizer in self.optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][name])

@@ -28,7 +28,7 @@ def datasets():
     scene = make_scene()
     return {
         "single": PyNeRFDataset.from_scene(scene, white_background=True),
-        "pixels": MultiScaleDataset.from_scene(scene, white_background=True),
+        "pixels": MultiScaleDataset.from_scene(scene, white_background=True, sampling="pixels"),
         "scales": MultiScaleDataset.from_scene(scene, white_background=True, sampling="scales"),
     }
 
