@@ -51,6 +51,7 @@ class _SceneDataset:
         scales: [V] int64, the width of each image's pixels in full-size pixels.
         near, far: bounds of the distance along any ray.
         aabb: the scene box (x0, y0, z0, x1, y1, z1).
+        unbounded: whether things stand outside of the scene box too.
         split: which split of the scene this is.
         background: [3] float32, the colour that see-through pixels are put on.
         num_pixels: number of pixels of all images.
@@ -65,6 +66,7 @@ class _SceneDataset:
         self.scales = scene.scales
         self.near, self.far = scene.near, scene.far
         self.aabb = scene.aabb
+        self.unbounded = scene.unbounded
         self.split = scene.split
         self.background = torch.full((3,), float(white_background))
         self._sampling = sampling

@@ -41,6 +41,8 @@ class Scene:
             Blender's `lossmult`).
         scales: [V] int64, the width of an image's pixels in full-size pixels: 1, 2, 4, …
         split: "train", "val", "test" or as the scene calls it.
+        unbounded: whether things stand outside of the scene box too, as in most photographs; the
+            box then holds what matters most.
 
     Raises:
         ValueError: the fields do not fit each other.
@@ -55,6 +57,7 @@ class Scene:
     pixel_weights: torch.Tensor
     scales: torch.Tensor
     split: str
+    unbounded: bool = False
 
     def __post_init__(self) -> None:
         num_views = len(self.cameras)
@@ -86,13 +89,14 @@ class Scene:
         aabb: Sequence[float],
         names: Sequence[str] | None = None,
         split: str = "train",
+        unbounded: bool = False,
     ) -> Scene:
         """A scene at scale 1 from images in memory.
 
         Args:
             images: V arrays of uint8, [H, W, 3] or [H, W, 4] with premultiplied alpha.
             cameras: V cameras.
-            near, far, aabb, split: see the class.
+            near, far, aabb, split, unbounded: see the class.
             names: V names; numbers by default.
 
         Raises:
@@ -120,6 +124,7 @@ class Scene:
             pixel_weights=torch.ones(num_views),
             scales=torch.ones(num_views, dtype=torch.int64),
             split=split,
+            unbounded=unbounded,
         )
 
     def with_scales(self, scales: Sequence[int]) -> Scene:
@@ -255,6 +260,7 @@ def _decode_scene(files: SceneFiles, img_downscale: int, scales: list[int]) -> S
         pixel_weights=view_scales.float() ** 2,
         scales=view_scales,
         split=files.split,
+        unbounded=files.unbounded,
     )
 
 

@@ -27,6 +27,7 @@ class SceneFiles:
         near, far: the least and the greatest distance along a ray that can hold anything.
         aabb: the scene box (x0, y0, z0, x1, y1, z1) in world units.
         split: "train", "val", "test" or as the scene calls it.
+        unbounded: whether things stand outside of the scene box too.
     """
 
     image_paths: list[Path]
@@ -36,6 +37,7 @@ class SceneFiles:
     far: float
     aabb: tuple[float, float, float, float, float, float]
     split: str
+    unbounded: bool = False
 
 
 _REPR = reprlib.Repr()
