@@ -8,55 +8,30 @@ import argparse
 import json
 import shlex
 import signal
-from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from _cli import Parser, run
 
 from taichi_pynerf import PyNeRFConfig, runtime
 from taichi_pynerf.checkpoint import (
+    FILE_NAME,
     checkpoint_path,
     config_of,
     model_from_checkpoint,
     read_checkpoint,
 )
+from taichi_pynerf.cli import Parser, run
 from taichi_pynerf.config import PRESETS
-from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
-from taichi_pynerf.data.demo_scene import demo_scene_dir
-from taichi_pynerf.data.scene import FORMATS, scene_splits
+from taichi_pynerf.data.scene import FORMATS
+from taichi_pynerf.data.scene_source import MULTISCALE, SceneSource
 from taichi_pynerf.errors import CheckpointError, ConfigError
 from taichi_pynerf.evaluation import evaluate
 from taichi_pynerf.files import atomic_write_text
 from taichi_pynerf.model import PyNeRF
 from taichi_pynerf.preview import write_preview
+from taichi_pynerf.runs import source_of
 from taichi_pynerf.scene_fit import fit_to_scene
 from taichi_pynerf.trainer import MultiScaleTrainer, PyNeRFTrainer
 
 DEMO_STEPS = 1000
-MULTISCALE = (1, 2, 4, 8)
-
-
-@dataclass(frozen=True)
-class SceneSource:
-    """Which images a run is about; kept in the checkpoint so that others find them again."""
-
-    data_dir: str
-    dataset_type: str | None
-    img_downscale: int
-    multiscale: bool
-    white_background: bool
-
-    def load(self, split: str):
-        arguments = {
-            "data_dir": self.data_dir,
-            "split": split,
-            "dataset_type": self.dataset_type,
-            "img_downscale": self.img_downscale,
-            "white_background": self.white_background,
-        }
-        if self.multiscale:
-            return MultiScaleDataset(**arguments, scales=MULTISCALE)
-        return PyNeRFDataset(**arguments)
 
 
 def build_parser() -> Parser:
@@ -120,14 +95,14 @@ def main(argv: list[str]) -> None:
     if args.resume:
         resumed = read_checkpoint(args.resume)
         source, config = resumed_settings(args, resumed)
-        run_dir = checkpoint_path(args.resume).parent
+        run_dir = resumed_run_dir(args.resume)
     else:
         run_dir = new_run_dir(args)
         source, config = new_settings(args, backend)
 
     schedule = parse_schedule(args.scale_schedule, source) if args.scale_schedule else None
     train_set = source.load("train")
-    val_set, test_set = load_or_none(source, "val"), load_or_none(source, "test")
+    val_set, test_set = source.load_or_none("val"), source.load_or_none("test")
     config = config if resumed else fit_to_scene(config, train_set)
     model = model_from_checkpoint(resumed, args.resume) if resumed else PyNeRF(config)
     print(
@@ -138,7 +113,7 @@ def main(argv: list[str]) -> None:
     trainer_kind = MultiScaleTrainer if source.multiscale else PyNeRFTrainer
     options = {"scale_schedule": schedule} if schedule else {}
     trainer = trainer_kind(
-        model, config, train_set, val_set, output_dir=run_dir, scene=asdict(source), **options
+        model, config, train_set, val_set, output_dir=run_dir, scene=source.to_dict(), **options
     )
     if resumed:
         try:
@@ -148,7 +123,7 @@ def main(argv: list[str]) -> None:
 
     # Nothing is written before all of the above was found good.
     run_dir.mkdir(parents=True, exist_ok=True)
-    settings = {"config": config.to_dict(), "scene": asdict(source)}
+    settings = {"config": config.to_dict(), "scene": source.to_dict()}
     atomic_write_text(run_dir / "config.json", json.dumps(settings, indent=2) + "\n")
     if not resumed:
         for name in ("log.jsonl", "metrics.json", "preview.png"):  # of an older run
@@ -183,7 +158,7 @@ def new_settings(args, backend: str) -> tuple[SceneSource, PyNeRFConfig]:
     overrides.update(parse_settings(args.set))
     config = PyNeRFConfig.preset(preset, **overrides)
     source = SceneSource(
-        data_dir=str(demo_scene_dir() if demo else Path(args.data_dir)),
+        data_dir=args.data_dir,
         dataset_type=args.dataset_type,
         img_downscale=img_downscale,
         multiscale=demo if args.multiscale is None else args.multiscale,
@@ -207,14 +182,9 @@ def resumed_settings(args, content: dict) -> tuple[SceneSource, PyNeRFConfig]:
     changes = {"max_steps": args.max_steps} if args.max_steps is not None else {}
     if args.max_seconds is not None:
         changes["max_seconds"] = args.max_seconds
-    try:
-        source = SceneSource(**content["scene"])
-    except (KeyError, TypeError):
-        raise CheckpointError(
-            f"{args.resume}: the checkpoint does not say which scene it is of; train anew"
-        ) from None
+    source = source_of(content, args.resume)
     if args.data_dir is not None:
-        source = SceneSource(**{**asdict(source), "data_dir": args.data_dir})
+        source = source.at(args.data_dir)
     return source, config.replace(**changes)
 
 
@@ -262,10 +232,15 @@ def new_run_dir(args) -> Path:
     return Path(args.output_dir or "outputs") / name
 
 
-def load_or_none(source: SceneSource, split: str):
-    """A split that the scene may lack."""
-    known = scene_splits(source.data_dir, source.dataset_type)
-    return source.load(split) if split in known else None
+def resumed_run_dir(run_or_file: str) -> Path:
+    """The folder that a run goes on in."""
+    path = checkpoint_path(run_or_file)
+    if path.name != FILE_NAME:
+        raise CheckpointError(
+            f"{path}: a run goes on from its {FILE_NAME}, which this would write over; put this "
+            f"file as {FILE_NAME} into a new folder and resume that folder"
+        )
+    return path.parent
 
 
 def stop_on_interrupt(trainer: PyNeRFTrainer):

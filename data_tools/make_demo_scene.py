@@ -1,23 +1,18 @@
 """Render the built-in demo scene into a folder in NeRF-synthetic ("Blender") layout."""
 
-import argparse
-import sys
 from pathlib import Path
 
 from taichi_pynerf import runtime
+from taichi_pynerf.cli import Parser, run
 from taichi_pynerf.data.demo_scene import DemoSceneSettings, demo_scene_dir, make_demo_scene
-from taichi_pynerf.errors import UserError
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+def build_parser() -> Parser:
     defaults = DemoSceneSettings()
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = Parser(description=__doc__)
     parser.add_argument(
         "--output_dir",
         type=Path,
-        default=argparse.SUPPRESS,
         help="new or empty folder for the scene (default: the cache that apps/train.py reads)",
     )
     parser.add_argument(
@@ -45,24 +40,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, default=defaults.seed, help="of camera placement and jitter"
     )
-    return parser.parse_args(argv)
+    return parser
 
 
-def main(argv: list[str] | None = None) -> int:
-    settings = vars(parse_args(argv))
-    output_dir = settings.pop("output_dir", None)
-    try:
-        runtime.start("cpu")
-        if output_dir is None:
-            folder = demo_scene_dir(**settings)
-        else:
-            folder = make_demo_scene(output_dir, **settings)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(folder)
-    return 0
+def main(argv: list[str]) -> None:
+    settings = vars(build_parser().parse_args(argv))
+    output_dir = settings.pop("output_dir")
+    runtime.start("cpu")
+    if output_dir is None:
+        print(demo_scene_dir(**settings))
+    else:
+        print(make_demo_scene(output_dir, **settings))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from scene_makers import blender_transforms, write_blender_scene
 
+from taichi_pynerf.data import scene_source
 from taichi_pynerf.errors import CheckpointError, ConfigError, SceneError, UserError
 from taichi_pynerf.trainer import PyNeRFTrainer
 
@@ -42,7 +43,6 @@ SET_TINY = [argument for name, value in TINY.items() for argument in ("--set", f
 def train():
     """apps/train.py as a module."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(APPS)
         spec = importlib.util.spec_from_file_location("train_app", APPS / "train.py")
         module = importlib.util.module_from_spec(spec)
         patch.setitem(sys.modules, "train_app", module)
@@ -169,10 +169,12 @@ def test_a_run_ends_with_a_table_and_the_next_command(multiscale_run):
 def test_without_data_the_demo_scene_is_trained_on_at_all_scales(
     train, scene, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(train, "demo_scene_dir", lambda: scene)
+    monkeypatch.setattr(scene_source, "demo_scene_dir", lambda: scene)
     train.main(["--output_dir", str(tmp_path), "--max_steps", "2", *SET_TINY])
     metrics = json.loads((tmp_path / "demo" / "metrics.json").read_text())
     assert len(metrics["test"]["scales"]) == 4
+    content = torch.load(tmp_path / "demo" / "checkpoint.pth", weights_only=True)
+    assert content["scene"]["data_dir"] is None  # wherever the next machine keeps it
 
 
 def test_a_seed_gives_one_model_and_a_single_level_has_one_head(train, scene, tmp_path):
@@ -439,6 +441,17 @@ def test_a_checkpoint_that_does_not_fit_is_refused(train, multiscale_run, old_ru
         train.main(["--resume", str(old_run), "--max_steps", "30"])
     refused_in_one_line(str(caught.value), str(old_run), fault)
     assert snapshot(old_run) == before
+
+
+def test_a_copy_of_a_checkpoint_does_not_write_over_its_run(train, multiscale_run, tmp_path):
+    copy = tmp_path / "best.pth"
+    copy.write_bytes((multiscale_run[0] / "checkpoint.pth").read_bytes())
+    (tmp_path / "checkpoint.pth").write_text("of another run")
+    before = snapshot(tmp_path)
+    with pytest.raises(CheckpointError) as caught:
+        train.main(["--resume", str(copy), "--max_steps", "30"])
+    refused_in_one_line(str(caught.value), str(copy), "new folder")
+    assert snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ ROOT = Path(taichi_pynerf.__file__).parent
 
 # From the lowest to the highest. A module may import its own layer and those before it.
 LAYERS = (
-    ("errors", "files"),
+    ("errors", "files", "cli"),
     ("config",),
     ("kernels",),
     ("runtime",),
@@ -24,7 +24,7 @@ LAYERS = (
     ("model",),
     (
         "losses", "data", "metrics", "schedules", "optimizers", "checkpoint", "evaluation",
-        "scene_fit", "carving", "preview", "export",
+        "scene_fit", "carving", "preview", "runs", "export",
     ),
     ("trainer", "viewer"),
     ("__init__",),  # the public names

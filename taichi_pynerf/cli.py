@@ -1,8 +1,10 @@
-"""What the command-line apps share: how errors reach the user."""
+"""What the command-line programs share: how they read flags and how errors reach the user."""
 
 import argparse
 import sys
 from collections.abc import Callable
+
+from taichi_pynerf.errors import UserError
 
 EXIT_USER_ERROR = 2
 
@@ -27,9 +29,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(main: Callable[[list[str]], None]) -> None:
-    """Run an app: a fault of the user's ends it with one line and status 2."""
-    from taichi_pynerf.errors import UserError
-
+    """Run a program: a fault of the user's ends it with one line and status 2."""
     try:
         main(sys.argv[1:])
     except UserError as error:

@@ -1,0 +1,90 @@
+"""Which images a run is about: what a checkpoint keeps of its scene, and how to load that again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
+from taichi_pynerf.data.demo_scene import demo_scene_dir
+from taichi_pynerf.data.scene import scene_splits
+from taichi_pynerf.errors import SceneError
+
+MULTISCALE = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class SceneSource:
+    """Which images a run is about; kept in its checkpoint so that others find them again.
+
+    Attributes:
+        data_dir: the scene folder, absolute; None stands for the built-in demo scene, which is
+            wherever this machine keeps it.
+        dataset_type: the folder's format; found out if None.
+        img_downscale: what is called full size is the files' size divided by this.
+        multiscale: the images are used at the scales 1, 1/2, 1/4 and 1/8.
+        white_background: see-through pixels stand on white, else on black.
+    """
+
+    data_dir: str | None
+    dataset_type: str | None = None
+    img_downscale: int = 1
+    multiscale: bool = False
+    white_background: bool = True
+
+    def __post_init__(self) -> None:
+        if self.data_dir is not None:
+            object.__setattr__(self, "data_dir", str(Path(self.data_dir).absolute()))
+
+    def folder(self) -> Path:
+        """The scene folder; the demo scene is made if it is not there (Taichi must run)."""
+        return demo_scene_dir() if self.data_dir is None else Path(self.data_dir)
+
+    def splits(self) -> list[str]:
+        """The splits that the scene has.
+
+        Raises:
+            SceneError: the folder is absent or in no known format.
+        """
+        return scene_splits(self.folder(), self.dataset_type)
+
+    def load(self, split: str) -> PyNeRFDataset | MultiScaleDataset:
+        """One split of the scene, with the images and scales that this source names.
+
+        Raises:
+            SceneError: the scene cannot be loaded; the message says why.
+        """
+        arguments = {
+            "data_dir": self.folder(),
+            "split": split,
+            "dataset_type": self.dataset_type,
+            "img_downscale": self.img_downscale,
+            "white_background": self.white_background,
+        }
+        if self.multiscale:
+            return MultiScaleDataset(**arguments, scales=MULTISCALE)
+        return PyNeRFDataset(**arguments)
+
+    def load_or_none(self, split: str) -> PyNeRFDataset | MultiScaleDataset | None:
+        """`load` for a split that the scene may lack."""
+        return self.load(split) if split in self.splits() else None
+
+    def at(self, data_dir: str | Path) -> SceneSource:
+        """The same images in a folder that has moved."""
+        return replace(self, data_dir=str(data_dir))
+
+    def to_dict(self) -> dict:
+        """Plain values, as a checkpoint or a JSON file holds them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict | None) -> SceneSource:
+        """The inverse of `to_dict`.
+
+        Raises:
+            SceneError: these are not the values of a source.
+        """
+        known = {field.name for field in fields(cls)}
+        if not isinstance(values, dict) or "data_dir" not in values or not set(values) <= known:
+            raise SceneError("nothing says which scene this is of")
+        return cls(**values)

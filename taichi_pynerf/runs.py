@@ -1,0 +1,77 @@
+"""A run opened again: its model, its settings and its scene, from its folder or checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from taichi_pynerf.checkpoint import (
+    checkpoint_path,
+    config_of,
+    model_from_checkpoint,
+    read_checkpoint,
+)
+from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.data.scene_source import SceneSource
+from taichi_pynerf.errors import CheckpointError, SceneError
+from taichi_pynerf.model import PyNeRF
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a checkpoint holds, ready for use.
+
+    Attributes:
+        model: in evaluation mode, on the backend's device.
+        config: its settings.
+        source: where its images are.
+        checkpoint: the checkpoint file.
+        step: steps trained; 0 if the checkpoint does not say.
+    """
+
+    model: PyNeRF
+    config: PyNeRFConfig
+    source: SceneSource
+    checkpoint: Path
+    step: int
+
+    @property
+    def name(self) -> str:
+        """The run folder's name."""
+        return self.checkpoint.absolute().parent.name
+
+
+def open_run(run_or_file: str | Path, data_dir: str | Path | None = None) -> Run:
+    """Open a run for rendering, viewing or export.
+
+    Args:
+        run_or_file: a run folder, or a checkpoint file.
+        data_dir: where the run's scene is now, if it has moved since.
+
+    Raises:
+        CheckpointError: the checkpoint is absent, damaged, of another kind, or names no scene.
+    """
+    content = read_checkpoint(run_or_file)
+    source = source_of(content, run_or_file)
+    model = model_from_checkpoint(content, run_or_file).eval()
+    return Run(
+        model=model,
+        config=config_of(content, run_or_file),
+        source=source if data_dir is None else source.at(data_dir),
+        checkpoint=checkpoint_path(run_or_file),
+        step=int((content.get("training") or {}).get("step", 0)),
+    )
+
+
+def source_of(content: dict, run_or_file: str | Path) -> SceneSource:
+    """The scene that a checkpoint's content is of.
+
+    Raises:
+        CheckpointError: the content does not say it.
+    """
+    try:
+        return SceneSource.from_dict(content.get("scene"))
+    except (SceneError, TypeError):
+        raise CheckpointError(
+            f"{run_or_file}: the checkpoint does not say which scene it is of; train anew"
+        ) from None
