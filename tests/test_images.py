@@ -9,7 +9,13 @@ import pytest
 from PIL import Image
 from scene_makers import random_rgba
 
-from taichi_pynerf.data.images import box_downscale, decode_image, decode_images, image_size
+from taichi_pynerf.data.images import (
+    box_downscale,
+    decode_image,
+    decode_images,
+    decode_straight,
+    image_size,
+)
 from taichi_pynerf.errors import SceneError
 
 ORIENTATION = 0x0112
@@ -246,3 +252,8 @@ def test_scales_come_from_the_full_image_and_not_from_rounded_halves():
 def test_box_downscale_says_which_factors_fit():
     with pytest.raises(SceneError, match=r"18x12.*among 1, 2, 3, 6"):
         box_downscale(np.zeros((12, 18, 4), np.uint8), 4)
+
+
+def test_straight_colours_are_as_stored(tmp_path):
+    straight = random_rgba(5, 7)
+    np.testing.assert_array_equal(decode_straight(save(tmp_path / "a.png", straight)), straight)

@@ -9,8 +9,6 @@ import hashlib
 import json
 import math
 import os
-import shutil
-import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from taichi_pynerf.data.scene_folder import new_scene_folder
 from taichi_pynerf.data.still_life import still_life
 from taichi_pynerf.errors import ConfigError, SceneError
 from taichi_pynerf.ops.demo_scene import DemoRenderer
@@ -137,23 +136,9 @@ def make_demo_scene(
     settings = DemoSceneSettings(
         resolution, num_train, num_val, num_test, distances, samples_per_pixel, seed
     )
-    out_dir = Path(out_dir)
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise SceneError(f"{out_dir} is there already: remove it or choose another folder")
-    unfinished = out_dir.parent / f".{out_dir.name}.{uuid.uuid4().hex[:8]}.unfinished"
-    try:
-        unfinished.mkdir(parents=True)
-        _write_scene(unfinished, settings, progress)
-        if out_dir.exists():
-            out_dir.rmdir()
-        unfinished.rename(out_dir)
-    except OSError as error:
-        raise SceneError(
-            f"{out_dir} cannot be written ({error.strerror}): choose another folder"
-        ) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return out_dir
+    with new_scene_folder(out_dir) as folder:
+        _write_scene(folder, settings, progress)
+    return Path(out_dir)
 
 
 def view_poses(settings: DemoSceneSettings, split: str) -> np.ndarray:

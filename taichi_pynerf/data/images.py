@@ -35,6 +35,15 @@ _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I")
 def decode_image(path: Path) -> np.ndarray:
     """Decode a PNG or JPEG file to [H, W, 4] uint8, premultiplied and upright.
 
+    Raises:
+        SceneError: as `decode_straight`.
+    """
+    return _premultiply(decode_straight(path))
+
+
+def decode_straight(path: Path) -> np.ndarray:
+    """Decode a PNG or JPEG file to [H, W, 4] uint8, upright, colours not multiplied by alpha.
+
     Grey, palette, 1-bit and 16-bit PNGs and grey, colour and CMYK JPEGs are understood, and turned
     as their EXIF orientation says. Images without alpha get alpha 255. Values are rounded to the
     nearest, save in 16-bit colour PNGs, whose low bytes Pillow drops.
@@ -47,7 +56,7 @@ def decode_image(path: Path) -> np.ndarray:
             _check_size(path, *image.size)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
-            return _premultiply(_to_rgba(path, image))
+            return _to_rgba(path, image)
     except SceneError:
         raise
     except Image.DecompressionBombError:  # Pillow's own limit, above this one

@@ -1,0 +1,81 @@
+"""Making a scene folder whole or not at all."""
+
+import contextlib
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from taichi_pynerf.errors import SceneError
+
+
+@contextlib.contextmanager
+def new_scene_folder(
+    out_dir: str | Path, *, overwrite: bool = False, contents: Sequence[str] = ()
+) -> Iterator[Path]:
+    """An empty folder to fill, which takes the name `out_dir` when it is complete.
+
+    On an error, and on an interruption, nothing is left of it, and what was at `out_dir` before
+    is still there.
+
+    Args:
+        out_dir: new or empty, unless `overwrite`.
+        overwrite: replace a folder that is there, if its entries all match `contents`: a slip in
+            the name then costs an older result at most, and nobody's photos.
+        contents: patterns (`fnmatch`) of what such folders hold at their top.
+
+    Raises:
+        SceneError: `out_dir` is not empty, holds something else, or cannot be written.
+    """
+    out_dir = Path(out_dir)
+    target = out_dir.resolve()
+    _check_free(out_dir, overwrite, contents)
+    unfinished = _sibling(target, "unfinished")
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        _check_free(out_dir, overwrite, contents)  # it may have been filled in the meantime
+        _take_place(unfinished, target)
+    except OSError as error:
+        raise SceneError(
+            f"{out_dir} cannot be written ({error.strerror or error}): choose another folder"
+        ) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _check_free(out_dir: Path, overwrite: bool, contents: Sequence[str]) -> None:
+    try:
+        if not out_dir.exists():
+            return
+        entries = sorted(path.name for path in out_dir.iterdir()) if out_dir.is_dir() else None
+    except OSError as error:
+        raise SceneError(f"{out_dir}: cannot be read ({error.strerror})") from None
+    if entries is None or (entries and not overwrite):
+        raise SceneError(f"{out_dir} is there already: remove it or choose another folder")
+    for entry in entries:
+        if not any(fnmatchcase(entry, pattern) for pattern in contents):
+            raise SceneError(
+                f"{out_dir} holds {entry}, which is no part of such a scene, and is not "
+                "overwritten: choose another folder"
+            )
+
+
+def _take_place(folder: Path, target: Path) -> None:
+    """Rename `folder` to `target`, whose old content goes only when the new one is in place."""
+    if not target.exists():
+        folder.rename(target)
+        return
+    old = _sibling(target, "replaced")
+    target.rename(old)
+    try:
+        folder.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sibling(target: Path, state: str) -> Path:
+    return target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.{state}"
