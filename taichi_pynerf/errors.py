@@ -23,3 +23,7 @@ class BackendError(UserError):
 
 class TrainingError(UserError):
     """Training cannot go on (the loss is not finite, say)."""
+
+
+class MissingPackageError(UserError):
+    """An optional package is not installed."""

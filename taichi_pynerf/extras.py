@@ -1,0 +1,25 @@
+"""Optional packages: imported where they are used; when one is absent, a line says what to do."""
+
+import importlib
+from types import ModuleType
+
+from taichi_pynerf.errors import MissingPackageError
+
+
+def optional(module: str, extra: str) -> ModuleType:
+    """Import a module of an optional package.
+
+    Args:
+        module: its dotted name.
+        extra: the extra of taichi-pynerf that brings it.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise MissingPackageError(
+            f'{package} cannot be imported ({error}): pip install "taichi-pynerf[{extra}]"'
+        ) from None
