@@ -32,12 +32,14 @@ def test_interrupted_work_leaves_what_was_there(tmp_path, error, old):
         (tmp_path / "scene").mkdir()
         fill(tmp_path / "scene", old)
     before = entries(tmp_path)
-    with (
-        pytest.raises(error),
-        new_scene_folder(tmp_path / "scene", overwrite=True, contents=OURS) as folder,
-    ):
-        fill(folder, "new")
-        raise error
+
+    def breaks_off():
+        with new_scene_folder(tmp_path / "scene", overwrite=True, contents=OURS) as folder:
+            fill(folder, "new")
+            raise error
+
+    with pytest.raises(error):
+        breaks_off()
     assert entries(tmp_path) == before
     if old:
         assert (tmp_path / "scene" / "metadata.json").read_text() == old
@@ -80,9 +82,13 @@ def test_a_file_is_never_overwritten(tmp_path):
 
 
 def test_what_comes_in_between_is_kept(tmp_path):
-    with pytest.raises(SceneError, match="is there already"), new_scene_folder(tmp_path / "scene"):
-        (tmp_path / "scene").mkdir()
-        fill(tmp_path / "scene", "other")
+    def is_slower():
+        with new_scene_folder(tmp_path / "scene"):
+            (tmp_path / "scene").mkdir()
+            fill(tmp_path / "scene", "other")
+
+    with pytest.raises(SceneError, match="is there already"):
+        is_slower()
     assert entries(tmp_path) == ["scene"]
     assert (tmp_path / "scene" / "metadata.json").read_text() == "other"
 
