@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 
 from taichi_pynerf.cameras import Cameras
+from taichi_pynerf.distortion import undistort
 
 
 class RayBatch(NamedTuple):
@@ -34,12 +36,18 @@ def generate_rays(
         view_indices: [N] int64 in [0, V).
         pixel_x, pixel_y: [N] int64, column and row; (0, 0) is the top left pixel.
     """
+
+    def of_view(tensor: torch.Tensor | None) -> torch.Tensor | None:
+        return None if tensor is None else tensor.index_select(0, view_indices)
+
     return _pixel_rays(
-        cameras.c2w.index_select(0, view_indices),
-        cameras.fx.index_select(0, view_indices),
-        cameras.fy.index_select(0, view_indices),
-        cameras.cx.index_select(0, view_indices),
-        cameras.cy.index_select(0, view_indices),
+        of_view(cameras.c2w),
+        of_view(cameras.fx),
+        of_view(cameras.fy),
+        of_view(cameras.cx),
+        of_view(cameras.cy),
+        of_view(cameras.distortion),
+        of_view(cameras.fisheye),
         pixel_x,
         pixel_y,
     )
@@ -55,6 +63,8 @@ def view_rays(cameras: Cameras, view: int) -> RayBatch:
         cameras.fy[view],
         cameras.cx[view],
         cameras.cy[view],
+        None if cameras.distortion is None else cameras.distortion[view],
+        None if cameras.fisheye is None else cameras.fisheye[view],
         pixel % width,
         pixel // width,
     )
@@ -66,6 +76,8 @@ def _pixel_rays(
     fy: torch.Tensor,
     cx: torch.Tensor,
     cy: torch.Tensor,
+    distortion: torch.Tensor | None,
+    fisheye: torch.Tensor | None,
     pixel_x: torch.Tensor,
     pixel_y: torch.Tensor,
 ) -> RayBatch:
@@ -75,16 +87,34 @@ def _pixel_rays(
     dx * dy = 1 / (fx * fy) on the plane z = -1. Turned to face the ray it has 1 / n of this area,
     and brought from distance n to distance 1 again 1 / n**2: the footprint is dx * dy / n**3. It
     is also the solid angle of the pixel, up to terms of the fourth order in the pixel's width.
+    Distortion divides dx * dy by the determinant of its Jacobian. A fisheye at the angle theta has
+    the direction (x, y) * sin(theta) / theta, -cos(theta), where theta = |(x, y)|; the solid angle
+    sin(theta) dtheta dphi of the area theta dtheta dphi gives sin(theta) / theta for 1 / n**3.
     """
     x = (pixel_x + 0.5 - cx) / fx
     y = (cy - 0.5 - pixel_y) / fy
-    inverse_norm = torch.rsqrt(x * x + y * y + 1.0)
+    plane_areas = 1.0 / (fx * fy)
+    if distortion is not None:
+        x, y, determinant = undistort(x, -y, distortion)
+        y = -y
+        plane_areas = plane_areas / determinant
+    q = x * x + y * y
+    facing = torch.rsqrt(q + 1.0) ** 3
     right, up, backward, position = c2w.unbind(-1)
-    rays_d = x[:, None] * right + y[:, None] * up - backward
-    # Not just a product with inverse_norm: poses read from files are rotations only nearly.
+    if fisheye is None:
+        rays_d = x[:, None] * right + y[:, None] * up - backward
+    else:
+        # No lens sees behind itself: such pixels are no ray's (see `Cameras.pixels_with_rays`).
+        theta = q.sqrt().clamp_max(math.pi - 1e-3)
+        sinc = torch.sinc(theta / math.pi)
+        facing = torch.where(fisheye, sinc, facing)
+        x, y = torch.where(fisheye, x * sinc, x), torch.where(fisheye, y * sinc, y)
+        forward = torch.where(fisheye, theta.cos(), 1.0)
+        rays_d = x[:, None] * right + y[:, None] * up - forward[:, None] * backward
+    # Not just a product with 1 / n: poses read from files are rotations only nearly.
     rays_d = rays_d / rays_d.norm(dim=-1, keepdim=True)
     return RayBatch(
         rays_o=position.expand_as(rays_d).contiguous(),
         rays_d=rays_d,
-        pixel_areas=inverse_norm**3 / (fx * fy),
+        pixel_areas=facing * plane_areas,
     )
