@@ -12,7 +12,7 @@ ROOT = Path(taichi_pynerf.__file__).parent
 
 # From the lowest to the highest. A module may import its own layer and those before it.
 LAYERS = (
-    ("errors", "files", "cli"),
+    ("errors", "files", "extras", "cli"),
     ("config",),
     ("kernels",),
     ("runtime",),
