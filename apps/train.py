@@ -20,7 +20,7 @@ from taichi_pynerf.checkpoint import (
 )
 from taichi_pynerf.cli import Parser, run
 from taichi_pynerf.config import PRESETS
-from taichi_pynerf.data.scene import FORMATS
+from taichi_pynerf.data.loading import FORMATS
 from taichi_pynerf.data.scene_source import MULTISCALE, SceneSource
 from taichi_pynerf.errors import CheckpointError, ConfigError
 from taichi_pynerf.evaluation import evaluate

@@ -27,3 +27,7 @@ class TrainingError(UserError):
 
 class MissingPackageError(UserError):
     """An optional package is not installed."""
+
+
+class SceneWarning(UserWarning):
+    """Something of a scene was left out or adapted; the message says what, in one line."""

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and where to keep what can be made again."""
 
 import contextlib
 import os
@@ -6,6 +6,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+CACHE_VARIABLE = "TAICHI_PYNERF_CACHE"
+
+
+def cache_folder() -> Path:
+    """What the environment variable TAICHI_PYNERF_CACHE names, else ~/.cache/taichi_pynerf."""
+    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "taichi_pynerf")
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from PIL import Image
 from scene_makers import blender_transforms, random_rgba, write_blender_scene
 
 from taichi_pynerf.data.images import box_downscale, decode_image
-from taichi_pynerf.data.scene import detect_dataset_type, load_scene
+from taichi_pynerf.data.loading import detect_dataset_type, load_scene
 from taichi_pynerf.errors import SceneError
 
 
@@ -97,7 +97,7 @@ def test_file_paths_with_and_without_suffix(tmp_path, suffix, written_out):
     write_transforms(tmp_path, transforms)
     scene = load_scene(tmp_path, "train")
     assert scene.names == ["view"]
-    assert scene.images[0].shape == (8, 8, 4)
+    assert scene.images[0].shape == (8, 8, 3)
 
 
 def test_names_that_collide_get_their_folders(scene_dir):
@@ -134,7 +134,7 @@ def test_absent_folder_and_file_for_a_folder(scene_dir):
 
 def test_absent_split_lists_what_there_is(tmp_path):
     scene_dir = write_blender_scene(tmp_path / "scene", splits=("train", "val"))
-    fails_in_one_line(scene_dir, "transforms_test.json", "train, val", split="test")
+    fails_in_one_line(scene_dir, str(scene_dir), "no split 'test'", "train, val", split="test")
     fails_in_one_line(tmp_path, "splits in this folder: none", dataset_type="blender")
 
 
@@ -148,8 +148,17 @@ def test_wrong_scales(scene_dir, value):
     fails_in_one_line(scene_dir, "scales", scales=value)
 
 
-def test_sizes_that_do_not_divide_name_the_file_and_the_factors(scene_dir):
-    fails_in_one_line(scene_dir, "r_0.png: 16x8", "among 1, 2, 4, 8", img_downscale=3)
+def test_sizes_that_do_not_divide_are_cropped(scene_dir):
+    full = load_scene(scene_dir, "train")
+    scene = load_scene(scene_dir, "train", img_downscale=3, scales=[1, 2])
+    assert scene.cameras.width.tolist() == [5] * 3 + [2] * 3
+    assert scene.cameras.height.tolist() == [2] * 3 + [1] * 3
+    torch.testing.assert_close(scene.cameras.cx[3:], full.cameras.cx / 6)
+    np.testing.assert_array_equal(scene.images[1], box_downscale(full.images[1][:6, :15], 3))
+    np.testing.assert_array_equal(scene.images[4], box_downscale(full.images[1][:6, :12], 6))
+
+
+def test_reductions_that_leave_nothing_name_the_file(scene_dir):
     fails_in_one_line(scene_dir, "r_0.png: 16x8", "by 16", img_downscale=4, scales=[1, 4])
 
 

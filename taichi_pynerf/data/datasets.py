@@ -9,7 +9,10 @@ from pathlib import Path
 import torch
 
 from taichi_pynerf.cameras import Cameras
-from taichi_pynerf.data.scene import Scene, load_scene
+from taichi_pynerf.data.loading import load_scene
+from taichi_pynerf.data.placement import Placement
+from taichi_pynerf.data.sampling import PixelSampler
+from taichi_pynerf.data.scene import Scene
 from taichi_pynerf.rays import RayBatch, generate_rays, view_rays
 
 SAMPLING_MODES = ("pixels", "scales")
@@ -52,9 +55,11 @@ class _SceneDataset:
         near, far: bounds of the distance along any ray.
         aabb: the scene box (x0, y0, z0, x1, y1, z1).
         unbounded: whether things stand outside of the scene box too.
+        transform: what brought the coordinates of the scene's files to those used here.
         split: which split of the scene this is.
         background: [3] float32, the colour that see-through pixels are put on.
-        num_pixels: number of pixels of all images.
+        has_alpha: whether pixels can be see-through.
+        num_pixels: number of pixels of all images, masked ones too.
         active_scales: the scales that `sample` draws from, in ascending order.
     """
 
@@ -67,11 +72,14 @@ class _SceneDataset:
         self.near, self.far = scene.near, scene.far
         self.aabb = scene.aabb
         self.unbounded = scene.unbounded
+        self.transform = scene.transform
         self.split = scene.split
         self.background = torch.full((3,), float(white_background))
         self._sampling = sampling
         self._pixels = torch.from_numpy(scene.pixels)
+        self.has_alpha = scene.pixels.shape[1] == 4
         self._offsets = scene.offsets
+        self._masks = None if scene.masks is None else torch.from_numpy(scene.masks)
         self._pixel_weights = scene.pixel_weights
         self.set_active_scales(self.scales.tolist())
 
@@ -87,28 +95,22 @@ class _SceneDataset:
         """Let `sample` draw from the images of these scales alone, from now on.
 
         Raises:
-            ValueError: there is no image of one of the scales, or no scale is given.
+            ValueError: there is no image of one of the scales, or no scale is given, or the masks
+                leave no pixel.
         """
         wanted = sorted(set(scales))
         if not wanted or not set(wanted) <= set(self.scales.tolist()):
             present = sorted(set(self.scales.tolist()))
             raise ValueError(f"active scales must be some of {present}, got {wanted}")
-        self.active_scales = tuple(wanted)
-
-        # Each active image gets a range of integers, `tickets` for every pixel.
         active = torch.isin(self.scales, torch.tensor(wanted)).nonzero().squeeze(1)
-        num_pixels = self._offsets.diff()[active]
-        lossmult = self._pixel_weights[active]
-        tickets = (
-            torch.ones_like(active) if self._sampling == "pixels" else self.scales[active] ** 2
+        self._sampler = PixelSampler(
+            active,
+            self._offsets,
+            tickets=None if self._sampling == "pixels" else self.scales[active] ** 2,
+            pixel_weights=self._pixel_weights[active],
+            masks=self._masks,
         )
-        self._active = active
-        self._ticket_ends = (num_pixels * tickets).cumsum(0)
-        self._ticket_starts = self._ticket_ends - num_pixels * tickets
-        self._tickets_per_pixel = tickets
-        # A pixel is drawn with probability tickets / sum(num_pixels * tickets).
-        normaliser = (num_pixels * tickets).sum() / (num_pixels * lossmult.double()).sum()
-        self._active_weights = (lossmult / tickets * normaliser).float()
+        self.active_scales = tuple(wanted)
 
     def sample(
         self,
@@ -123,12 +125,7 @@ class _SceneDataset:
             generator: where the randomness comes from; the same state gives the same batch.
             background: colour behind see-through pixels, [3] or [N, 3]; the dataset's by default.
         """
-        ticket = torch.randint(int(self._ticket_ends[-1]), (num_rays,), generator=generator)
-        slot = torch.searchsorted(self._ticket_ends, ticket, right=True)
-        pixel = (ticket - self._ticket_starts.index_select(0, slot)).div_(
-            self._tickets_per_pixel.index_select(0, slot), rounding_mode="floor"
-        )
-        view = self._active.index_select(0, slot)
+        view, pixel, weights = self._sampler.draw(num_rays, generator)
         width = self.cameras.width.index_select(0, view)
         y = pixel.div(width, rounding_mode="floor")
         x = pixel - y * width
@@ -139,7 +136,7 @@ class _SceneDataset:
             rays_d=rays.rays_d,
             pixel_areas=rays.pixel_areas,
             rgb=self._over_background(rgba, background),
-            weights=self._active_weights.index_select(0, slot),
+            weights=weights,
             bounds=torch.tensor([self.near, self.far]).repeat(num_rays, 1),
             view_indices=view,
         )
@@ -156,8 +153,19 @@ class _SceneDataset:
     def alpha(self, index: int) -> torch.Tensor:
         """Opacity of image `index` as [H, W] uint8, 255 where it is opaque."""
         index = self._checked_index(index)
+        height, width = int(self.cameras.height[index]), int(self.cameras.width[index])
+        if not self.has_alpha:
+            return torch.full((height, width), 255, dtype=torch.uint8)
         alpha = self._pixels[self._offsets[index] : self._offsets[index + 1], 3]
-        return alpha.view(int(self.cameras.height[index]), int(self.cameras.width[index]))
+        return alpha.view(height, width)
+
+    def mask(self, index: int) -> torch.Tensor | None:
+        """Which pixels of image `index` count, as [H, W] bool, or None if all do."""
+        index = self._checked_index(index)
+        if self._masks is None:
+            return None
+        mask = self._masks[self._offsets[index] : self._offsets[index + 1]]
+        return mask.view(int(self.cameras.height[index]), int(self.cameras.width[index]))
 
     def rays(self, index: int) -> RayBatch:
         """The rays of image `index`, row by row."""
@@ -166,11 +174,13 @@ class _SceneDataset:
     def _over_background(
         self, rgba: torch.Tensor, background: torch.Tensor | Sequence[float] | None
     ) -> torch.Tensor:
-        """[N, 3] float32 colours of [N, 4] uint8 premultiplied pixels."""
+        """[N, 3] float32 colours of [N, 3 or 4] uint8 premultiplied pixels."""
+        colors = rgba.float().mul_(1.0 / 255.0)
+        if not self.has_alpha:
+            return colors
         if background is None:
             background = self.background
-        rgba = rgba.float().mul_(1.0 / 255.0)
-        return rgba[:, :3] + (1.0 - rgba[:, 3:]) * torch.as_tensor(background)
+        return colors[:, :3] + (1.0 - colors[:, 3:]) * torch.as_tensor(background)
 
     def _checked_index(self, index: int) -> int:
         if not 0 <= index < len(self):
@@ -187,6 +197,7 @@ class PyNeRFDataset(_SceneDataset):
         img_downscale: load the images reduced by this factor.
         white_background: put see-through pixels on white, not on black.
         dataset_type: the format; found out from the folder by default.
+        placement: how the scene is to stand in its coordinates; by default as its format has it.
         allow_external_paths: let the scene name images outside of its folder.
 
     Raises:
@@ -200,6 +211,7 @@ class PyNeRFDataset(_SceneDataset):
         img_downscale: int = 1,
         white_background: bool = False,
         dataset_type: str | None = None,
+        placement: Placement | None = None,
         allow_external_paths: bool = False,
     ) -> None:
         scene = load_scene(
@@ -207,6 +219,7 @@ class PyNeRFDataset(_SceneDataset):
             split,
             dataset_type,
             img_downscale,
+            placement=placement,
             allow_external_paths=allow_external_paths,
         )
         super().__init__(scene, white_background, "pixels")
@@ -236,11 +249,13 @@ class MultiScaleDataset(_SceneDataset):
     Args:
         data_dir: the scene folder.
         split: "train", "val" or "test", as the scene has them.
-        scales: positive integers, each once, that divide the size of the images.
+        scales: positive integers, each once; columns and rows that fill no pixel of a scale fall
+            off at the right and the bottom.
         img_downscale: what is called full size here is the files' size divided by this factor.
         white_background: put see-through pixels on white, not on black.
         dataset_type: the format; found out from the folder by default.
         sampling: "pixels" or "scales".
+        placement: how the scene is to stand in its coordinates; by default as its format has it.
         allow_external_paths: let the scene name images outside of its folder.
 
     Raises:
@@ -257,6 +272,7 @@ class MultiScaleDataset(_SceneDataset):
         white_background: bool = False,
         dataset_type: str | None = None,
         sampling: str = "scales",
+        placement: Placement | None = None,
         allow_external_paths: bool = False,
     ) -> None:
         scene = load_scene(
@@ -265,6 +281,7 @@ class MultiScaleDataset(_SceneDataset):
             dataset_type,
             img_downscale,
             scales=scales,
+            placement=placement,
             allow_external_paths=allow_external_paths,
         )
         super().__init__(scene, white_background, sampling)

@@ -8,7 +8,6 @@ a transparent ground, as in the NeRF-synthetic scenes.
 import hashlib
 import json
 import math
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,10 +18,10 @@ from tqdm import tqdm
 from taichi_pynerf.data.scene_folder import new_scene_folder
 from taichi_pynerf.data.still_life import still_life
 from taichi_pynerf.errors import ConfigError, SceneError
+from taichi_pynerf.files import cache_folder
 from taichi_pynerf.ops.demo_scene import DemoRenderer
 
 VERSION = 1  # raise it whenever the same settings give other pictures
-CACHE_VARIABLE = "TAICHI_PYNERF_CACHE"
 
 CAMERA_ANGLE_X = math.radians(50.0)
 LOOK_AT = (0.0, 0.0, -0.18)
@@ -89,8 +88,7 @@ def demo_scene_dir(
     Taichi must have been started unless the scene is there.
 
     Args:
-        cache_root: folder of all cached scenes; by default what the environment variable
-            TAICHI_PYNERF_CACHE names, else ~/.cache/taichi_pynerf.
+        cache_root: folder of all cached scenes; by default the project's `cache_folder`.
         progress: show a progress bar while it is made.
         settings: fields of `DemoSceneSettings`.
 
@@ -99,10 +97,8 @@ def demo_scene_dir(
         SceneError: the folder cannot be written.
     """
     key = DemoSceneSettings(**settings)
-    if cache_root is None:
-        cache_root = os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "taichi_pynerf"
     digest = hashlib.sha256(json.dumps(asdict(key), sort_keys=True).encode()).hexdigest()[:12]
-    folder = Path(cache_root) / f"demo_scene_v{VERSION}_{digest}"
+    folder = Path(cache_root or cache_folder()) / f"demo_scene_v{VERSION}_{digest}"
     if not folder.is_dir():
         try:
             make_demo_scene(folder, progress=progress, **settings)

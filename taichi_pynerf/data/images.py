@@ -1,4 +1,4 @@
-"""Image files to premultiplied 8-bit RGBA, and exact box averages of such images.
+"""Image files to premultiplied 8-bit pixels, and exact box averages of such images.
 
 Premultiplied means that colours are already multiplied by alpha, so that averages of pixels are
 right and a picture over a background is `rgb + (1 - alpha) * background`.
@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from taichi_pynerf.errors import SceneError
@@ -32,31 +33,94 @@ _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I")
 
 
-def decode_image(path: Path) -> np.ndarray:
-    """Decode a PNG or JPEG file to [H, W, 4] uint8, premultiplied and upright.
+class ImageHeader(NamedTuple):
+    """What an image file says of itself before it is decoded.
+
+    Attributes:
+        width, height: of the pixels as they are stored.
+        orientation: EXIF's, 1 to 8: how the stored pixels must be turned to stand upright.
+        has_alpha: whether pixels can be see-through.
+    """
+
+    width: int
+    height: int
+    orientation: int
+    has_alpha: bool
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        return self.width, self.height
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Width and height after turning; orientations from 5 on exchange them."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Read the start of an image file.
+
+    Raises:
+        SceneError: as `decode_straight`; only the header is known to be good.
+    """
+    with _no_size_warnings(), _opened(path) as image:
+        return ImageHeader(*image.size, _orientation(image), _has_alpha(image))
+
+
+def decode_image(path: Path, *, upright: bool = True, channels: int = 4) -> np.ndarray:
+    """Decode a PNG or JPEG file to [H, W, C] uint8, premultiplied.
+
+    Args:
+        path: the file.
+        upright: turn the image as its EXIF orientation says; else pixels stay as they are stored.
+        channels: C, 4 or 3; with 3 alpha is left out, which is right for images without any.
 
     Raises:
         SceneError: as `decode_straight`.
     """
-    return _premultiply(decode_straight(path))
+    straight = decode_straight(path, upright=upright, channels=channels)
+    return straight if channels == 3 else _premultiply(straight)
 
 
-def decode_straight(path: Path) -> np.ndarray:
-    """Decode a PNG or JPEG file to [H, W, 4] uint8, upright, colours not multiplied by alpha.
+def decode_straight(path: Path, *, upright: bool = True, channels: int = 4) -> np.ndarray:
+    """Decode a PNG or JPEG file to [H, W, C] uint8, colours not multiplied by alpha.
 
-    Grey, palette, 1-bit and 16-bit PNGs and grey, colour and CMYK JPEGs are understood, and turned
-    as their EXIF orientation says. Images without alpha get alpha 255. Values are rounded to the
-    nearest, save in 16-bit colour PNGs, whose low bytes Pillow drops.
+    Grey, palette, 1-bit and 16-bit PNGs and grey, colour and CMYK JPEGs are understood. Images
+    without alpha get alpha 255. Values are rounded to the nearest, save in 16-bit colour PNGs,
+    whose low bytes Pillow drops.
+
+    Args:
+        path, upright, channels: as in `decode_image`.
 
     Raises:
         SceneError: the file is missing, unreadable, broken, too large or of another kind.
     """
+    with _opened(path) as image:
+        image.load()
+        if upright:
+            ImageOps.exif_transpose(image, in_place=True)
+        if channels == 3 and image.mode == "RGB":
+            return np.asarray(image)
+        return _to_rgba(path, image)[..., :channels]
+
+
+def decode_mask(path: Path, *, upright: bool = True) -> np.ndarray:
+    """Decode a mask to [H, W] bool: whether a pixel is not black, as nerfstudio has it.
+
+    Raises:
+        SceneError: as `decode_image`.
+    """
+    with _no_size_warnings():
+        return decode_straight(path, upright=upright, channels=3).any(axis=-1)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An image file, opened but not decoded; whatever goes wrong with it becomes a SceneError."""
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as image:
             _check_size(path, *image.size)
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            return _to_rgba(path, image)
+            yield image
     except SceneError:
         raise
     except Image.DecompressionBombError:  # Pillow's own limit, above this one
@@ -71,6 +135,21 @@ def decode_straight(path: Path) -> np.ndarray:
         ) from None
 
 
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation of an image that is not decoded yet; 1, upright, if it has none."""
+    if image.format == "PNG":  # whose getexif() would decode it
+        exif = Image.Exif()
+        exif.load(image.info.get("exif", b""))
+    else:
+        exif = image.getexif()
+    orientation = exif.get(ExifTags.Base.Orientation, 1)
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return "A" in image.getbands() or "transparency" in image.info
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """Width and height of an image file, upright. It is decoded whole, and so known to be good.
 
@@ -83,22 +162,29 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def decode_images(
-    paths: Sequence[Path], consume: Callable[[int, np.ndarray], None], description: str
+    paths: Sequence[Path],
+    consume: Callable[[int, np.ndarray], None],
+    description: str,
+    *,
+    upright: Sequence[bool] | None = None,
+    channels: int = 4,
 ) -> None:
     """Decode files in threads, under a progress bar, and hand each image on as it is ready.
 
     Args:
         paths: the files.
-        consume: called with (index into `paths`, [H, W, 4] uint8) in the decoding thread, so that
+        consume: called with (index into `paths`, [H, W, C] uint8) in the decoding thread, so that
             no more than a few whole images are in memory at a time.
         description: what the progress bar says.
+        upright, channels: as in `decode_image`, `upright` for each file; all are turned by default.
 
     Raises:
         SceneError: as `decode_image`, for the first of `paths` that fails.
     """
 
     def load(index: int) -> None:
-        consume(index, decode_image(paths[index]))
+        turned = True if upright is None else upright[index]
+        consume(index, decode_image(paths[index], upright=turned, channels=channels))
 
     num_threads = min(MAX_DECODE_THREADS, os.cpu_count() or 1)
     with _no_size_warnings(), ThreadPoolExecutor(num_threads) as pool:

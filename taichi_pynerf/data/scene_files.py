@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import reprlib
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+import torch
 
 from taichi_pynerf.cameras import Cameras
+from taichi_pynerf.data.placement import Placement, SceneTransform
 from taichi_pynerf.errors import SceneError
 
 MAX_JSON_BYTES = 32 * 2**20
@@ -16,18 +19,40 @@ MAX_JSON_BYTES = 32 * 2**20
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
 
 
+@dataclass(frozen=True)
+class LoadOptions:
+    """What the user asks of every parser.
+
+    Attributes:
+        img_downscale: the factor between the files' full size and what is called full size from
+            here on.
+        placement: how the scene is to stand in its coordinates.
+        allow_external_paths: let the scene name files outside of its folder.
+    """
+
+    img_downscale: int = 1
+    placement: Placement = field(default_factory=Placement)
+    allow_external_paths: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class SceneFiles:
     """One split of a scene on disk, before its images are decoded.
 
     Attributes:
         image_paths: V files.
-        cameras: V cameras for the images at their full size.
+        cameras: V cameras for the images at the files' size.
         names: V names.
         near, far: the least and the greatest distance along a ray that can hold anything.
         aabb: the scene box (x0, y0, z0, x1, y1, z1) in world units.
         split: "train", "val", "test" or as the scene calls it.
         unbounded: whether things stand outside of the scene box too.
+        transform: what brought the coordinates of the files to those of `cameras`.
+        reduction: how many times smaller than full size the files are already.
+        upright: [V] whether to turn each image as its EXIF orientation says; None turns all.
+        mask_paths: V masks, None where all pixels count; None if no image has a mask.
+        scales: [V] int64, the scale of each image in a format that holds several; None means 1.
+        pixel_weights: [V] float32 with `scales`: the area of the pixels in full-size pixels.
     """
 
     image_paths: list[Path]
@@ -35,9 +60,32 @@ class SceneFiles:
     names: list[str]
     near: float
     far: float
-    aabb: tuple[float, float, float, float, float, float]
+    aabb: tuple[float, ...]
     split: str
     unbounded: bool = False
+    transform: SceneTransform = field(default_factory=SceneTransform)
+    reduction: int = 1
+    upright: list[bool] | None = None
+    mask_paths: list[Path | None] | None = None
+    scales: torch.Tensor | None = None
+    pixel_weights: torch.Tensor | None = None
+
+    def select(self, indices: list[int]) -> SceneFiles:
+        """Some of the images, in the order of `indices`."""
+
+        def chosen(values: list | None) -> list | None:
+            return None if values is None else [values[i] for i in indices]
+
+        return replace(
+            self,
+            image_paths=chosen(self.image_paths),
+            cameras=self.cameras.select(indices),
+            names=chosen(self.names),
+            upright=chosen(self.upright),
+            mask_paths=chosen(self.mask_paths),
+            scales=None if self.scales is None else self.scales[indices],
+            pixel_weights=None if self.pixel_weights is None else self.pixel_weights[indices],
+        )
 
 
 _REPR = reprlib.Repr()
@@ -75,10 +123,10 @@ def read_json(path: Path) -> object:
         raise SceneError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def find_image(
+def find_file(
     data_dir: Path, file_path: str, where: str, *, allow_external_paths: bool = False
-) -> Path:
-    """The image file that a scene description means by `file_path`, with or without its suffix.
+) -> Path | None:
+    """The file that a scene description means by `file_path`, with or without an image's suffix.
 
     Args:
         data_dir: the scene folder, which `file_path` is relative to.
@@ -87,8 +135,11 @@ def find_image(
         allow_external_paths: accept files outside of `data_dir`. By default a scene reads its own
             folder alone (symbolic links followed), as scenes are often somebody else's files.
 
+    Returns:
+        The file, or None if there is none.
+
     Raises:
-        SceneError: there is no such file, or it lies outside of `data_dir`.
+        SceneError: the path is none, or leads out of `data_dir`.
     """
     try:
         given = data_dir / file_path
@@ -99,12 +150,42 @@ def find_image(
         raise SceneError(f"{where}: {shown(file_path)} is no path of a file") from None
     if not inside and not allow_external_paths:
         raise SceneError(
-            f"{where}: {shown(file_path)} leads out of {data_dir}; move the image into the folder, "
-            "or load the scene with allow_external_paths=True"
+            f"{where}: {shown(file_path)} leads out of {data_dir}; move the file into the folder, "
+            "or load the scene with allow_external_paths (--allow_external_paths)"
         )
+    return path
+
+
+def find_image(data_dir: Path, file_path: str, where: str, options: LoadOptions) -> Path:
+    """`find_file` for an image that must be there.
+
+    Raises:
+        SceneError: there is no such file, or it lies outside of `data_dir`.
+    """
+    path = find_file(data_dir, file_path, where, allow_external_paths=options.allow_external_paths)
     if path is None:
         raise SceneError(
             f"{where}: there is no image {shown(file_path)} in {data_dir} "
             "(nor with .png, .jpg or .jpeg added)"
         )
     return path
+
+
+def checked_text(where: str, owner: dict, name: str) -> str:
+    """A text that is there and not empty.
+
+    Raises:
+        SceneError: it is not.
+    """
+    text = owner.get(name)
+    if not isinstance(text, str) or not text:
+        raise SceneError(f"{where}: {name} must be the path of a file, not {shown(text)}")
+    return text
+
+
+def image_names(file_paths: list[str]) -> list[str]:
+    """The images' names without folders and suffix; with folders where that tells them apart."""
+    paths = [PurePosixPath(file_path) for file_path in file_paths]
+    paths = [p.with_suffix("") if p.suffix.lower() in IMAGE_SUFFIXES else p for p in paths]
+    names = [p.name for p in paths]
+    return names if len(set(names)) == len(names) else ["_".join(p.parts) for p in paths]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.data.demo_scene import demo_scene_dir
-from taichi_pynerf.data.scene import scene_splits
+from taichi_pynerf.data.loading import scene_splits
 from taichi_pynerf.errors import SceneError
 
 MULTISCALE = (1, 2, 4, 8)

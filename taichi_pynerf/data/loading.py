@@ -1,0 +1,255 @@
+"""From a scene folder of any known format to a scene in memory."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from taichi_pynerf.cameras import Cameras
+from taichi_pynerf.data import blender
+from taichi_pynerf.data.images import decode_images, decode_mask, read_header
+from taichi_pynerf.data.pixels import (
+    allocate,
+    cache_path,
+    offsets_of,
+    read_cached,
+    windows,
+    write_cached,
+)
+from taichi_pynerf.data.placement import Placement
+from taichi_pynerf.data.scene import Scene, cameras_at, checked_scales, reduce_image, reduce_mask
+from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles, shown
+from taichi_pynerf.errors import SceneError, SceneWarning
+
+FORMATS = {"blender": blender}
+"""Known formats by name, in the order in which a folder is compared with them. Each is a module
+with
+
+- `detect(data_dir) -> bool`: whether a folder looks like this format,
+- `splits(data_dir) -> list[str]`: the splits that a scene folder has, and
+- `parse(data_dir, split, options) -> SceneFiles`: one split, read and checked.
+"""
+
+CACHE_FROM_PIXELS = 100_000_000
+"""Reduced images are kept for the next time if they were made from more pixels than this, which
+take some seconds to decode."""
+
+
+def detect_dataset_type(data_dir: str | Path) -> str:
+    """The name of the format that a scene folder is in.
+
+    Raises:
+        SceneError: the folder is absent or in no known format.
+    """
+    data_dir = _checked_folder(data_dir)
+    for name, scene_format in FORMATS.items():
+        if scene_format.detect(data_dir):
+            return name
+    raise SceneError(
+        f"{data_dir}: no scene of a known format found here (known: {', '.join(FORMATS)}); "
+        "give the folder that holds transforms.json, transforms_train.json, metadata.json, "
+        "poses_bounds.npy or sparse/0"
+    )
+
+
+def scene_splits(data_dir: str | Path, dataset_type: str | None = None) -> list[str]:
+    """The splits that a scene folder has.
+
+    Raises:
+        SceneError: the folder is absent or in no known format.
+    """
+    data_dir = _checked_folder(data_dir)
+    return _format(data_dir, dataset_type).splits(data_dir)
+
+
+def load_scene(
+    data_dir: str | Path,
+    split: str,
+    dataset_type: str | None = None,
+    img_downscale: int = 1,
+    *,
+    scales: Sequence[int] = (1,),
+    placement: Placement | None = None,
+    allow_external_paths: bool = False,
+) -> Scene:
+    """Load one split of a scene folder.
+
+    Args:
+        data_dir: the scene folder.
+        split: "train", "val" or "test", as the scene has them.
+        dataset_type: one of `FORMATS`; found out from the folder by default.
+        img_downscale: the factor between the files and what is called full size from here on.
+            Columns and rows that fill no reduced pixel fall off at the right and the bottom.
+        scales: reductions of the full size to load, each averaged from the file's own pixels; of a
+            multi-scale format, those to take. Images come scale by scale.
+        placement: how the scene is to stand in its coordinates; by default as its format has it.
+        allow_external_paths: let the scene name images outside of its folder.
+
+    Raises:
+        SceneError: the folder, its files or the arguments are wrong; the message says which.
+    """
+    data_dir = _checked_folder(data_dir)
+    scene_format = _format(data_dir, dataset_type)
+    (img_downscale,) = checked_scales([img_downscale], "img_downscale")
+    scales = checked_scales(scales)
+    options = LoadOptions(img_downscale, placement or Placement(), allow_external_paths)
+    known = scene_format.splits(data_dir)
+    if split not in known:
+        raise SceneError(
+            f"{data_dir}: there is no split {split!r}; splits in this folder: "
+            f"{', '.join(known) or 'none'}"
+        )
+    files = scene_format.parse(data_dir, split, options)
+    if files.scales is not None:
+        files, scales = _select_scales(data_dir, files, scales), [1]
+    return _decode_scene(files, img_downscale // files.reduction, scales)
+
+
+def _format(data_dir: Path, dataset_type: str | None):
+    """The module that reads a folder's format."""
+    if dataset_type is None:
+        dataset_type = detect_dataset_type(data_dir)
+    if dataset_type not in FORMATS:
+        raise SceneError(f"dataset_type {dataset_type!r} is not known; known: {', '.join(FORMATS)}")
+    return FORMATS[dataset_type]
+
+
+def _select_scales(data_dir: Path, files: SceneFiles, scales: list[int]) -> SceneFiles:
+    """The images of some scales, one scale after the other."""
+    present = sorted(set(files.scales.tolist()))
+    absent = [scale for scale in scales if scale not in present]
+    if absent:
+        raise SceneError(
+            f"{data_dir}: there are no images at the scales {absent}; those here: {present}"
+        )
+    return files.select([i for scale in scales for i in _where(files.scales == scale)])
+
+
+def _where(choice: torch.Tensor) -> list[int]:
+    return choice.nonzero().squeeze(1).tolist()
+
+
+def _decode_scene(files: SceneFiles, img_downscale: int, scales: list[int]) -> Scene:
+    """Decode every file once, and write it at all scales straight into the scene's buffer."""
+    factors = [img_downscale * scale for scale in scales]
+    cameras = cameras_at(files.cameras, factors, files.image_paths)
+    num_pixels = int(offsets_of(cameras)[-1])
+    channels = 4 if any(read_header(path).has_alpha for path in set(files.image_paths)) else 3
+
+    cached = None
+    source_pixels = int((files.cameras.width * files.cameras.height).sum())
+    if min(factors) > 1 and source_pixels > CACHE_FROM_PIXELS:
+        sizes = (files.cameras.width.tolist(), files.cameras.height.tolist())
+        cached = cache_path(files.image_paths, (factors, channels, sizes, files.upright))
+    pixels = read_cached(cached, num_pixels, channels) if cached else None
+    if pixels is None:
+        pixels = allocate(num_pixels, channels)
+        _decode_into(windows(pixels, cameras), files, factors)
+        if cached:
+            write_cached(cached, pixels)
+
+    num_views = len(files.image_paths)
+    view_scales, pixel_weights = files.scales, files.pixel_weights
+    if view_scales is None:
+        view_scales = torch.tensor(scales).repeat_interleave(num_views)
+        pixel_weights = view_scales.float() ** 2
+    return Scene(
+        pixels=pixels,
+        cameras=cameras,
+        names=files.names * len(scales),
+        near=files.near,
+        far=files.far,
+        aabb=files.aabb,
+        pixel_weights=pixel_weights,
+        scales=view_scales,
+        split=files.split,
+        unbounded=files.unbounded,
+        masks=_masks(files, cameras, factors),
+        transform=files.transform,
+    )
+
+
+def _decode_into(parts: list[np.ndarray], files: SceneFiles, factors: list[int]) -> None:
+    """Fill the windows `parts` of all views at all factors."""
+    num_views = len(files.image_paths)
+    sizes = list(zip(files.cameras.width.tolist(), files.cameras.height.tolist(), strict=True))
+
+    def store(view: int, image: np.ndarray) -> None:
+        height, width = image.shape[:2]
+        if (width, height) != sizes[view]:
+            expected = "{}x{}".format(*sizes[view])
+            raise SceneError(
+                f"{files.image_paths[view]}: {width}x{height} pixels, where {expected} are "
+                f"expected as in {files.image_paths[0].name}; bring all images of the split to one "
+                "size"
+            )
+        for window, factor in zip(parts[view::num_views], factors, strict=True):
+            window[...] = reduce_image(image, factor)
+
+    decode_images(
+        files.image_paths,
+        store,
+        f"Loading {files.split} images",
+        upright=files.upright,
+        channels=parts[0].shape[2],
+    )
+
+
+def _masks(files: SceneFiles, cameras: Cameras, factors: list[int]) -> np.ndarray | None:
+    """[P] bool of which pixels count, by mask files and by what the lenses can see."""
+    num_views = len(files.image_paths)
+    given = files.mask_paths or [None] * num_views
+    seen = [files.cameras.pixels_with_rays(view) for view in range(num_views)]
+    blind = [name for name, part in zip(files.names, seen, strict=True) if part is not None]
+    if blind:
+        warnings.warn(
+            f"{files.split}: in {len(blind)} of {num_views} images the distortion folds back, and "
+            f"the pixels beyond are left out ({shown(', '.join(blind))})",
+            SceneWarning,
+            stacklevel=2,
+        )
+    if not any(given) and not blind:
+        return None
+    masks = np.ones(int(offsets_of(cameras)[-1]), dtype=bool)
+    parts = windows(masks, cameras)
+    for view, (path, rays) in enumerate(zip(given, seen, strict=True)):
+        mask = _view_mask(files, view, path, rays)
+        if mask is not None:
+            for window, factor in zip(parts[view::num_views], factors, strict=True):
+                window[...] = reduce_mask(mask, factor)
+    if not masks.any():
+        raise SceneError(f"{files.image_paths[0].parent}: the masks leave no pixel of any image")
+    return masks
+
+
+def _view_mask(
+    files: SceneFiles, view: int, path: Path | None, rays: torch.Tensor | None
+) -> np.ndarray | None:
+    """[H, W] bool of one image at the files' size, or None if all of its pixels count."""
+    if path is None:
+        return None if rays is None else rays.numpy()
+    mask = decode_mask(path, upright=files.upright is None or files.upright[view])
+    size = (int(files.cameras.height[view]), int(files.cameras.width[view]))
+    mask = reduce_mask(mask, max(1, mask.shape[0] // size[0]))  # of the image before its reduction
+    if mask.shape != size:
+        raise SceneError(
+            f"{path}: a mask of {mask.shape[1]}x{mask.shape[0]} pixels for an image of "
+            f"{size[1]}x{size[0]}; bring them to one size"
+        )
+    return mask if rays is None else mask & rays.numpy()
+
+
+def _checked_folder(data_dir: str | Path) -> Path:
+    data_dir = Path(data_dir)
+    try:
+        if not data_dir.exists():
+            raise SceneError(f"{data_dir}: no such folder")
+        if not data_dir.is_dir():
+            raise SceneError(f"{data_dir}: not a folder; give the folder that holds the scene")
+    except OSError as error:
+        raise SceneError(f"{shown(str(data_dir))}: cannot be read ({error.strerror})") from None
+    return data_dir

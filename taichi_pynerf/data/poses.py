@@ -1,0 +1,74 @@
+"""Camera poses from files: checked, brought to OpenGL's axes, and measured."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from taichi_pynerf.data.placement import MAX_COORDINATE
+from taichi_pynerf.errors import SceneError
+
+ROTATION_TOLERANCE = 1e-2
+
+OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0])
+"""Turns the columns of a rotation from OpenCV's axes (y down, looking along +z) to OpenGL's."""
+
+
+def checked_pose(where: str, matrix: object, name: str) -> np.ndarray:
+    """A checked [3, 4] float64 camera-to-world pose from a 4x4 or 3x4 nested list of floats.
+
+    Args:
+        where: the file and the place in it, for messages.
+        matrix: the value there.
+        name: what it is called there.
+
+    Raises:
+        SceneError: the value is no rotation and translation.
+    """
+    is_matrix = (
+        isinstance(matrix, list)
+        and len(matrix) in (3, 4)
+        and all(isinstance(row, list) and len(row) == 4 for row in matrix)
+        and all(type(value) is float for row in matrix for value in row)
+    )
+    if not is_matrix:
+        raise SceneError(f"{where}: {name} must be 4 rows of 4 numbers (or 3 rows of 4)")
+    full = np.array(matrix)
+    if not np.isfinite(full).all():
+        raise SceneError(f"{where}: {name} has a value that is not finite")
+    if len(full) == 4 and np.abs(full[3] - (0.0, 0.0, 0.0, 1.0)).max() > 1e-6:
+        raise SceneError(f"{where}: the last row of {name} must be 0 0 0 1")
+    check_rigid(where, full[:3], name)
+    return full[:3]
+
+
+def check_rigid(where: str, pose: np.ndarray, name: str) -> None:
+    """Refuse a finite [3, 4] matrix that is no rotation and translation.
+
+    Raises:
+        SceneError: it is not.
+    """
+    if np.abs(pose).max() > MAX_COORDINATE:
+        raise SceneError(f"{where}: {name} has a value beyond {MAX_COORDINATE:g}")
+    rotation = pose[:, :3]
+    if abs(np.linalg.det(rotation)) < 1e-6:
+        raise SceneError(f"{where}: {name} is not invertible")
+    if np.abs(rotation.T @ rotation - np.eye(3)).max() > ROTATION_TOLERANCE:
+        raise SceneError(
+            f"{where}: {name} is not a rotation and a translation: the columns of its "
+            "upper left 3x3 part must have length 1 and stand at right angles"
+        )
+    if np.linalg.det(rotation) < 0.0:
+        raise SceneError(f"{where}: {name} is mirrored: negate one of its axes")
+
+
+def far_side(poses: np.ndarray, aabb: tuple[float, ...]) -> float:
+    """A distance that no ray from any of the [V, 3, 4] poses leaves the scene box beyond."""
+    low, high = np.array(aabb[:3]), np.array(aabb[3:])
+    farthest_corner = np.maximum(np.abs(poses[:, :, 3] - low), np.abs(poses[:, :, 3] - high))
+    return 1.01 * float(np.linalg.norm(farthest_corner, axis=-1).max())
+
+
+def hold_out_every_eighth(num_views: int, split: str) -> list[int]:
+    """The views of a split where, as the field does with photographs, every eighth in order of
+    their names is held out, for "val" and "test" alike."""
+    return [i for i in range(num_views) if (i % 8 == 0) != (split == "train")]
