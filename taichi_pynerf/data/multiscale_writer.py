@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from taichi_pynerf.data import blender
 from taichi_pynerf.data.images import check_divisible, decode_straight
-from taichi_pynerf.data.scene_files import read_json
+from taichi_pynerf.data.scene_files import LoadOptions, read_json
 from taichi_pynerf.data.scene_folder import new_scene_folder
 from taichi_pynerf.errors import SceneError
 
@@ -72,9 +72,10 @@ def write_multiscale(
             "NeRF-synthetic scene"
         )
     halve = published_halvings if as_published else alpha_weighted_halvings
+    options = LoadOptions(allow_external_paths=allow_external_paths)
     image_paths, metadata = {}, {}
     for split in splits:
-        files = blender.parse(data_dir, split, allow_external_paths=allow_external_paths)
+        files = blender.parse(data_dir, split, options)
         width, height = files.cameras.width[0].item(), files.cameras.height[0].item()
         check_divisible(files.image_paths[0], width, height, 2 ** (num_scales - 1))
         image_paths[split] = files.image_paths
