@@ -1,17 +1,119 @@
-"""Space carving: which cells of a scene can hold anything, judged by the images' alpha.
+"""Which cells of a scene can hold anything, judged by the images' alpha and by the cameras.
 
 A see-through pixel says that its whole ray is empty. Cells that fall on see-through pixels alone
 in some view need never be sampled (Kutulakos and Seitz, "A Theory of Shape by Space Carving",
 2000, for silhouettes alone: the visual hull). Images without alpha carve nothing.
+
+In an unbounded scene much of space is in no picture. Nothing is ever learned there, so such cells
+are ruled out too, as instant-ngp does.
 """
+
+import math
 
 import torch
 from torch.nn.functional import max_pool2d
 
 from taichi_pynerf.evaluation import Dataset
+from taichi_pynerf.rays import generate_rays
 from taichi_pynerf.scene_box import SceneBox
 
 MAX_VIEWS = 64
+
+
+@torch.no_grad()
+def possible_cells(
+    dataset: Dataset, box: SceneBox, resolution: int, use_alpha: bool = True
+) -> torch.Tensor:
+    """Which cells of the occupancy grid may hold something.
+
+    Args:
+        dataset: training images and their cameras.
+        box: the scene box, of K cascades if it is unbounded.
+        resolution: cells along each axis of a cascade.
+        use_alpha: carve by the images' alpha.
+
+    Returns:
+        bool [K * resolution^3] on the CPU, cascade by cascade, x slowest.
+    """
+    if not box.unbounded:
+        possible = torch.ones(resolution**3, dtype=torch.bool)
+        return carve(dataset, box, resolution) if use_alpha else possible
+    cascades = []
+    for k in range(box.num_cascades):
+        possible = seen_cells(dataset, box.cascade(k), resolution)
+        if k > 0:  # the inner half is the finer cascades'
+            inner = slice(resolution // 4, 3 * resolution // 4)
+            possible.view(resolution, resolution, resolution)[inner, inner, inner] = False
+        if use_alpha:
+            possible &= carve(dataset, box.cascade(k), resolution)
+        cascades.append(possible)
+    return torch.cat(cascades)
+
+
+@torch.no_grad()
+def seen_cells(dataset: Dataset, box: SceneBox, resolution: int) -> torch.Tensor:
+    """Which cells reach into some view, between the dataset's near and far.
+
+    The test is conservative: it holds the ball around a cell against the planes through the
+    outermost rays of a view.
+
+    Args:
+        dataset: cameras, near and far.
+        box: the cube of cells.
+        resolution: cells along each axis of it.
+
+    Returns:
+        bool [resolution^3] on the CPU, x slowest.
+    """
+    centers, radius = _cell_balls(box, resolution)
+    seen = torch.zeros(resolution**3, dtype=torch.bool)
+    for view in range(len(dataset)):
+        cells = (~seen).nonzero().squeeze(-1)
+        seen[cells[_in_view(dataset, view, centers.index_select(0, cells), radius)]] = True
+    return seen
+
+
+def _cell_balls(box: SceneBox, resolution: int) -> tuple[torch.Tensor, float]:
+    """The balls around a cube's cells: centres [resolution^3, 3] and radius, world units."""
+    axis = (torch.arange(resolution) + 0.5) / resolution
+    grid = torch.cartesian_prod(axis, axis, axis)
+    return (grid - 0.5) * box.size + torch.tensor(box.center), 0.87 * box.size / resolution
+
+
+def _in_view(dataset: Dataset, view: int, centers: torch.Tensor, radius: float) -> torch.Tensor:
+    """bool [C]: which balls reach into a view."""
+    c2w = dataset.cameras.c2w[view]
+    offsets = centers - c2w[:, 3]
+    distance = offsets.norm(dim=-1)
+    inside = (distance >= dataset.near - radius) & (distance <= dataset.far + radius)
+    slopes = _outermost_slopes(dataset, view)
+    if slopes is None:
+        return inside
+    right, up, back = (offsets @ c2w[:, :3]).unbind(-1)
+    depth = -back
+    inside &= depth >= -radius
+    for along, (low, high) in zip((right, up), slopes, strict=True):
+        inside &= along - low * depth >= -radius * math.hypot(1, low)
+        inside &= high * depth - along >= -radius * math.hypot(1, high)
+    return inside
+
+
+def _outermost_slopes(dataset: Dataset, view: int) -> list[tuple[float, float]] | None:
+    """Least and greatest x / depth and y / depth of a view's rays, found along its border.
+
+    None if the view is so wide that some of its rays do not point forwards.
+    """
+    cameras = dataset.cameras
+    width, height = int(cameras.width[view]), int(cameras.height[view])
+    x, y = torch.arange(width), torch.arange(height)
+    pixel_x = torch.cat([x, x, torch.zeros_like(y), torch.full_like(y, width - 1)])
+    pixel_y = torch.cat([torch.zeros_like(x), torch.full_like(x, height - 1), y, y])
+    views = torch.full_like(pixel_x, view)
+    rays = generate_rays(cameras, views, pixel_x, pixel_y)
+    right, up, back = (rays.rays_d @ cameras.c2w[view][:, :3]).unbind(-1)
+    if back.max() > -0.05:
+        return None
+    return [(float(v.min()), float(v.max())) for v in (right / -back, up / -back)]
 
 
 @torch.no_grad()
@@ -29,17 +131,16 @@ def carve(dataset: Dataset, box: SceneBox, resolution: int) -> torch.Tensor:
     Returns:
         bool [resolution^3] on the CPU, x slowest.
     """
-    axis = (torch.arange(resolution) + 0.5) / resolution
-    grid = torch.cartesian_prod(axis, axis, axis)
-    center = torch.tensor(box.center)
+    centers, radius = _cell_balls(box, resolution)
     possible = torch.ones(resolution**3, dtype=torch.bool)
     full_size = (dataset.scales == dataset.scales.min()).nonzero().squeeze(-1).tolist()
     for view in full_size[:: -(-len(full_size) // MAX_VIEWS)]:
+        if bool((dataset.alpha(view) > 0).all()):
+            continue
         cells = possible.nonzero().squeeze(-1)
         if not cells.shape[0]:
             break
-        points = (grid.index_select(0, cells) - 0.5) * box.size + center
-        empty = _empty_in_view(dataset, view, points, radius=0.87 * box.size / resolution)
+        empty = _empty_in_view(dataset, view, centers.index_select(0, cells), radius)
         possible[cells[empty]] = False
     return possible
 

@@ -28,6 +28,8 @@ _MODEL_FIELDS = (
     "num_layers",
     "geo_feature_dim",
     "aabb",
+    "unbounded",
+    "num_cascades",
     "occupancy_resolution",
 )
 

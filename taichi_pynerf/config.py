@@ -70,6 +70,8 @@ class PyNeRFConfig:
 
     # Scene
     aabb: tuple[float, ...] = (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5)  # box (min xyz, max xyz)
+    unbounded: bool = False  # space outside of the box is contracted into a shell around it
+    num_cascades: int = 5  # unbounded: rays are followed to 2^(num_cascades - 1) times the box
 
     # Sampling
     sampler: str = "occupancy"  # or "hierarchical"
@@ -77,6 +79,7 @@ class PyNeRFConfig:
     num_importance: int = 128  # hierarchical: samples drawn from the coarse weights
     march_resolution: int = 1024  # occupancy: steps across the diagonal of the scene box
     render_step: float = 1.0  # occupancy: step of rendering in steps of training
+    cone_angle: float = 1 / 256  # unbounded: least step as a share of the distance
     max_samples_per_ray: int = 1024
     occupancy_resolution: int = 128  # cells along each axis
     occupancy_interval: int = 16  # steps between updates
@@ -109,7 +112,7 @@ class PyNeRFConfig:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}"
                 )
-        for name in ("share_feature_grid", "single_level", "carve", "mixed_precision"):
+        for name in ("share_feature_grid single_level unbounded carve mixed_precision").split():
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}: it must be True or False")
         for name in ("num_levels base_resolution hash_table_size features_per_level hidden_dim "
@@ -135,6 +138,13 @@ class PyNeRFConfig:
                 f"scale_factor is {self.scale_factor}: from base_resolution {self.base_resolution} "
                 f"it must be at least {1 + 1 / self.base_resolution:g} to give a new resolution"
             )
+        self._check("num_cascades", int, lambda v: 1 <= v <= 16, "a whole number from 1 to 16")
+        if self.unbounded and self.occupancy_resolution % 4:
+            raise ConfigError(
+                f"occupancy_resolution is {self.occupancy_resolution}: for an unbounded scene it "
+                "must be a multiple of 4"
+            )
+        self._check("cone_angle", (int, float), lambda v: 0 <= v < 1, "in [0, 1)")
         self._check("cull_hidden", (int, float), lambda v: 0 <= v < 1, "in [0, 1)")
         self._check("render_step", (int, float), lambda v: 0 < v <= 1, "in (0, 1]")
         self._check("early_stop_eps", (int, float), lambda v: 0 <= v < 1, "in [0, 1)")

@@ -16,6 +16,7 @@ from taichi_pynerf.heads import (
 )
 from taichi_pynerf.ops.spherical_harmonics import NUM_COEFFICIENTS, spherical_harmonics
 from taichi_pynerf.pyramid import split_level
+from taichi_pynerf.scene_box import SceneBox
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,7 @@ class PyramidField(nn.Module):
     def __init__(self, config: PyNeRFConfig):
         super().__init__()
         self.config = config
+        self.box = SceneBox(config.aabb, config.unbounded, config.num_cascades)
         grid = {
             "base_resolution": config.base_resolution,
             "max_resolution": config.max_resolution,
@@ -106,7 +108,8 @@ class PyramidField(nn.Module):
                 sigmas, rgbs = both[:, 0], both[:, 1:]
         sorted_outputs = torch.cat([sigmas.unsqueeze(-1), rgbs], 1)
         outputs = _Unsort.apply(sorted_outputs, slices.order)
-        return FieldOutputs(outputs[:, 0], outputs[:, 1:], slices, embeddings)
+        sigmas = self._per_world_unit(outputs[:, 0], positions)
+        return FieldOutputs(sigmas, outputs[:, 1:], slices, embeddings)
 
     def density(self, positions: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
         """Density [M] alone; arguments as in `forward`."""
@@ -115,7 +118,18 @@ class PyramidField(nn.Module):
             sigmas = truncated_exp(blend_slices([e[:, :1] for e in embeddings], slices).float())
         else:
             sigmas = blend_slices([truncated_exp(e[:, :1].float()) for e in embeddings], slices)
-        return _Unsort.apply(sigmas, slices.order).squeeze(-1)
+        return self._per_world_unit(_Unsort.apply(sigmas, slices.order).squeeze(-1), positions)
+
+    def _per_world_unit(self, sigmas: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Densities of an unbounded scene, which the heads give per size of what is around.
+
+        That is the box's size inside of it, and grows with the distance outside, as pictures of
+        a scene say nothing of its unit. A fresh field is then thin everywhere: a ray from the
+        middle loses as much light from 1 to 2 box sizes as from 10 to 20.
+        """
+        if not self.config.unbounded:
+            return sigmas
+        return sigmas * self.box.closeness(positions)
 
     def _embed(self, positions, levels) -> tuple[LevelSlices, list[torch.Tensor]]:
         """Every head's outputs on its own slice of the level-sorted samples."""

@@ -1,11 +1,14 @@
 """The training losses: colour, pyramid consistency, distortion, table decay."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.field import FieldOutputs
 from taichi_pynerf.ops.ray_march import Samples
+from taichi_pynerf.scene_box import SceneBox
 
 
 class PyNeRFLoss(nn.Module):
@@ -17,6 +20,7 @@ class PyNeRFLoss(nn.Module):
     def __init__(self, config: PyNeRFConfig):
         super().__init__()
         self.config = config
+        self.spacing = SceneBox(config.aabb, config.unbounded).to_spacing
 
     def forward(self, outputs: dict, targets: dict) -> dict[str, torch.Tensor]:
         """Losses of one batch of rays.
@@ -40,7 +44,7 @@ class PyNeRFLoss(nn.Module):
             )
             total = total + config.pyramid_loss_weight * losses["pyramid_loss"]
         if config.distortion_loss_weight > 0:
-            losses["distortion_loss"] = distortion(render.weights, render.samples)
+            losses["distortion_loss"] = distortion(render.weights, render.samples, self.spacing)
             total = total + config.distortion_loss_weight * losses["distortion_loss"]
         if config.hash_decay > 0:
             losses["hash_decay"] = sum(table_energy(*table) for table in outputs["tables"])
@@ -93,7 +97,11 @@ def pyramid_consistency(
     return total / max(num_runs, 1)
 
 
-def distortion(weights: torch.Tensor, samples: Samples) -> torch.Tensor:
+def distortion(
+    weights: torch.Tensor,
+    samples: Samples,
+    spacing: Callable[[torch.Tensor], torch.Tensor] = lambda t: t,
+) -> torch.Tensor:
     """Mip-NeRF 360's distortion loss (Barron et al. 2022, eq. 15), mean over rays.
 
     sum_ij w_i w_j |m_i - m_j| + 1/3 sum_i w_i^2 d_i, with interval middles m and lengths d. For
@@ -103,12 +111,14 @@ def distortion(weights: torch.Tensor, samples: Samples) -> torch.Tensor:
     Args:
         weights: [M] compositing weights. Differentiable.
         samples: the packed samples; distances in world units.
+        spacing: ascending map from distances to those that are measured with, for unbounded
+            scenes: `SceneBox.to_spacing`.
     """
     if weights.shape[0] == 0:
         return weights.sum()
     w = weights.double()  # a prefix sum over all rays loses digits in float32
-    m = ((samples.t_starts + samples.t_ends) / 2).double()
-    d = (samples.t_ends - samples.t_starts).double()
+    starts, ends = spacing(samples.t_starts).double(), spacing(samples.t_ends).double()
+    m, d = (starts + ends) / 2, ends - starts
     start = samples.packed_info[:, 0].index_select(0, samples.ray_indices)
 
     def before(x):

@@ -38,7 +38,8 @@ class PyNeRF(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)  # one seed, one model; the caller's generator is kept
             self.field = PyramidField(config)
-        self.occupancy = OccupancyGrid(config.occupancy_resolution)
+        num_cascades = config.num_cascades if config.unbounded else 1
+        self.occupancy = OccupancyGrid(config.occupancy_resolution, num_cascades)
         self.trained_levels = TrainedLevels()
         self.renderer = PyramidRenderer(config, self.field, self.occupancy, self.trained_levels)
         self.to(runtime.torch_device())

@@ -1,7 +1,7 @@
 """Two grids kept beside the field: where something is, and which levels were trained where."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -15,25 +15,30 @@ TRAINED_LEVELS_RESOLUTION = 128
 class OccupancyGrid(nn.Module):
     """A running maximum of density per cell, and its cells above a threshold (instant-ngp, E.2).
 
+    Cascade k has resolution^3 cells in the cube of side 2^k around the middle of the unit cube.
+    Cells are numbered cascade by cascade, x slowest.
+
     Args:
-        resolution: cells along each axis.
+        resolution: cells along each axis; with cascades a multiple of 4.
+        num_cascades: K, 1 for a bounded scene.
     """
 
     decay = 0.95
     warmup_updates = 16
 
-    def __init__(self, resolution: int):
+    def __init__(self, resolution: int, num_cascades: int = 1):
         super().__init__()
-        self.resolution = resolution
-        shape = (1, resolution, resolution, resolution)  # a leading axis for cascades
-        self.register_buffer("density", torch.zeros(resolution**3))
+        self.resolution, self.num_cascades = resolution, num_cascades
+        shape = (num_cascades, resolution, resolution, resolution)
+        num_cells = num_cascades * resolution**3
+        self.register_buffer("density", torch.zeros(num_cells))
         self.register_buffer("occupied", torch.ones(shape, dtype=torch.uint8))
-        self.register_buffer("possible", torch.ones(resolution**3, dtype=torch.bool))
+        self.register_buffer("possible", torch.ones(num_cells, dtype=torch.bool))
         self.register_buffer("blocks", block_occupancy(self.occupied))
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.int64))
 
     def restrict(self, possible: torch.Tensor) -> None:
-        """Never take a cell as occupied where `possible`, bool [resolution^3], is false."""
+        """Never take a cell as occupied where `possible`, bool [K * resolution^3], is false."""
         self.possible.copy_(possible)
         self.occupied.mul_(self.possible.view_as(self.occupied))
         self.blocks.copy_(block_occupancy(self.occupied))
@@ -42,7 +47,7 @@ class OccupancyGrid(nn.Module):
     def update(
         self,
         density_at: Callable[[torch.Tensor], torch.Tensor],
-        threshold: float,
+        threshold: float | Sequence[float],
         generator: torch.Generator,
     ) -> None:
         """Measure the density in some cells, and decide anew which cells are occupied.
@@ -51,8 +56,9 @@ class OccupancyGrid(nn.Module):
         half of the occupied ones.
 
         Args:
-            density_at: unit positions [K, 3] to densities [K].
-            threshold: least density of an occupied cell, or the mean density if that is less.
+            density_at: unit positions [M, 3] to densities [M].
+            threshold: least density of an occupied cell, or the mean density of its cascade if
+                that is less; one number, or one per cascade.
             generator: picks cells and the points in them.
         """
         cells = self._draw_cells(generator)
@@ -60,13 +66,32 @@ class OccupancyGrid(nn.Module):
         inside = torch.rand(
             corners.shape, generator=generator, device=corners.device, dtype=torch.float32
         )
-        sigmas = density_at((corners + inside) / self.resolution)
+        positions = (corners + inside) / self.resolution
+        if self.num_cascades > 1:
+            side = 2 ** (cells // self.resolution**3).unsqueeze(-1)
+            positions = (positions - 0.5) * side + 0.5
+        sigmas = density_at(positions)
         update_density(self.density, cells, sigmas, self.decay)
-        threshold = min(threshold, float(self.density[self.possible].mean()))
-        occupied = binarise(self.density, threshold) * self.possible
-        self.occupied.copy_(occupied.view_as(self.occupied))
+        self._binarise(threshold)
         self.blocks.copy_(block_occupancy(self.occupied))
         self.num_updates += 1
+
+    def _binarise(self, threshold: float | Sequence[float]) -> None:
+        """Which cells are occupied: those denser than their cascade's threshold."""
+        thresholds = (
+            threshold if isinstance(threshold, Sequence) else [threshold] * self.num_cascades
+        )
+        cascades = zip(
+            thresholds,
+            self.density.view(self.num_cascades, -1),
+            self.possible.view(self.num_cascades, -1),
+            self.occupied,
+            strict=True,
+        )
+        for least, density, possible, occupied in cascades:
+            if possible.any():
+                least = min(least, float(density[possible].mean()))
+            occupied.copy_((binarise(density, least) * possible).view_as(occupied))
 
     def _draw_cells(self, generator: torch.Generator) -> torch.Tensor:
         def draw(flags, share):
@@ -81,9 +106,9 @@ class OccupancyGrid(nn.Module):
         return torch.cat([draw(self.possible, 1 / 32), draw(self.occupied, 1 / 2)])
 
     def cell_coordinates(self, cells: torch.Tensor) -> torch.Tensor:
-        """int64 [K] cell numbers to float32 [K, 3] cell coordinates."""
+        """int64 [M] cell numbers to float32 [M, 3] coordinates within their cascades, in cells."""
         g = self.resolution
-        xyz = [cells // (g * g), cells // g % g, cells % g]
+        xyz = [cells // (g * g) % g, cells // g % g, cells % g]
         return torch.stack(xyz, -1).float()
 
 

@@ -65,7 +65,7 @@ class TrainingRender:
         rgb, depth, acc: per ray, as in `Rendered`.
         weights: [M] compositing weights.
         samples: the M packed samples.
-        positions: [M, 3] unit positions of the samples.
+        positions: [M, 3] field positions of the samples.
         levels: [M] their pyramid levels.
         field: what the field said of them.
     """
@@ -98,13 +98,19 @@ class PyramidRenderer:
         self.field = field
         self.occupancy = occupancy
         self.trained_levels = trained_levels
-        self.box = SceneBox(config.aabb)
+        self.box = SceneBox(config.aabb, config.unbounded, occupancy.num_cascades)
         self.step_size = math.sqrt(3) * self.box.size / config.march_resolution
+        self.cone_angle = config.cone_angle if config.unbounded else 0.0
 
     @property
-    def density_threshold(self) -> float:
-        """The density at which one step has the opacity `config.occupancy_threshold`."""
-        return -math.log1p(-self.config.occupancy_threshold) / self.step_size
+    def density_thresholds(self) -> list[float]:
+        """Per cascade, the density at which a step has the opacity `config.occupancy_threshold`.
+
+        Steps in the outer half of cascade k are as long as from a camera in the middle.
+        """
+        depth = -math.log1p(-self.config.occupancy_threshold)
+        distances = (2**k * self.box.size / 2 for k in range(self.occupancy.num_cascades))
+        return [depth / max(self.step_size, self.cone_angle * t) for t in distances]
 
     # ---- training -------------------------------------------------------------------------
 
@@ -112,7 +118,7 @@ class PyramidRenderer:
         """One differentiable pass: all samples of all rays at once."""
         if self.config.sampler == "occupancy":
             jitter = torch.rand(len(rays), generator=generator, device=rays.rays_o.device)
-            samples, _ = self._march(rays, jitter, self.config.max_samples_per_ray, self.step_size)
+            samples, _ = self._march(rays, jitter, self.config.max_samples_per_ray)
         else:
             samples = self._hierarchical(rays, generator)
         positions, levels = self._place(rays, samples)
@@ -135,13 +141,14 @@ class PyramidRenderer:
         """Measure the field anew in some cells of the occupancy grid."""
 
         def density_at(positions):
+            positions = self.box.unit_to_field(positions)
             levels = self.trained_levels.draw(positions, self.field.num_heads, generator)
             chunks = zip(
                 positions.split(SAMPLES_PER_ROUND), levels.split(SAMPLES_PER_ROUND), strict=True
             )
             return torch.cat([self.field.density(x, level) for x, level in chunks])
 
-        self.occupancy.update(density_at, self.density_threshold, generator)
+        self.occupancy.update(density_at, self.density_thresholds, generator)
 
     # ---- rendering ------------------------------------------------------------------------
 
@@ -174,14 +181,13 @@ class PyramidRenderer:
         near = rays.bounds[:, 0].clone()
         jitter = torch.full((num_rays,), 0.5, device=device)
         alive = torch.arange(num_rays, device=device)
-        step_size = self.step_size * self.config.render_step
         while alive.shape[0]:
             per_ray = SAMPLES_PER_ROUND // alive.shape[0]
             per_ray = min(max(per_ray, 8), self.config.max_samples_per_ray)
             part = rays[alive]
             bounds = torch.stack([near[alive], part.bounds[:, 1]], -1)
             part = dataclasses.replace(part, bounds=bounds)
-            samples, t_next = self._march(part, jitter[alive], per_ray, step_size)
+            samples, t_next = self._march(part, jitter[alive], per_ray, self.config.render_step)
             if samples.t_starts.shape[0]:
                 sums[alive] += self._sums(part, samples, level, 1 - sums[alive, 3])
             near[alive], jitter[alive] = t_next, 0.0  # go on, on the same lattice of steps
@@ -228,14 +234,15 @@ class PyramidRenderer:
 
     # ---- shared ---------------------------------------------------------------------------
 
-    def _march(self, rays: Rays, jitter: torch.Tensor, max_samples: int, step_size: float):
+    def _march(self, rays: Rays, jitter: torch.Tensor, max_samples: int, step: float = 1.0):
         return march_rays(
             self.box.to_unit(rays.rays_o),
             self.box.direction_to_unit(rays.rays_d),
             jitter,
             self.box.clip(rays.rays_o, rays.rays_d, rays.bounds),
             self.occupancy.occupied,
-            step_size,
+            step * self.step_size,
+            step * self.cone_angle,
             max_samples=max_samples,
             blocks=self.occupancy.blocks,
         )
@@ -266,11 +273,16 @@ class PyramidRenderer:
             shape = (len(rays), num_coarse - 1)
             shift = torch.rand(shape, generator=generator, device=device) - 0.5
             steps[:, 1:-1] += shift / num_coarse
-        borders = near + (far - near) * steps
+        near, far = self.box.to_spacing(near), self.box.to_spacing(far)
+
+        def place(s):
+            return self.box.from_spacing(near + (far - near) * s)
+
+        borders = place(steps)
         if self.config.num_importance:
             coarse = _pack(borders)
             with torch.no_grad():
-                middles = near + (far - near) * strata(num_coarse).expand(len(rays), num_coarse)
+                middles = place(strata(num_coarse).expand(len(rays), num_coarse))
                 positions, levels = self._place(rays, coarse, middles.reshape(-1))
                 levels = self._levels_to_render(positions, levels, level) if render else levels
                 sigmas = self.field.density(positions, levels)
@@ -286,15 +298,21 @@ class PyramidRenderer:
     def _place(
         self, rays: Rays, samples: Samples, t: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Unit positions [M, 3] and pyramid levels [M] of samples, at interval middles or `t`."""
+        """Field positions [M, 3] and pyramid levels [M] of samples, at interval middles or `t`."""
         t = (samples.t_starts + samples.t_ends) / 2 if t is None else t
         origins = self.box.to_unit(rays.rays_o).index_select(0, samples.ray_indices)
         dirs = self.box.direction_to_unit(rays.rays_d).index_select(0, samples.ray_indices)
-        positions = torch.addcmul(origins, dirs, t.unsqueeze(-1)).clamp_(0, 1)
+        positions = torch.addcmul(origins, dirs, t.unsqueeze(-1))
+        if not self.box.unbounded:
+            positions = positions.clamp_(0, 1)
         if self.field.num_heads == 1:
-            return positions, torch.zeros_like(t)
+            return self.box.unit_to_field(positions), torch.zeros_like(t)
         areas = rays.pixel_areas.index_select(0, samples.ray_indices) * t.square()
-        return positions, get_pyramid_level(areas, self.field.resolutions, self.box.size)
+        if self.box.unbounded:
+            world_dirs = rays.rays_d.index_select(0, samples.ray_indices)
+            areas = areas * self.box.footprint_scale(positions, world_dirs)
+            positions = self.box.unit_to_field(positions)
+        return positions, get_pyramid_level(areas, self.field.resolutions, self.box.field_size)
 
     def _ask(self, rays, samples, positions, levels) -> FieldOutputs:
         dirs = rays.rays_d.index_select(0, samples.ray_indices)

@@ -12,22 +12,39 @@ from taichi_pynerf.scene_box import SceneBox
 # Measured on lego: at 200 x 200 a finest level of 512 cells (2.4 to a footprint) does better than
 # 2048, at 400 x 400 one of 1024 (2.4) better than 512 (1.2).
 CELLS_PER_FOOTPRINT = 1.5
+MAX_CASCADES = 6
 
 
 def fit_to_scene(config: PyNeRFConfig, dataset: Dataset) -> PyNeRFConfig:
-    """The configuration with the dataset's scene box and, if it is "auto", a finest resolution."""
-    config = config.replace(aabb=list(dataset.aabb))
+    """The configuration for a dataset: its scene box, whether it is unbounded and how far it goes.
+
+    A `max_resolution` that is "auto" is taken from the cameras.
+    """
+    config = config.replace(aabb=list(dataset.aabb), unbounded=dataset.unbounded)
+    box = SceneBox(config.aabb, config.unbounded)
+    if config.unbounded:
+        config = config.replace(num_cascades=fit_cascades(dataset, box))
     if config.max_resolution != AUTO:
         return config
-    width = finest_footprint(dataset, SceneBox(config.aabb))
+    width = finest_footprint(dataset, box)
     return config.replace(
         max_resolution=fit_resolution(
-            CELLS_PER_FOOTPRINT * SceneBox(config.aabb).size / width,
+            CELLS_PER_FOOTPRINT * box.field_size / width,
             config.num_levels,
             config.base_resolution,
             config.scale_factor,
         )
     )
+
+
+def fit_cascades(dataset: Dataset, box: SceneBox) -> int:
+    """The least number of cascades that hold all that the cameras see up to the dataset's far.
+
+    `MAX_CASCADES` at most: from there on everything is as good as infinitely far.
+    """
+    offset = (dataset.cameras.c2w[:, :, 3] - torch.tensor(box.center)).abs().amax(-1)
+    reach = 2 * (float(offset.max()) + dataset.far) / box.size
+    return min(max(1 + math.ceil(math.log2(reach)), 1), MAX_CASCADES)
 
 
 def finest_footprint(dataset: Dataset, box: SceneBox) -> float:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from taichi_pynerf.carving import carve
+from taichi_pynerf.carving import possible_cells
 from taichi_pynerf.checkpoint import FILE_NAME, save_pyramid_model
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.datasets import MultiScaleDataset
@@ -20,7 +20,6 @@ from taichi_pynerf.losses import PyNeRFLoss
 from taichi_pynerf.model import PyNeRF
 from taichi_pynerf.optimizers import build_optimizers, network_parameters
 from taichi_pynerf.renderer import Rays
-from taichi_pynerf.scene_box import SceneBox
 from taichi_pynerf.schedules import learning_rate_factor, scale_at
 
 MAX_RAYS_PER_STEP = 2**17
@@ -91,9 +90,15 @@ class PyNeRFTrainer:
             TrainingError: the loss is not finite.
         """
         figures: dict = {}
-        if self.step == 0 and self.config.carve and self.config.sampler == "occupancy":
-            box, resolution = SceneBox(self.config.aabb), self.config.occupancy_resolution
-            self.model.occupancy.restrict(carve(self.train_dataset, box, resolution))
+        if self.step == 0 and self.config.sampler == "occupancy":
+            self.model.occupancy.restrict(
+                possible_cells(
+                    self.train_dataset,
+                    self.model.renderer.box,
+                    self.config.occupancy_resolution,
+                    use_alpha=self.config.carve,
+                )
+            )
         bar = tqdm(
             initial=self.step, total=self.config.max_steps, desc="train", unit="step",
             disable=not self.progress, mininterval=0.5,

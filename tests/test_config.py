@@ -26,7 +26,7 @@ WEIGHTS = [
 CHOICES = [
     "output_interpolation", "level_interpolation", "sampler", "background"
 ]  # fmt: skip
-FLAGS = ["share_feature_grid", "single_level", "carve", "mixed_precision"]
+FLAGS = ["share_feature_grid", "single_level", "unbounded", "carve", "mixed_precision"]
 
 BAD_VALUES = {
     **{name: [*NO_WHOLE_NUMBERS, 0, -1] for name in FROM_1},
@@ -43,6 +43,8 @@ BAD_VALUES = {
     "render_step": [*NO_NUMBERS, 0, -0.1, 1.5, HUGE],
     "early_stop_eps": [*NO_NUMBERS, -0.1, 1, 1.5, HUGE],
     "cull_hidden": [*NO_NUMBERS, -0.1, 1, 1.5, HUGE],
+    "num_cascades": [*NO_WHOLE_NUMBERS, 0, -1, 17],
+    "cone_angle": [*NO_NUMBERS, -0.1, 1, 1.5, HUGE],
     "occupancy_threshold": [*NO_NUMBERS, -0.1, 1, 1.5, HUGE],
     "seed": [*NO_WHOLE_NUMBERS, -1, 2**63, HUGE],
     "aabb": [
@@ -59,8 +61,9 @@ GOOD_VALUES = {
     "output_interpolation": "color", "level_interpolation": "none", "single_level": True,
     "hidden_dim": 32, "num_layers": 2, "geo_feature_dim": 0,
     "aabb": (-1.0, -2.0, -3.0, 0.5, 0.25, 0.125), "sampler": "hierarchical", "num_samples": 7,
+    "unbounded": True, "num_cascades": 2, "cone_angle": 0,
     "num_importance": 0, "march_resolution": 99, "render_step": 0.7, "max_samples_per_ray": 77,
-    "occupancy_resolution": 33, "occupancy_interval": 3, "occupancy_threshold": 0,
+    "occupancy_resolution": 32, "occupancy_interval": 3, "occupancy_threshold": 0,
     "early_stop_eps": 0.5, "carve": False, "cull_hidden": 0.25, "batch_size": 11,
     "samples_per_batch": 1234, "max_steps": 6, "max_seconds": 2.5, "learning_rate": 1,
     "warmup_steps": 0, "final_learning_rate": 1,

@@ -17,7 +17,7 @@ LAYERS = (
     ("kernels",),
     ("runtime",),
     ("ops",),
-    ("pyramid", "distortion", "cameras", "rays", "scene_box"),
+    ("pyramid", "distortion", "cameras", "rays", "contraction", "scene_box"),
     ("encodings", "heads"),
     ("field", "occupancy"),
     ("renderer",),

@@ -171,7 +171,7 @@ def test_empty_cells_are_not_asked():
 def test_the_density_threshold_is_where_one_step_has_the_threshold_opacity():
     scene = analytic_renderer(uniform(1.0), occupancy_threshold=0.3, march_resolution=50)
     assert scene.step_size == pytest.approx(2 * 3**0.5 / 50)
-    assert 1 - math.exp(-scene.density_threshold * scene.step_size) == pytest.approx(0.3)
+    assert 1 - math.exp(-scene.density_thresholds[0] * scene.step_size) == pytest.approx(0.3)
 
 
 def test_updates_of_the_occupancy_ask_the_field_at_trained_levels():
