@@ -81,22 +81,26 @@ class HashGridSpec:
         ]
 
 
-class HashGridKernels(NamedTuple):
-    encode: object
-    encode_adjoint_table: object
-    encode_adjoint_positions: object
+class HashGridFunctions(NamedTuple):
+    """Taichi functions that kernels share; see `hash_grid_functions`."""
+
+    locate: object
+    entry: object
+    weight: object
+    weight_gradient: object
+    lookup: object
 
 
 @functools.cache
-def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
-    """Compile the encoding and its written adjoints for one grid and one float type.
+def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
+    """What every kernel that reads or writes one grid is made of.
 
-    `encode.grad` is Taichi's own derivative and the definition of the gradient. The written
-    adjoints give the same: the one for the table runs one thread per level, so that no two
-    threads add to one entry; it needs no atomics and its sums have one fixed order.
+    `locate` finds a position's cell and its place in it, `entry` the table entry of the cell's
+    corner c, `weight` the corner's share and `weight_gradient` its derivative by that place;
+    `lookup` puts them together to the features of one level. Levels are rows of
+    `HashGridSpec.level_table`.
     """
-    num_levels, hash_mask = spec.num_levels, spec.hash_table_size - 1
-    point = ti.types.vector(3, dtype)
+    hash_mask = spec.hash_table_size - 1
     feature = ti.types.vector(spec.features_per_level, dtype)
 
     @ti.func
@@ -132,6 +136,39 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
         dx, dy, dz = ti.static(2 * (c & 1) - 1, 2 * (c >> 1 & 1) - 1, 2 * (c >> 2 & 1) - 1)
         return ti.Vector([dx * y * z, x * dy * z, x * y * dz])
 
+    @ti.func
+    def lookup(x, table: ti.template(), levels: ti.template(), l):
+        n, value = levels[l, 0], feature(0)
+        g, f = locate(x, n)
+        for c in ti.static(range(8)):
+            value += weight(c, f) * table[entry(c, g, n, levels[l, 1], levels[l, 2])]
+        return value
+
+    return HashGridFunctions(locate, entry, weight, weight_gradient, lookup)
+
+
+class HashGridKernels(NamedTuple):
+    encode: object
+    encode_adjoint_table: object
+    encode_adjoint_table_atomic: object
+    encode_adjoint_positions: object
+
+
+@functools.cache
+def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
+    """Compile the encoding and its written adjoints for one grid and one float type.
+
+    `encode.grad` is Taichi's own derivative and the definition of the gradient. The written
+    adjoints give the same. There are two for the table. One runs one thread per level, so that no
+    two threads add to one entry; it needs no atomics and its sums have one fixed order: fastest
+    where there are about as many threads as levels. The other runs one thread per sample and level
+    and adds atomically, for devices with thousands of threads.
+    """
+    num_levels = spec.num_levels
+    point = ti.types.vector(3, dtype)
+    feature = ti.types.vector(spec.features_per_level, dtype)
+    locate, entry, weight, weight_gradient, lookup = hash_grid_functions(spec, dtype)
+
     @ti.kernel
     def encode(
         positions: ti.types.ndarray(point, 1),
@@ -144,10 +181,7 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
             for l in range(num_levels):
                 value = feature(0)
                 if i >= level_begin[l]:
-                    n = levels[l, 0]
-                    g, f = locate(positions[i], n)
-                    for c in ti.static(range(8)):
-                        value += weight(c, f) * table[entry(c, g, n, levels[l, 1], levels[l, 2])]
+                    value = lookup(positions[i], table, levels, l)
                 features[i, l] = value
 
     @ti.kernel
@@ -171,6 +205,22 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
                     grad_table[e] = grad_table[e] + weight(c, f) * grad
 
     @ti.kernel
+    def encode_adjoint_table_atomic(
+        positions: ti.types.ndarray(point, 1),
+        grad_features: ti.types.ndarray(feature, 2),
+        levels: ti.types.ndarray(ti.i32, 2),
+        level_begin: ti.types.ndarray(ti.i32, 1),
+        grad_table: ti.types.ndarray(feature, 1),
+    ):
+        for i, l in ti.ndrange(positions.shape[0], num_levels):
+            if i >= level_begin[l]:
+                n = levels[l, 0]
+                g, f = locate(positions[i], n)
+                for c in ti.static(range(8)):
+                    e = entry(c, g, n, levels[l, 1], levels[l, 2])
+                    grad_table[e] += weight(c, f) * grad_features[i, l]
+
+    @ti.kernel
     def encode_adjoint_positions(
         positions: ti.types.ndarray(point, 1),
         table: ti.types.ndarray(feature, 1),
@@ -190,4 +240,6 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
                         total += n * grad_features[i, l].dot(value) * weight_gradient(c, f)
             grad_positions[i] = total
 
-    return HashGridKernels(encode, encode_adjoint_table, encode_adjoint_positions)
+    return HashGridKernels(
+        encode, encode_adjoint_table, encode_adjoint_table_atomic, encode_adjoint_positions
+    )

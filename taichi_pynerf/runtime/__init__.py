@@ -1,0 +1,29 @@
+"""The backend that the kernels run on: choose it, start it, ask what it is.
+
+    python -m taichi_pynerf.runtime
+
+prints what each backend would run on here, whether it works, and why not.
+"""
+
+from taichi_pynerf.runtime.backend import (
+    BACKENDS,
+    DEVICE_MEMORY_FRACTION,
+    device_name,
+    on_cpu,
+    shares_memory,
+    start,
+    torch_device,
+)
+from taichi_pynerf.runtime.report import BackendReport, describe
+
+__all__ = [
+    "BACKENDS",
+    "DEVICE_MEMORY_FRACTION",
+    "BackendReport",
+    "describe",
+    "device_name",
+    "on_cpu",
+    "shares_memory",
+    "start",
+    "torch_device",
+]

@@ -1,0 +1,126 @@
+"""Choose and start the Taichi backend, and tame the two thread pools of torch and Taichi.
+
+Taichi keeps one backend per process. torch's OpenMP workers would spin after each parallel
+region and take the processor from Taichi's workers; `OMP_WAIT_POLICY=PASSIVE` is therefore set
+by the package before torch is imported (see `taichi_pynerf/__init__.py`).
+"""
+
+import contextlib
+import io
+
+import taichi as ti
+import torch
+
+from taichi_pynerf.errors import BackendError
+from taichi_pynerf.runtime import hardware
+from taichi_pynerf.runtime.smoke_test import smoke_test
+
+BACKENDS = ("auto", "cpu", "cuda", "vulkan")
+DEVICE_MEMORY_FRACTION = 0.2
+
+_started: str | None = None
+
+
+def start(backend: str = "auto", *, device_memory_fraction: float = DEVICE_MEMORY_FRACTION) -> str:
+    """Start Taichi once per process and return the backend's name, "cpu", "cuda" or "vulkan".
+
+    A small encoding and its gradient are computed and compared with torch's: a driver that
+    computes wrongly is refused rather than trained on.
+
+    Args:
+        backend: one of `BACKENDS`; "auto" takes CUDA if torch and Taichi both can, else the CPU.
+        device_memory_fraction: share of a CUDA device's memory that Taichi takes for itself.
+
+    Raises:
+        BackendError: the backend is unknown, absent or computes wrongly, or another one runs
+            already.
+    """
+    global _started
+    if backend not in BACKENDS:
+        raise BackendError(f"unknown backend {backend!r}: choose one of {', '.join(BACKENDS)}")
+    if not 0 < device_memory_fraction < 1:
+        raise BackendError(
+            f"device_memory_fraction is {device_memory_fraction}: it must lie between 0 and 1"
+        )
+    if _started is not None:
+        if backend not in ("auto", _started):
+            raise BackendError(
+                f"backend {backend!r} was asked for, but {_started!r} runs in this process "
+                "already: start a new process for another backend"
+            )
+        return _started
+    if backend == "auto":
+        backend = "cuda" if torch.cuda.is_available() and _has(ti.cuda) else "cpu"
+    _check_present(backend)
+    num_threads = hardware.available_cpus()
+    if torch.get_num_threads() > num_threads:
+        torch.set_num_threads(num_threads)
+    with _quiet():
+        ti.init(
+            arch={"cpu": ti.cpu, "cuda": ti.cuda, "vulkan": ti.vulkan}[backend],
+            log_level=ti.WARN,
+            offline_cache=True,
+            cpu_max_num_threads=num_threads,
+            device_memory_fraction=device_memory_fraction,
+            random_seed=0,
+        )
+    _started = backend
+    try:
+        fault = smoke_test(torch_device(), atomic=not on_cpu())
+    except RuntimeError as error:  # Taichi's own errors too: it could not compile or launch
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        fault = f"a small kernel does not run: {reason[-1]}"
+    if fault is not None:
+        _started = None
+        advice = "update the driver, or try --backend cpu" if backend != "cpu" else "reinstall it"
+        raise BackendError(f"backend {backend!r} does not work here: {fault}; {advice}")
+    return backend
+
+
+def _check_present(backend: str) -> None:
+    """Raise BackendError where Taichi would quietly take the CPU instead."""
+    if backend == "cuda":
+        if not torch.cuda.is_available():
+            raise BackendError("backend 'cuda': torch finds no CUDA device; try --backend cpu")
+        if not _has(ti.cuda):
+            raise BackendError("backend 'cuda': Taichi finds no CUDA driver; try --backend cpu")
+    if backend == "vulkan" and not (hardware.vulkan_devices() and _has(ti.vulkan)):
+        raise BackendError(
+            "backend 'vulkan': no Vulkan device was found; install a driver (on Debian and Ubuntu "
+            "mesa-vulkan-drivers and libvulkan1 give one that needs no graphics card), or try "
+            "--backend cpu"
+        )
+
+
+def _has(arch) -> bool:
+    with _quiet():
+        return ti.lang.misc.is_arch_supported(arch)
+
+
+def _quiet():
+    """Taichi greets on standard output; programs print their results alone."""
+    return contextlib.redirect_stdout(io.StringIO())
+
+
+def shares_memory() -> bool:
+    """Whether kernels work on torch's own memory; else Taichi copies at each launch."""
+    return _started != "vulkan"
+
+
+def on_cpu() -> bool:
+    """Whether kernels run on the processor, on few threads."""
+    return _started == "cpu"
+
+
+def torch_device() -> torch.device:
+    """The torch device of models: on Vulkan, for which torch has none, it is the CPU."""
+    return torch.device("cuda" if _started == "cuda" else "cpu")
+
+
+def device_name() -> str:
+    """What the kernels run on, in words."""
+    if _started == "cuda":
+        return torch.cuda.get_device_name()
+    if _started == "vulkan":
+        return f"{hardware.vulkan_devices()[0].name}; networks on {hardware.cpu_name()}"
+    return f"{hardware.cpu_name()}, {torch.get_num_threads()} threads"
