@@ -58,6 +58,9 @@ def compositing_kernels(dtype) -> CompositingKernels:
                     rgb[r] += weights[i] * rgbs[i]
                     depth[r] += weights[i] * (t_starts[i] + t_ends[i]) / 2
                     acc[r] += weights[i]
+                else:
+                    # On Vulkan an array that is only written arrives with anything in it.
+                    weights[i] = 0
 
     @ti.kernel
     def composite_adjoint(
@@ -90,5 +93,8 @@ def compositing_kernels(dtype) -> CompositingKernels:
                     grad_sigmas[i] = d * (trans[i] * ti.exp(-sigmas[i] * d) * q - behind)
                     grad_rgbs[i] = weights[i] * grad_rgb[r]
                     behind += weights[i] * q
+                else:
+                    grad_sigmas[i] = 0
+                    grad_rgbs[i] = vec3(0)
 
     return CompositingKernels(composite, composite_adjoint)

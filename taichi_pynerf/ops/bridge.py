@@ -3,13 +3,17 @@
 import taichi as ti
 import torch
 
+from taichi_pynerf import runtime
+
 _TAICHI_TYPES = {torch.float32: ti.f32, torch.float64: ti.f64}
 
 
 def taichi_dtype(tensor: torch.Tensor):
-    """The Taichi float type of a tensor. Raises ValueError for other types."""
+    """The Taichi float type of a tensor. Raises ValueError for types that kernels cannot have."""
     if tensor.dtype not in _TAICHI_TYPES:
         raise ValueError(f"expected float32 or float64, got {tensor.dtype}")
+    if tensor.dtype == torch.float64 and not runtime.shares_memory():
+        raise ValueError("Vulkan lacks functions of float64: use float32, or another backend")
     return _TAICHI_TYPES[tensor.dtype]
 
 
@@ -34,7 +38,12 @@ def autodiff_leaf(tensor: torch.Tensor, grad: torch.Tensor | None = None) -> tor
 
     Taichi adds into `.grad` of the tensors it is given: a fresh leaf keeps it from touching,
     and so doubling, the gradient of the caller's tensor.
+
+    Raises:
+        ValueError: on Vulkan, where Taichi's derivative of arrays is wrong (Taichi issue 8524).
     """
+    if not runtime.shares_memory():
+        raise ValueError("Taichi's autodiff is wrong on Vulkan: use the written adjoint")
     leaf = tensor.detach().requires_grad_()
     leaf.grad = torch.zeros_like(leaf) if grad is None else grad
     return leaf

@@ -4,6 +4,7 @@ import functools
 
 import torch
 
+from taichi_pynerf import runtime
 from taichi_pynerf.kernels.hash_grid import HashGridSpec, hash_grid_kernels
 from taichi_pynerf.ops.bridge import autodiff_leaf, check_dtype, check_shape, taichi_dtype
 
@@ -106,9 +107,12 @@ class _HashEncode(torch.autograd.Function):
             grad_positions = x.grad if need_positions else None
         else:
             if need_table:
-                kernels.encode_adjoint_table(
-                    positions, grad_features, levels, level_begin, grad_table
+                adjoint = (
+                    kernels.encode_adjoint_table
+                    if runtime.on_cpu()
+                    else kernels.encode_adjoint_table_atomic
                 )
+                adjoint(positions, grad_features, levels, level_begin, grad_table)
             if need_positions:
                 kernels.encode_adjoint_positions(
                     positions, table, grad_features, levels, level_begin, grad_positions

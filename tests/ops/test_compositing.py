@@ -84,6 +84,7 @@ def test_gradient_of_each_output_alone(generator, use_autodiff, assert_matches, 
         assert_matches(torch.zeros_like(leaf) if actual is None else actual, expected)
 
 
+@pytest.mark.float64
 def test_gradcheck(generator, use_autodiff):
     sigmas, rgbs, *rest = random_inputs(generator, counts=(0, 4, 1, 6), dtype=torch.float64)
 
@@ -290,6 +291,7 @@ def one_ray(sigmas, num_cuts=0):
 
 @settings(max_examples=25, deadline=None)
 @given(densities)
+@pytest.mark.float64
 def test_weights_share_out_the_light_that_is_stopped(sigmas):
     inputs = one_ray(sigmas)
     composited = composite(*inputs)
@@ -303,6 +305,7 @@ def test_weights_share_out_the_light_that_is_stopped(sigmas):
 
 @settings(max_examples=25, deadline=None)
 @given(densities, st.integers(1, 3))
+@pytest.mark.float64
 def test_cutting_intervals_changes_neither_colour_nor_opacity(sigmas, num_cuts):
     whole, cut = composite(*one_ray(sigmas)), composite(*one_ray(sigmas, num_cuts))
     torch.testing.assert_close(cut.rgb, whole.rgb)

@@ -73,6 +73,7 @@ def test_levels_a_sample_does_not_need_are_zero_and_get_no_gradient(
     assert (grad_table[SPEC.level_offsets[3] :] == 0).all()
 
 
+@pytest.mark.float64
 def test_gradcheck(generator, use_autodiff):
     _, table, _ = random_inputs(generator, SMALL_SPEC, dtype=torch.float64)
     # Inside the cells: on their borders the encoding has a kink.
@@ -175,7 +176,9 @@ def test_gradients_land_where_torch_puts_them_and_nowhere_else(generator, use_au
     assert table.grad is None
 
 
-def test_written_adjoint_does_not_depend_on_thread_timing(generator):
+def test_written_adjoint_does_not_depend_on_thread_timing(generator, backend):
+    if backend != "cpu":
+        pytest.skip("atomic additions have no fixed order")
     inputs = random_inputs(generator, num_samples=20_000)
     first = gradients(lambda x, table: hash_encode(x, table, SPEC), *inputs)
     for _ in range(3):
@@ -276,6 +279,7 @@ def test_spec_lays_levels_one_after_another():
     assert [SPEC.dense(level) for level in range(SPEC.num_levels)] == [True, True, False, False]
 
 
+@pytest.mark.float64
 def test_dense_level_is_trilinear_interpolation_as_torch_has_it(generator, assert_matches):
     positions, table, _ = random_inputs(generator, dtype=torch.float64)
     features = hash_encode(positions, table, SPEC)
@@ -291,6 +295,7 @@ def test_dense_level_is_trilinear_interpolation_as_torch_has_it(generator, asser
         assert_matches(features[:, level_columns(SPEC, level)], expected[0, :, 0, 0].T)
 
 
+@pytest.mark.float64
 def test_every_vertex_of_a_dense_level_has_an_entry_of_its_own():
     spec = HashGridSpec(resolutions=(3, 7, 10), features_per_level=1, hash_table_size=2048)
     table = torch.arange(spec.num_entries, dtype=torch.float64)[:, None]
@@ -310,6 +315,7 @@ coordinates = st.floats(0, 1)
 
 @settings(max_examples=25, deadline=None)
 @given(st.tuples(coordinates, coordinates, coordinates), st.integers(0, 2), st.data())
+@pytest.mark.float64
 def test_continuous_across_cell_borders(position, axis, data):
     table = torch.randn(
         SPEC.num_entries,
@@ -331,6 +337,7 @@ def test_continuous_across_cell_borders(position, axis, data):
 
 @settings(max_examples=25, deadline=None)
 @given(st.tuples(coordinates, coordinates, coordinates), st.floats(-10, 10))
+@pytest.mark.float64
 def test_constant_table_gives_constant_features(position, value):
     table = torch.full((SPEC.num_entries, SPEC.features_per_level), value, dtype=torch.float64)
     features = hash_encode(torch.tensor([position], dtype=torch.float64), table, SPEC)

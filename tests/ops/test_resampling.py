@@ -15,12 +15,15 @@ def random_inputs(generator, num_rays=50, num_bins=16, num_samples=32, dtype=tor
     return bins, weights, u
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, pytest.param(torch.float64, marks=pytest.mark.float64)]
+)
 def test_matches_twin(generator, assert_matches, dtype):
     inputs = random_inputs(generator, dtype=dtype)
     assert_matches(sample_pdf(*inputs), reference.sample_pdf(*inputs))
 
 
+@pytest.mark.float64
 def test_matches_twin_where_most_bins_are_empty(generator, assert_matches):
     bins, weights, u = random_inputs(generator, dtype=torch.float64)
     weights[torch.rand(weights.shape, generator=generator) < 0.7] = 0
@@ -77,6 +80,7 @@ def float64(values):
 
 @settings(max_examples=25, deadline=None)
 @given(quantiles, st.integers(1, 20), st.floats(0, 5))
+@pytest.mark.float64
 def test_even_weights_stretch_u_over_the_bins(u, num_bins, weight):
     bins = torch.linspace(2, 6, num_bins + 1, dtype=torch.float64)[None]
     weights = torch.full((1, num_bins), weight, dtype=torch.float64)
@@ -85,6 +89,7 @@ def test_even_weights_stretch_u_over_the_bins(u, num_bins, weight):
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 7), st.floats(0.01, 0.99))
+@pytest.mark.float64
 def test_a_single_heavy_bin_draws_the_samples(heavy, u):
     bins = torch.linspace(2, 6, 9, dtype=torch.float64)[None]
     weights = torch.zeros(1, 8, dtype=torch.float64)
@@ -95,6 +100,7 @@ def test_a_single_heavy_bin_draws_the_samples(heavy, u):
 
 @settings(max_examples=25, deadline=None)
 @given(masses, quantiles)
+@pytest.mark.float64
 def test_sorted_u_gives_sorted_samples_within_the_bins(weights, u):
     bins = torch.linspace(2, 6, len(weights) + 1, dtype=torch.float64)[None]
     samples = sample_pdf(bins, float64(weights), float64(sorted(u)))
@@ -105,6 +111,7 @@ def test_sorted_u_gives_sorted_samples_within_the_bins(weights, u):
 
 @settings(max_examples=25, deadline=None)
 @given(masses)
+@pytest.mark.float64
 def test_bins_draw_their_share(weights):
     num_samples = 4096
     bins = torch.linspace(0, len(weights), len(weights) + 1, dtype=torch.float64)[None]
