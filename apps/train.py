@@ -7,7 +7,9 @@ python apps/train.py --data_dir data/nerf_synthetic/lego --multiscale
 import argparse
 import json
 import shlex
+import shutil
 import signal
+from importlib.util import find_spec
 from pathlib import Path
 
 from taichi_pynerf import PyNeRFConfig, runtime
@@ -20,16 +22,19 @@ from taichi_pynerf.checkpoint import (
 )
 from taichi_pynerf.cli import Parser, run
 from taichi_pynerf.config import PRESETS
+from taichi_pynerf.curves import write_curves
 from taichi_pynerf.data.loading import FORMATS
 from taichi_pynerf.data.scene_source import MULTISCALE, SceneSource
 from taichi_pynerf.errors import CheckpointError, ConfigError
 from taichi_pynerf.evaluation import evaluate
-from taichi_pynerf.files import atomic_write_text
+from taichi_pynerf.files import atomic_write_text, json_text
 from taichi_pynerf.model import PyNeRF
 from taichi_pynerf.preview import write_preview
 from taichi_pynerf.runs import source_of
 from taichi_pynerf.scene_fit import fit_to_scene
 from taichi_pynerf.trainer import MultiScaleTrainer, PyNeRFTrainer
+from taichi_pynerf.training_log import FILE_NAME as LOG_NAME
+from taichi_pynerf.training_log import TENSORBOARD_FOLDER
 
 DEMO_STEPS = 1000
 
@@ -83,6 +88,11 @@ def build_parser() -> Parser:
     run_group.add_argument("--experiment_name", help="name of the run (the scene's name)")
     run_group.add_argument("--output_dir", help="where run folders are made (outputs)")
     run_group.add_argument(
+        "--tensorboard",
+        action=argparse.BooleanOptionalAction,
+        help="log to RUN/tensorboard too (on where the extra [log] is installed)",
+    )
+    run_group.add_argument(
         "--resume", metavar="RUN_OR_FILE", help="go on with a run, its settings and its scene"
     )
     return parser
@@ -113,8 +123,9 @@ def main(argv: list[str]) -> None:
     trainer_kind = MultiScaleTrainer if source.multiscale else PyNeRFTrainer
     options = {"scale_schedule": schedule} if schedule else {}
     trainer = trainer_kind(
-        model, config, train_set, val_set, output_dir=run_dir, scene=source.to_dict(), **options
-    )
+        model, config, train_set, val_set, output_dir=run_dir, scene=source.to_dict(),
+        tensorboard=args.tensorboard, **options,
+    )  # fmt: skip
     if resumed:
         try:
             trainer.load_state_dict(resumed.get("training"))
@@ -124,10 +135,13 @@ def main(argv: list[str]) -> None:
     # Nothing is written before all of the above was found good.
     run_dir.mkdir(parents=True, exist_ok=True)
     settings = {"config": config.to_dict(), "scene": source.to_dict()}
-    atomic_write_text(run_dir / "config.json", json.dumps(settings, indent=2) + "\n")
-    if not resumed:
-        for name in ("log.jsonl", "metrics.json", "preview.png"):  # of an older run
+    atomic_write_text(run_dir / "config.json", json_text(settings, indent=2) + "\n")
+    if resumed:
+        trainer.log.cut(trainer.step)
+    else:  # nothing of an older run stays
+        for name in ("log.jsonl", "metrics.json", "preview.png", "curves.png"):
             (run_dir / name).unlink(missing_ok=True)
+        shutil.rmtree(run_dir / TENSORBOARD_FOLDER, ignore_errors=True)
 
     with stop_on_interrupt(trainer):
         trainer.train()
@@ -261,7 +275,9 @@ def stop_on_interrupt(trainer: PyNeRFTrainer):
 
 
 def report(trainer: PyNeRFTrainer, dataset, run_dir: Path, backend: str) -> None:
-    """Test, write `metrics.json` and `preview.png`, and say what to do next."""
+    """Test, write `metrics.json` and pictures, and say what to do next."""
+    if find_spec("matplotlib") is not None and (run_dir / LOG_NAME).exists():
+        write_curves(run_dir / LOG_NAME, run_dir / "curves.png")
     if dataset is None:
         print(f"no test images; checkpoint: {run_dir / 'checkpoint.pth'}")
         return
@@ -276,7 +292,7 @@ def report(trainer: PyNeRFTrainer, dataset, run_dir: Path, backend: str) -> None
         "device": runtime.device_name(),
         "seed": trainer.config.seed,
     }
-    atomic_write_text(run_dir / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    atomic_write_text(run_dir / "metrics.json", json_text(metrics, indent=2) + "\n")
     write_preview(model, dataset, run_dir / "preview.png")
     print(f"\n{dataset.split} images   PSNR [dB]   SSIM")
     for scale, values in results["scales"].items():

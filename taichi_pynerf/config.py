@@ -85,7 +85,7 @@ class PyNeRFConfig:
     occupancy_interval: int = 16  # steps between updates
     occupancy_threshold: float = 0.01  # least opacity of one step for a cell to count
     carve: bool = True  # mark cells as empty that fall on see-through pixels in some image
-    early_stop_eps: float = 1e-4  # transmittance at which a ray ends
+    early_stop_eps: float = 1e-5  # transmittance at which a ray ends
     cull_hidden: float = 0.0  # > 0: train no sample that less than this share of light reaches
 
     # Training
@@ -104,6 +104,7 @@ class PyNeRFConfig:
     mixed_precision: bool = False
     background: str = "white"  # behind transparent pixels in training; or "black", "random"
     val_interval: int = 500  # steps between validations; 0: none
+    checkpoint_interval: float = 300.0  # seconds between checkpoints; 0: only at the end
     seed: int = 0
 
     def __post_init__(self):
@@ -124,7 +125,7 @@ class PyNeRFConfig:
         ) in "num_importance geo_feature_dim samples_per_batch warmup_steps val_interval".split():
             self._check(name, int, lambda v: v >= 0, "a whole number from 0 on")
         for name in ("color_loss_weight pyramid_loss_weight distortion_loss_weight hash_decay "
-                     "gradient_clip max_seconds").split():  # fmt: skip
+                     "gradient_clip max_seconds checkpoint_interval").split():  # fmt: skip
             self._check(name, (int, float), lambda v: v >= 0, "a number from 0 on")
         self._check("num_levels", int, lambda v: v <= 255, "a whole number up to 255")
         self._check("num_levels", int, lambda v: 1 <= v <= 64, "a whole number from 1 to 64")

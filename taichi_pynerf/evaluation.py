@@ -1,92 +1,106 @@
-"""Whole images from a model, and how close they are to the photographs."""
+"""How close a model's images are to the photographs."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 import torch
-from tqdm import tqdm
 
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.metrics import compute_psnr, compute_ssim
 from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.rays import RayBatch
-from taichi_pynerf.renderer import Rays, Rendered
+from taichi_pynerf.rendering import RenderOptions, rays_bar, render_image
 
 Dataset = PyNeRFDataset | MultiScaleDataset
-RAYS_PER_CHUNK = 2**15
+Metric = Callable[[torch.Tensor, torch.Tensor], float]
+METRICS: dict[str, Metric] = {"psnr": compute_psnr, "ssim": compute_ssim}
 
 
-def rays_on_device(rays: RayBatch, near: float, far: float, device: torch.device) -> Rays:
-    """Rays of a dataset, bounded by its near and far, where the model can use them."""
-    bounds = rays.rays_o.new_tensor([near, far]).expand(len(rays.rays_o), 2)
-    return Rays(*(x.to(device).contiguous() for x in (*rays, bounds)))
-
-
-def render_rays(model: PyNeRF, rays: Rays, level: float | None = None) -> Rendered:
-    """Render any number of rays, in chunks of `RAYS_PER_CHUNK`."""
-    parts = [
-        model.renderer.render_rays(rays[i : i + RAYS_PER_CHUNK], level)
-        for i in range(0, len(rays), RAYS_PER_CHUNK)
-    ]
-    columns = ((getattr(part, name) for part in parts) for name in Rendered.__dataclass_fields__)
-    return Rendered(*(torch.cat(list(column)) for column in columns))
-
-
-def render_image(
-    model: PyNeRF, dataset: Dataset, index: int, level: float | None = None
+def render_view(
+    model: PyNeRF,
+    dataset: Dataset,
+    index: int,
+    options: RenderOptions | None = None,
+    on_rays: Callable[[int], object] | None = None,
 ) -> dict[str, torch.Tensor]:
     """Render one image of a dataset over the dataset's background.
 
     Args:
         index: which image.
-        level: a fixed pyramid level instead of each sample's own.
+        options, on_rays: as in `render_image`.
 
     Returns:
-        {"rgb": [H, W, 3], "depth": [H, W], "acc": [H, W], "level": [H, W]} on the CPU; depth in
-        world units.
+        What `render_image` does.
     """
-    height, width = int(dataset.cameras.height[index]), int(dataset.cameras.width[index])
-    rays = rays_on_device(dataset.rays(index), dataset.near, dataset.far, model.device)
-    out = render_rays(model, rays, level)
-    rgb = out.rgb.cpu() + (1 - out.acc.cpu()).unsqueeze(-1) * dataset.background
-    return {
-        "rgb": rgb.clamp(0, 1).view(height, width, 3),
-        **{
-            name: getattr(out, name).cpu().view(height, width) for name in ("depth", "acc", "level")
-        },
-    }
+    return render_image(
+        model, dataset.cameras, index, dataset.near, dataset.far, dataset.background, options,
+        on_rays,
+    )  # fmt: skip
 
 
 def evaluate(
     model: PyNeRF,
     dataset: Dataset,
-    indices: list[int] | None = None,
-    ssim: bool = True,
+    indices: Sequence[int] | None = None,
+    metrics: Mapping[str, Metric] = METRICS,
+    options: RenderOptions | None = None,
     progress: bool = False,
+    on_image: Callable[[int, dict[str, torch.Tensor]], object] | None = None,
 ) -> dict:
-    """PSNR and SSIM of a dataset's images, per scale and their mean.
+    """Render images of a dataset and compare them with the photographs.
 
     Args:
         indices: which images; all of them if None.
-        ssim: compute SSIM too.
+        metrics: {name: function of a render and a photograph, [H, W, 3] each}.
+        options: how to render.
         progress: show a bar.
+        on_image: called with each index and what `render_view` returned.
 
     Returns:
-        {"psnr", "ssim", "scales": {"1": {"psnr", "ssim"}, …}}: per scale the mean over its
-        images, in dB for PSNR; the first two are the means over the scales. Without `ssim` the
-        "ssim" entries are left out.
+        What `summarise` makes of the images' results.
     """
-    indices = list(range(len(dataset))) if indices is None else indices
-    found: dict[int, dict[str, list[float]]] = {}
-    for index in tqdm(indices, desc=f"render {dataset.split}", disable=not progress, unit="img"):
-        rgb, target = render_image(model, dataset, index)["rgb"], dataset.image(index)
-        scale = found.setdefault(int(dataset.scales[index]), {"psnr": [], "ssim": []})
-        scale["psnr"].append(compute_psnr(rgb, target))
-        if ssim:
-            scale["ssim"].append(compute_ssim(rgb, target))
-    names = ("psnr", "ssim") if ssim else ("psnr",)
+    indices = range(len(dataset)) if indices is None else indices
+    results = []
+    with rays_bar(dataset.cameras, indices, options, progress, f"render {dataset.split}") as bar:
+        for index in indices:
+            out = render_view(model, dataset, index, options, bar.update)
+            results.append(
+                {
+                    "name": dataset.names[index],
+                    "scale": int(dataset.scales[index]),
+                    **measure(out["rgb"], dataset.image(index), metrics),
+                }
+            )
+            if on_image is not None:
+                on_image(index, out)
+    return summarise(results, list(metrics))
+
+
+def measure(
+    rgb: torch.Tensor, target: torch.Tensor, metrics: Mapping[str, Metric] = METRICS
+) -> dict[str, float]:
+    """{name: value} of each metric for a render and a photograph, [H, W, 3] each."""
+    return {name: metric(rgb, target) for name, metric in metrics.items()}
+
+
+def summarise(results: Sequence[dict], names: Sequence[str]) -> dict:
+    """Means of the images' results.
+
+    Args:
+        results: {"name": …, "scale": …, metric: value, …} of each image.
+        names: of the metrics.
+
+    Returns:
+        {metric: mean, "scales": {"1": {metric: mean}, …}, "images": results}: per scale the mean
+        over its images, in dB for PSNR; the first ones are the means over the scales.
+    """
+    by_scale: dict[int, list[dict]] = {}
+    for result in results:
+        by_scale.setdefault(result["scale"], []).append(result)
     scales = {
-        str(scale): {name: fmean(values[name]) for name in names}
-        for scale, values in sorted(found.items())
+        str(scale): {name: fmean(result[name] for result in of_scale) for name in names}
+        for scale, of_scale in sorted(by_scale.items())
     }
     means = {name: fmean(values[name] for values in scales.values()) for name in names}
-    return {**means, "scales": scales}
+    return {**means, "scales": scales, "images": list(results)}

@@ -1,6 +1,8 @@
 """Writing files whole or not at all, and where to keep what can be made again."""
 
 import contextlib
+import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -46,3 +48,16 @@ def atomic_write_text(path: str | Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with atomic_write(path) as file:
         file.write(text.encode())
+
+
+def json_text(value, indent: int | None = None) -> str:
+    """A value as JSON. Numbers that are not finite become null: JSON has none."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -153,17 +153,22 @@ class PyramidRenderer:
     # ---- rendering ------------------------------------------------------------------------
 
     @torch.no_grad()
-    def render_rays(self, rays: Rays, level: float | None = None) -> Rendered:
+    def render_rays(
+        self, rays: Rays, level: float | None = None, samples_per_round: int | None = None
+    ) -> Rendered:
         """Render rays without gradients, ending each ray where it is opaque.
 
         Args:
             level: a fixed pyramid level instead of each sample's own.
+            samples_per_round: about so many samples are in memory at once, or 8 of each ray if
+                that is more; by default `SAMPLES_PER_ROUND`.
         """
+        samples_per_round = samples_per_round or SAMPLES_PER_ROUND
         if self.config.sampler == "occupancy":
-            sums = self._render_rounds(rays, level)
+            sums = self._render_rounds(rays, level, samples_per_round)
         else:
             per_ray = self.config.num_samples + self.config.num_importance
-            chunk = max(1, SAMPLES_PER_ROUND // per_ray)
+            chunk = max(1, samples_per_round // per_ray)
             parts = [rays[i : i + chunk] for i in range(0, len(rays), chunk)]
             sums = [
                 self._sums(part, self._hierarchical(part, None, True, level), level)
@@ -174,7 +179,9 @@ class PyramidRenderer:
         seen = acc.clamp_min(1e-6)
         return Rendered(rgb, *((x.squeeze(-1)) for x in (depth / seen, acc, mean_level / seen)))
 
-    def _render_rounds(self, rays: Rays, level: float | None) -> torch.Tensor:
+    def _render_rounds(
+        self, rays: Rays, level: float | None, samples_per_round: int
+    ) -> torch.Tensor:
         """March a few samples of each ray that still sees through, composite, repeat."""
         num_rays, device = len(rays), rays.rays_o.device
         sums = torch.zeros(num_rays, 6, device=device)
@@ -182,7 +189,7 @@ class PyramidRenderer:
         jitter = torch.full((num_rays,), 0.5, device=device)
         alive = torch.arange(num_rays, device=device)
         while alive.shape[0]:
-            per_ray = SAMPLES_PER_ROUND // alive.shape[0]
+            per_ray = samples_per_round // alive.shape[0]
             per_ray = min(max(per_ray, 8), self.config.max_samples_per_ray)
             part = rays[alive]
             bounds = torch.stack([near[alive], part.bounds[:, 1]], -1)

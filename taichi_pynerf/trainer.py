@@ -1,6 +1,6 @@
 """Training: one loop, used with all image scales at once or from coarse to fine."""
 
-import json
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -15,12 +15,13 @@ from taichi_pynerf.checkpoint import FILE_NAME, save_pyramid_model
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.datasets import MultiScaleDataset
 from taichi_pynerf.errors import CheckpointError, TrainingError
-from taichi_pynerf.evaluation import Dataset, evaluate
+from taichi_pynerf.evaluation import METRICS, Dataset, evaluate
 from taichi_pynerf.losses import PyNeRFLoss
 from taichi_pynerf.model import PyNeRF
 from taichi_pynerf.optimizers import build_optimizers, network_parameters
 from taichi_pynerf.renderer import Rays
 from taichi_pynerf.schedules import learning_rate_factor, scale_at
+from taichi_pynerf.training_log import TrainingLog
 
 MAX_RAYS_PER_STEP = 2**17
 LOG_INTERVAL = 20  # steps between lines of the log
@@ -38,6 +39,7 @@ class PyNeRFTrainer:
         output_dir: where `log.jsonl` and checkpoints go; nothing is written if None.
         scene: what the data are, in plain values, for the checkpoint.
         progress: show a bar.
+        tensorboard: log to TensorBoard too; None: if it is installed.
 
     Example:
         >>> trainer = PyNeRFTrainer(model=model, config=config, train_dataset=dataset)
@@ -54,6 +56,7 @@ class PyNeRFTrainer:
         output_dir: str | Path | None = None,
         scene: dict | None = None,
         progress: bool = True,
+        tensorboard: bool | None = False,
     ):
         if train_dataset is None:
             raise ValueError("train_dataset is needed")
@@ -65,6 +68,7 @@ class PyNeRFTrainer:
         if self.output_dir is not None:
             self.output_dir.mkdir(parents=True, exist_ok=True)
         self.scene, self.progress = scene, progress
+        self.log = TrainingLog(self.output_dir, tensorboard)
         self.optimizers = build_optimizers(model, config.learning_rate)
         # Pixels are drawn on the CPU, where they lie; jitter and grid cells where the model is.
         self.pixel_generator = torch.Generator().manual_seed(config.seed)
@@ -74,6 +78,7 @@ class PyNeRFTrainer:
         self.train_seconds = 0.0
         self.num_samples = 0  # samples trained on so far
         self.stop_requested = False
+        self._val_psnr: float | None = None  # of the last validation
 
     # ---- the loop -------------------------------------------------------------------------
 
@@ -103,23 +108,24 @@ class PyNeRFTrainer:
             initial=self.step, total=self.config.max_steps, desc="train", unit="step",
             disable=not self.progress, mininterval=0.5,
         )  # fmt: skip
-        with bar:
+        saved = time.monotonic()
+        with bar, contextlib.closing(self.log):
             while not self.finished():
                 started = time.perf_counter()
                 figures = self.train_step()
                 self.train_seconds += time.perf_counter() - started
                 figures["samples_per_second"] = self.num_samples / self.train_seconds
                 figures["train_seconds"] = self.train_seconds
+                bar.total = round(self.step / self.progress_made())  # by seconds, if these run out
                 bar.update(1)
-                bar.set_postfix_str(
-                    f"loss {figures['loss']:.4f}, psnr {figures['psnr']:.2f} dB, "
-                    f"{figures['samples_per_second'] / 1e3:.0f}k samples/s",
-                    refresh=False,
-                )
+                bar.set_postfix_str(self._postfix(figures), refresh=False)
                 if self.step % LOG_INTERVAL == 0:
-                    self.log(figures)
+                    self.log.write(figures)
                 if self._validation_due():
-                    self.log(self.validate())
+                    self.log.write(self.validate())
+                if self._checkpoint_due(time.monotonic() - saved):
+                    self.save()
+                    saved = time.monotonic()
                 if on_step is not None:
                     on_step(self, figures)
         return figures
@@ -206,20 +212,21 @@ class PyNeRFTrainer:
     def validate(self, num_images: int = 2) -> dict:
         """PSNR on a few validation images of each scale, evenly spread."""
         self.model.eval()
-        indices = []
-        for scale in self.val_dataset.scales.unique().tolist():
-            of_scale = (self.val_dataset.scales == scale).nonzero().squeeze(-1).tolist()
+        data, indices = self.val_dataset, []
+        for scale in data.scales.unique().tolist():
+            of_scale = (data.scales == scale).nonzero().squeeze(-1).tolist()
             indices += of_scale[:: max(1, len(of_scale) // num_images)][:num_images]
-        return {
-            "step": self.step,
-            "val": evaluate(self.model, self.val_dataset, indices, ssim=False),
-        }
 
-    def log(self, figures: dict) -> None:
-        """Append one JSON line to `log.jsonl`."""
-        if self.output_dir is not None:
-            with (self.output_dir / "log.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(_finite(figures), allow_nan=False) + "\n")
+        def show(index, out):
+            if self.log.wants_images:
+                pair = torch.cat([data.image(index), out["rgb"]], 1)
+                name = f"val/{data.names[index]}, 1/{int(data.scales[index])}: truth, render"
+                self.log.image(self.step, name, pair)
+
+        metrics = {"psnr": METRICS["psnr"]}
+        found = evaluate(self.model, data, indices, metrics, on_image=show)
+        self._val_psnr = found["psnr"]
+        return {"step": self.step, "val": {name: found[name] for name in ("psnr", "scales")}}
 
     def save(self) -> Path:
         """Write `checkpoint.pth` into the output folder."""
@@ -277,16 +284,20 @@ class PyNeRFTrainer:
             and not self.finished()
         )
 
+    def _checkpoint_due(self, seconds: float) -> bool:
+        interval = self.config.checkpoint_interval
+        return self.output_dir is not None and 0 < interval <= seconds and not self.finished()
+
+    def _postfix(self, figures: dict) -> str:
+        validated = "" if self._val_psnr is None else f"val {self._val_psnr:.2f} dB, "
+        return (
+            f"loss {figures['loss']:.4f}, psnr {figures['psnr']:.2f} dB, {validated}"
+            f"{figures['samples_per_second'] / 1e3:.0f}k samples/s"
+        )
+
     @staticmethod
     def _square_error(outputs: dict, batch) -> float:
         return (outputs["rgb"].detach() - batch.rgb).square().mean().item()
-
-
-def _finite(value):
-    """Figures as JSON can hold them: null for what is no finite number."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class MultiScaleTrainer(PyNeRFTrainer):

@@ -21,6 +21,8 @@ from taichi_pynerf.trainer import PyNeRFTrainer
 
 APPS = Path(__file__).parent.parent / "apps"
 RUN_FILES = {"config.json", "checkpoint.pth", "log.jsonl", "metrics.json", "preview.png"}
+if importlib.util.find_spec("matplotlib"):
+    RUN_FILES.add("curves.png")
 TINY = {
     "num_levels": 3,
     "base_resolution": 4,
@@ -78,7 +80,7 @@ def start(tmp_path_factory):
 def arguments(scene, output_dir, *more, max_steps=24):
     """The command line of a tiny run; its folder is `output_dir`/noise."""
     paths = ["--data_dir", str(scene), "--output_dir", str(output_dir)]
-    return [*paths, "--max_steps", str(max_steps), *SET_TINY, *more]
+    return [*paths, "--max_steps", str(max_steps), "--no-tensorboard", *SET_TINY, *more]
 
 
 def parameters(run_dir):
@@ -144,7 +146,9 @@ def test_the_metrics_are_the_documented_ones(multiscale_run):
     assert set(metrics) == {
         "test", "steps", "train_seconds", "samples_per_second", "backend", "device", "seed",
     }  # fmt: skip
-    assert set(metrics["test"]) == {"psnr", "ssim", "scales"}
+    assert set(metrics["test"]) == {"psnr", "ssim", "scales", "images"}
+    assert len(metrics["test"]["images"]) == 4 * 3
+    assert set(metrics["test"]["images"][0]) == {"name", "scale", "psnr", "ssim"}
     assert list(metrics["test"]["scales"]) == ["1", "2", "4", "8"]
     for name in ("psnr", "ssim"):
         per_scale = [values[name] for values in metrics["test"]["scales"].values()]
@@ -170,7 +174,7 @@ def test_without_data_the_demo_scene_is_trained_on_at_all_scales(
     train, scene, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(scene_source, "demo_scene_dir", lambda: scene)
-    train.main(["--output_dir", str(tmp_path), "--max_steps", "2", *SET_TINY])
+    train.main(["--output_dir", str(tmp_path), "--max_steps", "2", "--no-tensorboard", *SET_TINY])
     metrics = json.loads((tmp_path / "demo" / "metrics.json").read_text())
     assert len(metrics["test"]["scales"]) == 4
     content = torch.load(tmp_path / "demo" / "checkpoint.pth", weights_only=True)
@@ -222,7 +226,7 @@ def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one(
     assert "stopped at step 10" in capsys.readouterr().out
     assert not (parts / "metrics.json").exists()
     monkeypatch.undo()
-    train.main(["--resume", str(parts)])
+    train.main(["--resume", str(parts), "--no-tensorboard"])
     assert_same_tensors(whole, parts)
     results = [json.loads((run / "metrics.json").read_text())["test"] for run in (whole, parts)]
     assert results[0] == results[1]

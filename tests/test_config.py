@@ -21,7 +21,7 @@ FROM_1 = [
 FROM_0 = ["num_importance", "geo_feature_dim", "samples_per_batch", "warmup_steps", "val_interval"]
 WEIGHTS = [
     "color_loss_weight", "pyramid_loss_weight", "distortion_loss_weight", "hash_decay",
-    "gradient_clip", "max_seconds",
+    "gradient_clip", "max_seconds", "checkpoint_interval",
 ]  # fmt: skip
 CHOICES = [
     "output_interpolation", "level_interpolation", "sampler", "background"
@@ -69,7 +69,7 @@ GOOD_VALUES = {
     "warmup_steps": 0, "final_learning_rate": 1,
     "color_loss_weight": 0, "pyramid_loss_weight": 0.25, "distortion_loss_weight": 0.125,
     "hash_decay": 0.5, "gradient_clip": 0.75, "mixed_precision": True, "background": "random",
-    "val_interval": 0, "seed": 2**63 - 1,
+    "val_interval": 0, "checkpoint_interval": 60, "seed": 2**63 - 1,
 }  # fmt: skip
 
 FIELDS = {field.name for field in dataclasses.fields(PyNeRFConfig)}

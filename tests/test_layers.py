@@ -12,7 +12,7 @@ ROOT = Path(taichi_pynerf.__file__).parent
 
 # From the lowest to the highest. A module may import its own layer and those before it.
 LAYERS = (
-    ("errors", "files", "extras", "cli"),
+    ("errors", "files", "extras", "cli", "memory"),
     ("config",),
     ("kernels",),
     ("runtime",),
@@ -24,7 +24,9 @@ LAYERS = (
     ("model",),
     (
         "losses", "data", "metrics", "schedules", "optimizers", "checkpoint", "evaluation",
-        "scene_fit", "carving", "preview", "runs", "export",
+        "scene_fit", "carving", "preview", "runs",
+        "rendering", "colormaps", "pictures", "video", "camera_paths", "lpips", "reports",
+        "render_folder", "compare", "training_log", "curves", "export",
     ),
     ("trainer", "viewer"),
     ("__init__",),  # the public names

@@ -1,0 +1,196 @@
+"""Whole images from a model: rays in chunks that fit the memory, pixels over a background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from tqdm import tqdm
+
+from taichi_pynerf.cameras import Cameras
+from taichi_pynerf.memory import free_memory
+from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.rays import RayBatch, generate_rays
+from taichi_pynerf.renderer import SAMPLES_PER_ROUND, Rays, Rendered
+
+WHITE = (1.0, 1.0, 1.0)
+RAYS_PER_CHUNK = 2**15  # at most: more are not faster
+_LEAST_CHUNK = 2**10
+_SAMPLES_PER_RAY = 8  # that a round of rendering takes of each ray at least
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """How images are rendered.
+
+    Attributes:
+        level: one pyramid level for all samples, 0 the coarsest; by default each sample's own.
+        supersample: K renders K x K rays in each pixel and averages them.
+        chunk_size: rays at once; by default as many as the free memory allows.
+
+    Raises:
+        ValueError: `supersample` or `chunk_size` is less than 1, or `level` less than 0.
+    """
+
+    level: float | None = None
+    supersample: int = 1
+    chunk_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.level is not None and self.level < 0:
+            raise ValueError(f"level is {self.level}: it must be 0 or more")
+        for name in ("supersample", "chunk_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}: it must be 1 or more")
+
+
+def rays_on_device(rays: RayBatch, near: float, far: float, device: torch.device) -> Rays:
+    """Rays of cameras, bounded by near and far, where the model can use them."""
+    bounds = rays.rays_o.new_tensor([near, far]).expand(len(rays.rays_o), 2)
+    return Rays(*(x.to(device).contiguous() for x in (*rays, bounds)))
+
+
+def fitting_chunk_size(model: PyNeRF) -> int:
+    """Rays that a quarter of the free memory suffices for, `RAYS_PER_CHUNK` at most.
+
+    A round of rendering holds some samples of each ray, and of each sample its position, its
+    encoding and the layers of the networks, about three times over.
+    """
+    config = model.config
+    encoding = len(model.field.resolutions) * config.features_per_level
+    layers = 2 * config.hidden_dim + config.geo_feature_dim + 32
+    bytes_per_ray = 3 * 4 * (encoding + layers) * _SAMPLES_PER_RAY
+    chunk_size = free_memory(model.device) // 4 // bytes_per_ray
+    return int(min(max(chunk_size, _LEAST_CHUNK), RAYS_PER_CHUNK))
+
+
+def render_rays(
+    model: PyNeRF,
+    rays: Rays,
+    level: float | None = None,
+    chunk_size: int | None = None,
+    on_rays: Callable[[int], object] | None = None,
+) -> Rendered:
+    """Render any number of rays, chunk by chunk.
+
+    Args:
+        rays: N rays on the model's device; N may be 0.
+        level: one pyramid level for all samples instead of each sample's own.
+        chunk_size: rays at once; by default `fitting_chunk_size(model)`.
+        on_rays: called with the number of rays of each chunk that is done.
+    """
+    chunk_size = chunk_size or fitting_chunk_size(model)
+    samples = min(max(_SAMPLES_PER_RAY * chunk_size, 2**13), SAMPLES_PER_ROUND)
+    parts = []
+    for i in range(0, max(len(rays), 1), chunk_size):
+        part = rays[i : i + chunk_size]
+        parts.append(model.renderer.render_rays(part, level, samples))
+        if on_rays is not None:
+            on_rays(len(part))
+    columns = ((getattr(part, name) for part in parts) for name in Rendered.__dataclass_fields__)
+    return Rendered(*(torch.cat(list(column)) for column in columns))
+
+
+def render_image(
+    model: PyNeRF,
+    cameras: Cameras,
+    view: int,
+    near: float,
+    far: float,
+    background: torch.Tensor | Sequence[float] = WHITE,
+    options: RenderOptions | None = None,
+    on_rays: Callable[[int], object] | None = None,
+) -> dict[str, torch.Tensor]:
+    """Render what one camera sees.
+
+    Args:
+        cameras, view: the camera.
+        near, far: least and greatest distance along its rays, world units.
+        background: [3] colour behind.
+        options: level, supersampling, chunks.
+        on_rays: called with the number of rays of each part that is done.
+
+    Returns:
+        {"rgb": [H, W, 3] in [0, 1], "depth": [H, W], "acc": [H, W], "level": [H, W]} on the CPU.
+        Depth is the mean distance along the ray to what is seen, in world units, and 0 where
+        nothing is; acc is the opacity; level the mean pyramid level of what is seen.
+    """
+    options = options or RenderOptions()
+    width, height = int(cameras.width[view]), int(cameras.height[view])
+    k = options.supersample
+    camera = cameras.select([view])
+    camera = camera.resized(k * camera.width, k * camera.height) if k > 1 else camera
+    chunk_size = options.chunk_size or fitting_chunk_size(model)
+    num_rows = max(1, chunk_size // (k * k * width))  # bands of whole rows: memory stays bounded
+    bands = []
+    for top in range(0, height, num_rows):
+        rows = min(num_rows, height - top)
+        pixel = torch.arange(top * k * k * width, (top + rows) * k * k * width)
+        rays = generate_rays(
+            camera, torch.zeros_like(pixel), pixel % (k * width), pixel // (k * width)
+        )
+        out = render_rays(
+            model, rays_on_device(rays, near, far, model.device), options.level, chunk_size, on_rays
+        )
+        columns = torch.cat([out.rgb, *(x[:, None] for x in (out.acc, out.depth, out.level))], 1)
+        bands.append(_pixels(columns.cpu(), rows, width, k))
+    rgb, acc, depth, level = torch.cat(bands).split([3, 1, 1, 1], -1)
+    rgb = rgb + (1 - acc) * torch.as_tensor(background)
+    return {
+        "rgb": rgb.clamp(0, 1),
+        "depth": depth.squeeze(-1),
+        "acc": acc.squeeze(-1),
+        "level": level.squeeze(-1),
+    }
+
+
+def _pixels(columns: torch.Tensor, height: int, width: int, k: int) -> torch.Tensor:
+    """[H, W, 6] means over k x k rays; depth and level are weighted by opacity."""
+    if k == 1:
+        return columns.view(height, width, 6)
+    acc = columns[:, 3:4]
+    columns = torch.cat([columns[:, :4], columns[:, 4:] * acc], 1)
+    means = columns.view(height, k, width, k, 6).mean((1, 3))
+    return torch.cat([means[..., :4], means[..., 4:] / means[..., 3:4].clamp_min(1e-6)], -1)
+
+
+def render_path(
+    model: PyNeRF,
+    cameras: Cameras,
+    near: float,
+    far: float,
+    background: torch.Tensor | Sequence[float] = WHITE,
+    options: RenderOptions | None = None,
+    progress: bool = False,
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Render what each of V cameras sees, one after the other; arguments as in `render_image`.
+
+    Args:
+        progress: show a bar over all rays.
+
+    Yields:
+        V times what `render_image` returns.
+    """
+    with rays_bar(cameras, range(len(cameras)), options, progress) as bar:
+        for view in range(len(cameras)):
+            yield render_image(
+                model, cameras, view, near, far, background, options, on_rays=bar.update
+            )
+
+
+def rays_bar(
+    cameras: Cameras,
+    views: Sequence[int],
+    options: RenderOptions | None = None,
+    progress: bool = True,
+    description: str = "render",
+) -> tqdm:
+    """A progress bar over all rays of some views."""
+    rays_per_pixel = (options or RenderOptions()).supersample ** 2
+    total = sum(int(cameras.width[view]) * int(cameras.height[view]) for view in views)
+    return tqdm(
+        total=total * rays_per_pixel, desc=description, unit=" rays", unit_scale=True,
+        disable=not progress, mininterval=0.5,
+    )  # fmt: skip

@@ -1,0 +1,102 @@
+"""What a training says of itself: JSON lines always, TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from taichi_pynerf.extras import optional
+from taichi_pynerf.files import atomic_write_text, json_text
+
+FILE_NAME = "log.jsonl"
+TENSORBOARD_FOLDER = "tensorboard"
+
+
+class TrainingLog:
+    """Figures of a training, a line each, and pictures on the way.
+
+    Args:
+        folder: where `log.jsonl` and the folder `tensorboard` go; nothing is written if None.
+        tensorboard: write TensorBoard's files too; by default if it is installed.
+
+    Raises:
+        MissingPackageError: TensorBoard is asked for and not installed.
+    """
+
+    def __init__(self, folder: str | Path | None, tensorboard: bool | None = False):
+        self.folder = None if folder is None else Path(folder)
+        if tensorboard is None:
+            tensorboard = find_spec("tensorboard") is not None
+        self._writer_class = None
+        if tensorboard and self.folder is not None:
+            optional("tensorboard", "log")
+            self._writer_class = optional("torch.utils.tensorboard", "log").SummaryWriter
+        self._writer = None
+
+    def write(self, figures: dict) -> None:
+        """Append one line.
+
+        Args:
+            figures: "step", and numbers or dicts of numbers by name; what is no finite number is
+                written as null.
+        """
+        if self.folder is None:
+            return
+        with (self.folder / FILE_NAME).open("a", encoding="utf-8") as file:
+            file.write(json_text(figures) + "\n")
+        if self._writer_class is not None:
+            for name, value in _scalars(figures):
+                self._board(figures["step"]).add_scalar(name, value, figures["step"])
+
+    def image(self, step: int, name: str, rgb: torch.Tensor) -> None:
+        """Show TensorBoard an image [H, W, 3] with values in [0, 1]."""
+        if self._writer_class is not None:
+            self._board(step).add_image(name, rgb, step, dataformats="HWC")
+
+    @property
+    def wants_images(self) -> bool:
+        """Whether images given to `image` get anywhere."""
+        return self._writer_class is not None
+
+    def cut(self, step: int) -> None:
+        """Forget the lines after a step: a training that goes on from there writes them anew."""
+        path = None if self.folder is None else self.folder / FILE_NAME
+        if path is not None and path.is_file():
+            kept = [line for line in read_log(path) if line["step"] <= step]
+            atomic_write_text(path, "".join(json_text(line) + "\n" for line in kept))
+
+    def close(self) -> None:
+        """Let TensorBoard write what it holds back."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _board(self, step: int):
+        # TensorBoard forgets what an earlier process wrote from this step on.
+        if self._writer is None:
+            folder = self.folder / TENSORBOARD_FOLDER
+            self._writer = self._writer_class(str(folder), purge_step=step)
+        return self._writer
+
+
+def read_log(path: str | Path) -> list[dict]:
+    """The lines of a `log.jsonl`; a last one that a crash cut off is left out."""
+    lines = []
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            content = json.loads(line)
+            if isinstance(content, dict) and isinstance(content.get("step"), int):
+                lines.append(content)
+    return lines
+
+
+def _scalars(figures: dict, prefix: str = ""):
+    """("group/name", number) of all numbers in nested dicts."""
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            yield from _scalars(value, f"{prefix}{name}/")
+        elif isinstance(value, (int, float)) and (prefix or name != "step"):
+            yield (prefix or "train/") + name, value
