@@ -92,21 +92,32 @@ def load_scene(
     Raises:
         SceneError: the folder, its files or the arguments are wrong; the message says which.
     """
-    data_dir = _checked_folder(data_dir)
-    scene_format = _format(data_dir, dataset_type)
     (img_downscale,) = checked_scales([img_downscale], "img_downscale")
     scales = checked_scales(scales)
     options = LoadOptions(img_downscale, placement or Placement(), allow_external_paths)
+    files = read_scene_files(data_dir, split, dataset_type, options)
+    if files.scales is not None:
+        files, scales = _select_scales(Path(data_dir), files, scales), [1]
+    return _decode_scene(files, img_downscale // files.reduction, scales)
+
+
+def read_scene_files(
+    data_dir: str | Path, split: str, dataset_type: str | None, options: LoadOptions
+) -> SceneFiles:
+    """What the description of one split says; no image is decoded but for its size.
+
+    Raises:
+        SceneError: as `load_scene`.
+    """
+    data_dir = _checked_folder(data_dir)
+    scene_format = _format(data_dir, dataset_type)
     known = scene_format.splits(data_dir)
     if split not in known:
         raise SceneError(
             f"{data_dir}: there is no split {split!r}; splits in this folder: "
             f"{', '.join(known) or 'none'}"
         )
-    files = scene_format.parse(data_dir, split, options)
-    if files.scales is not None:
-        files, scales = _select_scales(data_dir, files, scales), [1]
-    return _decode_scene(files, img_downscale // files.reduction, scales)
+    return scene_format.parse(data_dir, split, options)
 
 
 def _format(data_dir: Path, dataset_type: str | None):

@@ -1,0 +1,49 @@
+"""Print a summary of a scene folder, and draw its cameras, scene box and images.
+
+A look at the picture tells whether the poses are sane: cameras should stand around what they show,
+their images' thick top edge up, and none should be red.
+"""
+
+from pathlib import Path
+
+from taichi_pynerf.cli import Parser, run
+
+
+def parse_args(argv: list[str] | None = None):
+    from taichi_pynerf.data.loading import FORMATS
+
+    parser = Parser(description=__doc__)
+    parser.add_argument("data_dir", metavar="DIR", type=Path, help="the scene folder")
+    parser.add_argument(
+        "--dataset_type", choices=FORMATS, help="its format (default: found out from the folder)"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("scene.png"), help="where the picture goes"
+    )
+    parser.add_argument(
+        "--allow_external_paths",
+        action="store_true",
+        help="let the scene name images outside of its folder",
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    from taichi_pynerf.data.inspection import inspect_scene
+    from taichi_pynerf.data.scene_drawing import draw_scene
+    from taichi_pynerf.data.scene_files import LoadOptions
+    from taichi_pynerf.files import atomic_write
+
+    args = parse_args(argv)
+    options = LoadOptions(allow_external_paths=args.allow_external_paths)
+    inspection = inspect_scene(args.data_dir, args.dataset_type, options)
+    print(inspection.summary())
+    for warning in inspection.warnings():
+        print(f"warning: {warning}")
+    with atomic_write(args.output) as file:
+        draw_scene(inspection).save(file, format="PNG")
+    print(f"{args.output}: cameras, scene box and images")
+
+
+if __name__ == "__main__":
+    run(main)
