@@ -49,7 +49,7 @@ class Inspection:
         """Some lines for people to read."""
         first, poses = self.first, self.poses
         distances = np.linalg.norm(poses[:, :, 3] - _middle(first.aabb), axis=1)
-        heights = np.degrees(np.arcsin(np.clip(-poses[:, 2, 2], -1.0, 1.0)))
+        pitch = np.degrees(np.arcsin(np.clip(-poses[:, 2, 2], -1.0, 1.0)))
         low, high = np.array(first.aabb[:3]), np.array(first.aabb[3:])
         lines = [
             f"{self.data_dir}: {self.dataset_type}",
@@ -61,7 +61,7 @@ class Inspection:
             f"cameras    {_numbers(poses[:, :, 3].min(0))} to {_numbers(poses[:, :, 3].max(0))}",
             f"           {distances.min():.4g} to {distances.max():.4g} from the box's middle, "
             f"median {np.median(distances):.4g}",
-            f"           looking up by {heights.min():.0f} to {heights.max():.0f} degrees; "
+            f"           pitch {pitch.min():.0f} to {pitch.max():.0f} degrees (0 is level); "
             f"nearest to all optical axes: {_numbers(focus_point(poses))}",
         ]
         return "\n".join(lines)
@@ -93,9 +93,9 @@ class Inspection:
         upside_down = ups @ ups.mean(0) < 0.0
         if upside_down.any():
             found.append(f"{upside_down.sum()} of {num_views} cameras are upside down to the rest")
-        num_images = sum(len(_full_size(files).names) for files in self.splits.values())
-        if num_views < num_images:
-            found.append(f"{num_images - num_views} views have the very pose of another one")
+        images = {path for f in self.splits.values() for path in _full_size(f).image_paths}
+        if num_views < len(images):
+            found.append(f"{len(images) - num_views} views have the very pose of another one")
         if num_views < FEW_VIEWS:
             found.append(f"{num_views} views are few; 30 or more are good")
         for name, files in self.splits.items():

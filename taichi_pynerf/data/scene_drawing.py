@@ -66,14 +66,13 @@ def _panel(inspection: Inspection, title: str, axes: np.ndarray) -> Image.Image:
     box = inspection.first.aabb
     positions = inspection.poses[:, :, 3]
     corners = _box_corners(box)
-    # All panels have one scale, and room for the frusta.
     everything = np.concatenate([positions, corners])
-    middle = 0.5 * (everything.min(0) + everything.max(0))
-    radius = 1.15 * np.linalg.norm(everything - middle, axis=1).max()
+    radius = 1.2 * max(_reach(everything @ a.T) for a in (*VIEWS.values(), _corner_view()))
+    flat = everything @ axes.T
+    middle = 0.5 * (flat.min(0) + flat.max(0))
 
     def to_pixels(points: np.ndarray) -> np.ndarray:
-        across = (points - middle) @ axes.T
-        return size / 2 + size / 2 / radius * across * (1.0, -1.0)
+        return size / 2 + size / 2 / radius * (points @ axes.T - middle) * (1.0, -1.0)
 
     def line(points: np.ndarray, colour: tuple[int, int, int], width: int) -> None:
         draw.line([tuple(p) for p in to_pixels(points)], colour, width * SUPERSAMPLING)
@@ -97,6 +96,11 @@ def _panel(inspection: Inspection, title: str, axes: np.ndarray) -> Image.Image:
     return image
 
 
+def _reach(flat: np.ndarray) -> float:
+    """Half the longer side of the rectangle around [K, 2] points."""
+    return float(np.ptp(flat, axis=0).max()) / 2
+
+
 def _box_corners(aabb: tuple[float, ...]) -> np.ndarray:
     """[8, 3]; bit k of a corner's number says which end of axis k it is at."""
     return np.array([[aabb[k + 3 * (i >> k & 1)] for k in range(3)] for i in range(8)])
@@ -110,7 +114,7 @@ def _frustum_length(positions: np.ndarray, radius: float) -> float:
     """World units, so that neighbours overlap little and all can be seen."""
     apart = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
     np.fill_diagonal(apart, np.inf)
-    return float(np.clip(np.median(apart.min(1)), 0.03 * radius, 0.12 * radius))
+    return float(np.clip(np.median(apart.min(1)), 0.03 * radius, 0.1 * radius))
 
 
 def _frusta(files: SceneFiles, length: float) -> tuple[np.ndarray, np.ndarray]:
