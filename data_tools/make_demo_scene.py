@@ -1,10 +1,12 @@
-"""Render the built-in demo scene into a folder in NeRF-synthetic ("Blender") layout."""
+"""Render the built-in demo scene: a still life before nothing, in NeRF-synthetic ("Blender") layout,
+or in a landscape without bounds, in nerfstudio's."""
 
 from pathlib import Path
 
 from taichi_pynerf import runtime
 from taichi_pynerf.cli import Parser, run
 from taichi_pynerf.data.demo_scene import DemoSceneSettings, demo_scene_dir, make_demo_scene
+from taichi_pynerf.data.unbounded_demo import DISTANCES, make_unbounded_demo
 
 
 def build_parser() -> Parser:
@@ -28,8 +30,8 @@ def build_parser() -> Parser:
         "--distances",
         type=float,
         nargs="+",
-        default=defaults.distances,
-        help="camera distances in world units, 1.8 to 50, taken in turn; the scene's radius is 1.4",
+        help="camera distances in world units, 1.8 to 50, taken in turn; the scene's radius is 1.4 "
+        f"(default: {numbers(defaults.distances)}; with --unbounded {numbers(DISTANCES)})",
     )
     parser.add_argument(
         "--samples_per_pixel",
@@ -40,14 +42,31 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--seed", type=int, default=defaults.seed, help="of camera placement and jitter"
     )
+    parser.add_argument(
+        "--unbounded",
+        action="store_true",
+        help="set the still life in a landscape and write nerfstudio's layout: opaque images, "
+        "and no bounds (needs --output_dir)",
+    )
     return parser
 
 
+def numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:g}" for value in values)
+
+
 def main(argv: list[str]) -> None:
-    settings = vars(build_parser().parse_args(argv))
-    output_dir = settings.pop("output_dir")
+    parser = build_parser()
+    settings = vars(parser.parse_args(argv))
+    output_dir, unbounded = settings.pop("output_dir"), settings.pop("unbounded")
+    if unbounded and output_dir is None:
+        parser.error("--unbounded needs --output_dir")
+    if settings["distances"] is None:
+        settings["distances"] = DISTANCES if unbounded else DemoSceneSettings.distances
     runtime.start("cpu")
-    if output_dir is None:
+    if unbounded:
+        print(make_unbounded_demo(output_dir, DemoSceneSettings(**settings)))
+    elif output_dir is None:
         print(demo_scene_dir(**settings))
     else:
         print(make_demo_scene(output_dir, **settings))

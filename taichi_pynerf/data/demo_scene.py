@@ -137,7 +137,9 @@ def make_demo_scene(
     return Path(out_dir)
 
 
-def view_poses(settings: DemoSceneSettings, split: str) -> np.ndarray:
+def view_poses(
+    settings: DemoSceneSettings, split: str, elevations: tuple[float, float] = ELEVATIONS
+) -> np.ndarray:
     """Camera-to-world matrices (OpenGL) of a split, float64 [num_views, 4, 4].
 
     Azimuths advance by the golden angle from a random start, the sine of the elevation rises
@@ -146,7 +148,7 @@ def view_poses(settings: DemoSceneSettings, split: str) -> np.ndarray:
     num_views = settings.num_views(split)
     rng = np.random.default_rng([settings.seed, SPLITS.index(split)])
     start = rng.uniform(0.0, 2.0 * math.pi)
-    low, high = (math.sin(angle) for angle in ELEVATIONS)
+    low, high = (math.sin(angle) for angle in elevations)
     poses = []
     for i in range(num_views):
         azimuth = start + i * GOLDEN_ANGLE

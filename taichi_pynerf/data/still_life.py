@@ -15,6 +15,7 @@ from taichi_pynerf.ops.demo_scene import Kind, Paint, Row, TracedScene
 RADIUS = 1.42  # of a sphere around the world's origin that holds everything
 GROUND = -0.55
 PLINTH_RADIUS = 1.2
+PLINTH_HEIGHT = 0.16
 
 IVORY = (0.88, 0.80, 0.66)
 SAND = (0.60, 0.47, 0.34)
@@ -84,7 +85,7 @@ def still_life() -> TracedScene:
     plinth, poster, eye_chart, ruler, blank = 0, 1, 2, 3, -1
     add = _Builder()
     add.cylinder(
-        (0.0, 0.0, GROUND - 0.16),
+        (0.0, 0.0, GROUND - PLINTH_HEIGHT),
         (0.0, 0.0, GROUND),
         PLINTH_RADIUS,
         IVORY,

@@ -6,11 +6,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from taichi_pynerf.kernels import demo_scene as kernels
+from taichi_pynerf.kernels import demo_surroundings
 from taichi_pynerf.kernels.demo_scene import MAX_SHAPES, Kind, Paint, Row
 
-__all__ = ["MAX_SHAPES", "DemoRenderer", "Kind", "Paint", "Row", "TracedScene"]
+__all__ = [
+    "MAX_SHAPES",
+    "DemoRenderer",
+    "Kind",
+    "Paint",
+    "Row",
+    "TracedScene",
+    "render_surroundings",
+]
 
 SHADOW_CELLS = 128
+
+NUM_COLUMNS = 18
+NEAREST_COLUMN, FARTHEST_COLUMN = 7.0, 24.0
 
 
 @dataclass(frozen=True)
@@ -82,9 +94,7 @@ class DemoRenderer:
         Raises:
             ValueError: `samples_per_pixel` is no square number, or the camera is inside the scene.
         """
-        strata = math.isqrt(samples_per_pixel)
-        if strata < 1 or strata * strata != samples_per_pixel:
-            raise ValueError(f"samples_per_pixel must be a square, got {samples_per_pixel}")
+        strata = _strata(samples_per_pixel)
         scene = self.scene
         if np.linalg.norm(pose[:3, 3]) <= scene.radius:
             raise ValueError(f"the camera must be farther than {scene.radius} from the origin")
@@ -101,11 +111,78 @@ class DemoRenderer:
             self._shadow_lists,
             scene.radius,
             scene.penumbra,
-            0.5 * resolution / math.tan(0.5 * camera_angle_x),
+            _focal(resolution, camera_angle_x),
             strata,
             seed,
         )
         return image
+
+
+def render_surroundings(
+    pose: np.ndarray,
+    *,
+    floor: float,
+    inner_radius: float,
+    resolution: int,
+    camera_angle_x: float,
+    samples_per_pixel: int,
+    seed: int,
+) -> np.ndarray:
+    """Render what stands around a still life: ground, columns, mountains and clouds.
+
+    Args:
+        pose: [4, 4] camera-to-world matrix (OpenGL); the camera stands above the ground, between
+            the still life and the columns (`NEAREST_COLUMN`).
+        floor: height of the ground.
+        inner_radius: how far the still life's shadow on the ground reaches from the z axis.
+        resolution, camera_angle_x, samples_per_pixel, seed: as `DemoRenderer.render`.
+
+    Returns:
+        float32 [resolution, resolution, 3] in [0, 1], display colours; every pixel is opaque.
+
+    Raises:
+        ValueError: `samples_per_pixel` is no square number, or the camera stands elsewhere.
+    """
+    eye = pose[:3, 3]
+    out = np.linalg.norm(eye[:2])
+    if eye[2] <= floor or out >= NEAREST_COLUMN - 1.0:
+        raise ValueError(f"the camera at {eye.tolist()} is not above the ground inside the columns")
+    image = np.zeros((resolution, resolution, 3), np.float32)
+    demo_surroundings.render_surroundings(
+        image,
+        np.ascontiguousarray(pose, np.float32),
+        _columns(),
+        floor,
+        inner_radius,
+        _focal(resolution, camera_angle_x),
+        _strata(samples_per_pixel),
+        seed,
+    )
+    return image
+
+
+def _columns() -> np.ndarray:
+    """float32 [NUM_COLUMNS, 4]: x, y, radius and height, spread evenly over a ring."""
+    rng = np.random.default_rng(0)
+    index = np.arange(NUM_COLUMNS)
+    out = NEAREST_COLUMN + (FARTHEST_COLUMN - NEAREST_COLUMN) * np.sqrt((index + 0.5) / NUM_COLUMNS)
+    angle = index * math.pi * (3.0 - math.sqrt(5.0))
+    radius = rng.uniform(0.35, 0.9, NUM_COLUMNS)
+    height = rng.uniform(2.0, 7.0, NUM_COLUMNS)
+    columns = np.stack([out * np.cos(angle), out * np.sin(angle), radius, height], axis=-1)
+    return columns.astype(np.float32)
+
+
+def _strata(samples_per_pixel: int) -> int:
+    strata = math.isqrt(samples_per_pixel)
+    if strata < 1 or strata * strata != samples_per_pixel:
+        raise ValueError(f"samples_per_pixel must be a square, got {samples_per_pixel}")
+    return strata
+
+
+def _focal(resolution: int, camera_angle_x: float) -> float:
+    """In pixels."""
+    return 0.5 * resolution / math.tan(0.5 * camera_angle_x)
 
 
 def light_frame(to_light: tuple[float, float, float]) -> np.ndarray:
