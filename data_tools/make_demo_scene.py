@@ -1,5 +1,5 @@
-"""Render the built-in demo scene: a still life before nothing, in NeRF-synthetic ("Blender") layout,
-or in a landscape without bounds, in nerfstudio's."""
+"""Render the built-in demo scene: a still life before nothing, in NeRF-synthetic ("Blender")
+layout, or in a landscape without bounds, in nerfstudio's."""
 
 from pathlib import Path
 
