@@ -105,6 +105,21 @@ class OccupancyGrid(nn.Module):
             return draw(self.possible, 1 / 4)
         return torch.cat([draw(self.possible, 1 / 32), draw(self.occupied, 1 / 2)])
 
+    def cascade_of(self, positions: torch.Tensor) -> torch.Tensor:
+        """int64 [M]: the cascades whose cubes hold unit positions [M, 3], the finest of each."""
+        distances = 2 * (positions - 0.5).abs().amax(-1)
+        return distances.clamp_min(1).log2().ceil().long()
+
+    def at(self, positions: torch.Tensor) -> torch.Tensor:
+        """bool [M]: whether the cells of unit positions [M, 3] are occupied; none is outside."""
+        cascade = self.cascade_of(positions)
+        local = (positions - 0.5) / 2.0 ** cascade.unsqueeze(-1) + 0.5
+        g = (local * self.resolution).long().clamp_(0, self.resolution - 1)
+        inside = (cascade < self.num_cascades).nonzero().squeeze(-1)
+        found = torch.zeros_like(cascade, dtype=torch.bool)
+        found[inside] = self.occupied[(cascade[inside], *g[inside].unbind(-1))].bool()
+        return found
+
     def cell_coordinates(self, cells: torch.Tensor) -> torch.Tensor:
         """int64 [M] cell numbers to float32 [M, 3] coordinates within their cascades, in cells."""
         g = self.resolution

@@ -39,6 +39,10 @@ class Rays:
     def __getitem__(self, index) -> "Rays":
         return Rays(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
 
+    def to(self, device: torch.device) -> "Rays":
+        """The same rays on `device`."""
+        return Rays(*(getattr(self, field.name).to(device) for field in dataclasses.fields(self)))
+
 
 @dataclasses.dataclass(frozen=True)
 class Rendered:

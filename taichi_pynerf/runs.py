@@ -24,14 +24,14 @@ class Run:
     Attributes:
         model: in evaluation mode, on the backend's device.
         config: its settings.
-        source: where its images are.
+        source: where its images are; None if the checkpoint does not say.
         checkpoint: the checkpoint file.
         step: steps trained; 0 if the checkpoint does not say.
     """
 
     model: PyNeRF
     config: PyNeRFConfig
-    source: SceneSource
+    source: SceneSource | None
     checkpoint: Path
     step: int
 
@@ -41,23 +41,29 @@ class Run:
         return self.checkpoint.absolute().parent.name
 
 
-def open_run(run_or_file: str | Path, data_dir: str | Path | None = None) -> Run:
+def open_run(
+    run_or_file: str | Path, data_dir: str | Path | None = None, *, needs_scene: bool = True
+) -> Run:
     """Open a run for rendering, viewing or export.
 
     Args:
         run_or_file: a run folder, or a checkpoint file.
         data_dir: where the run's scene is now, if it has moved since.
+        needs_scene: refuse a checkpoint that names no scene, as one saved from Python may.
 
     Raises:
         CheckpointError: the checkpoint is absent, damaged, of another kind, or names no scene.
     """
     content = read_checkpoint(run_or_file)
-    source = source_of(content, run_or_file)
+    has_scene = needs_scene or content.get("scene") is not None
+    source = source_of(content, run_or_file) if has_scene else None
+    if data_dir is not None:
+        source = source.at(data_dir) if source else SceneSource(str(data_dir))
     model = model_from_checkpoint(content, run_or_file).eval()
     return Run(
         model=model,
         config=config_of(content, run_or_file),
-        source=source if data_dir is None else source.at(data_dir),
+        source=source,
         checkpoint=checkpoint_path(run_or_file),
         step=int((content.get("training") or {}).get("step", 0)),
     )

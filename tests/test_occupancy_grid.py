@@ -243,3 +243,15 @@ def test_drawn_levels_are_any_where_nothing_was_trained(trained):
     assert drawn.min() == pytest.approx(0.0, abs=0.02)
     assert drawn.max() == pytest.approx(5.0, abs=0.02)
     assert torch.equal(levels.draw((1 - here).expand(2000, 3), 6, seeded()), drawn)
+
+
+def test_cells_are_found_in_the_finest_cascade_that_holds_them():
+    grid = OccupancyGrid(4, num_cascades=3)
+    grid.occupied.zero_()
+    grid.occupied[0, 3, 0, 0] = 1  # unit [0.75, 1] x [0, 0.25] x [0, 0.25]
+    grid.occupied[2, 0, 0, 3] = 1  # unit [-1.5, -0.5] x [-1.5, -0.5] x [1.5, 2.5]
+    positions = torch.tensor(
+        [[0.8, 0.1, 0.2], [0.7, 0.1, 0.2], [-1.0, -1.0, 2.0], [-1.0, -1.0, 1.0], [9.0, 0.5, 0.5]]
+    )
+    assert grid.at(positions).tolist() == [True, False, True, False, False]
+    assert grid.cascade_of(positions).tolist() == [0, 0, 2, 2, 5]

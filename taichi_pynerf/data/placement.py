@@ -106,6 +106,10 @@ class SceneTransform:
         """[..., 3] points of the scene in the file's world."""
         return (points / self.scale - self.matrix[:, 3]) @ self.matrix[:, :3]
 
+    def undo_directions(self, directions: np.ndarray) -> np.ndarray:
+        """[..., 3] directions in the scene, as they are in the file's world; lengths stay."""
+        return directions @ self.matrix[:, :3].astype(directions.dtype)
+
     def apply_to_poses(self, poses: np.ndarray) -> np.ndarray:
         """[V, 3, 4] camera-to-world poses of the file's world in the scene."""
         rotations = self.matrix[:, :3] @ poses[:, :, :3]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.data.demo_scene import demo_scene_dir
-from taichi_pynerf.data.loading import scene_splits
+from taichi_pynerf.data.loading import read_scene_files, scene_splits
+from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles
 from taichi_pynerf.errors import SceneError
 
 MULTISCALE = (1, 2, 4, 8)
@@ -40,6 +41,10 @@ class SceneSource:
         """The scene folder; the demo scene is made if it is not there (Taichi must run)."""
         return demo_scene_dir() if self.data_dir is None else Path(self.data_dir)
 
+    def is_there(self) -> bool:
+        """Whether the scene folder exists; the demo scene always does."""
+        return self.data_dir is None or Path(self.data_dir).is_dir()
+
     def splits(self) -> list[str]:
         """The splits that the scene has.
 
@@ -64,6 +69,15 @@ class SceneSource:
         if self.multiscale:
             return MultiScaleDataset(**arguments, scales=MULTISCALE)
         return PyNeRFDataset(**arguments)
+
+    def files(self, split: str) -> SceneFiles:
+        """What the scene's files say of one split; no image is decoded.
+
+        Raises:
+            SceneError: the scene cannot be read; the message says why.
+        """
+        options = LoadOptions(self.img_downscale)
+        return read_scene_files(self.folder(), split, self.dataset_type, options)
 
     def load_or_none(self, split: str) -> PyNeRFDataset | MultiScaleDataset | None:
         """`load` for a split that the scene may lack."""

@@ -1,0 +1,136 @@
+"""Bring a trained field to other programs: a point cloud or a mesh, from any checkpoint.
+
+python apps/export.py --checkpoint outputs/demo --format pointcloud
+python apps/export.py --checkpoint outputs/lego --format mesh --output lego.glb
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from taichi_pynerf import runtime
+from taichi_pynerf.cli import Parser, run
+from taichi_pynerf.data.placement import SceneTransform
+from taichi_pynerf.errors import ConfigError, SceneError
+from taichi_pynerf.export.mesh import MESH_SUFFIXES, extract_mesh, move_back, write_mesh
+from taichi_pynerf.export.points import (
+    extract_point_cloud,
+    rays_of_views,
+    rays_through_box,
+    write_point_cloud,
+)
+from taichi_pynerf.extras import optional
+from taichi_pynerf.runs import Run, open_run
+
+DEFAULT_NAMES = {"pointcloud": "pointcloud.ply", "mesh": "mesh.ply"}
+SUFFIXES = {"pointcloud": (".ply",), "mesh": MESH_SUFFIXES}
+
+
+def build_parser() -> Parser:
+    parser = Parser(description=__doc__)
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="RUN_OR_FILE", help="run folder or checkpoint file"
+    )
+    parser.add_argument(
+        "--format", required=True, choices=sorted(DEFAULT_NAMES), help="what to make of it"
+    )
+    parser.add_argument(
+        "--output",
+        help="file to write: .ply, or .obj and .glb for a mesh (pointcloud.ply or mesh.ply beside "
+        "the checkpoint)",
+    )
+    parser.add_argument("--data_dir", help="where the run's scene is now, if it has moved")
+    parser.add_argument(
+        "--coordinates", choices=("file", "scene"),
+        help="those of the scene's files, or those that the model was trained in (file, if the "
+        "scene is at hand)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--backend", choices=runtime.BACKENDS, default="auto", help="what the kernels run on"
+    )
+
+    points = parser.add_argument_group("point cloud")
+    points.add_argument("--num_points", type=int, default=300_000, help="points to write")
+    points.add_argument(
+        "--min_opacity", type=float, default=0.8, help="least opacity of a ray that gives a point"
+    )
+    points.add_argument(
+        "--rays", choices=("views", "box"),
+        help="cast rays from the training views, or from all around the scene box (views, if the "
+        "scene is at hand)",
+    )  # fmt: skip
+    points.add_argument("--seed", type=int, default=0, help="of the rays")
+
+    mesh = parser.add_argument_group("mesh")
+    mesh.add_argument(
+        "--resolution", type=int, default=256, help="samples along the scene box's longest side"
+    )
+    mesh.add_argument(
+        "--density", type=float,
+        help="density of the surface, per world unit (that of which 3%% of the box's side lets "
+        "half of the light through)",
+    )  # fmt: skip
+    mesh.add_argument(
+        "--min_faces", type=int, default=50, help="leave out parts with fewer triangles"
+    )
+    return parser
+
+
+def main(argv: list[str]) -> None:
+    args = build_parser().parse_args(argv)
+    optional("plyfile" if args.format == "pointcloud" else "trimesh", "export")
+    runtime.start(args.backend)
+    opened = open_run(args.checkpoint, args.data_dir, needs_scene=False)
+    path = output_path(args, opened)
+    at_hand = opened.source is not None and opened.source.is_there()
+    transform = SceneTransform()
+    if choose(args, "coordinates", ("file", "scene"), at_hand) == "file":
+        transform = opened.source.files("train").transform
+    if args.format == "pointcloud":
+        if choose(args, "rays", ("views", "box"), at_hand) == "views":
+            # One scale will do: rays are drawn from the finest images alone.
+            views = replace(opened.source, multiscale=False).load("train")
+            rays = rays_of_views(views, args.seed)
+        else:
+            rays = rays_through_box(opened.model, args.seed)
+        cloud = extract_point_cloud(
+            opened.model, rays, args.num_points, args.min_opacity, progress=True
+        )
+        write_point_cloud(cloud.moved_back(transform), path)
+        print(f"{len(cloud)} points: {path}")
+    else:
+        mesh = extract_mesh(
+            opened.model, args.resolution, args.density, args.min_faces, progress=True
+        )
+        move_back(mesh, transform)
+        write_mesh(mesh, path)
+        print(f"{len(mesh.vertices)} vertices, {len(mesh.faces)} triangles: {path}")
+
+
+def output_path(args, opened: Run) -> Path:
+    """The file to write, found good before the long work begins."""
+    path = opened.checkpoint.parent / DEFAULT_NAMES[args.format]
+    path = path if args.output is None else Path(args.output)
+    known = SUFFIXES[args.format]
+    if path.suffix.lower() not in known:
+        raise ConfigError(f"--output {path}: a {args.format} is written as {', '.join(known)}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"--output {path}: there is no folder {path.parent}")
+    return path
+
+
+def choose(args, name: str, choices: tuple[str, str], at_hand: bool) -> str:
+    """What a flag says, or else its first choice, which needs the scene, where that is at hand."""
+    given = getattr(args, name)
+    if given is None:
+        given = choices[0] if at_hand else choices[1]
+        if not at_hand:
+            print(f"the run's scene is not at hand (--data_dir gives it): --{name} {given}")
+    if given == choices[0] and not at_hand:
+        raise SceneError(
+            f"{args.checkpoint}: --{name} {given} needs the run's scene: give --data_dir"
+        )
+    return given
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,164 @@
+"""A field as a triangle mesh with coloured vertices."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from taichi_pynerf.data.placement import SceneTransform
+from taichi_pynerf.errors import ConfigError
+from taichi_pynerf.export.surface import Surface
+from taichi_pynerf.extras import optional
+from taichi_pynerf.files import atomic_write
+from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.renderer import Rays
+from taichi_pynerf.rendering import render_rays
+
+if TYPE_CHECKING:
+    import trimesh
+
+MESH_SUFFIXES = (".ply", ".obj", ".glb")
+MAX_RESOLUTION = 2048
+LAYER = 0.03  # thickness of what is taken for a surface, in sides of the scene box
+
+
+def default_density(model: PyNeRF) -> float:
+    """The density of which `LAYER` of the scene box's side lets half of the light through."""
+    return math.log(2) / (LAYER * model.renderer.box.size)
+
+
+@torch.no_grad()
+def extract_mesh(
+    model: PyNeRF,
+    resolution: int = 256,
+    density: float | None = None,
+    min_faces: int = 50,
+    progress: bool = False,
+) -> trimesh.Trimesh:
+    """The surface of equal density as triangles (marching cubes, Lorensen and Cline 1987).
+
+    Args:
+        model: a trained model.
+        resolution: samples along the longest side of the scene box.
+        density: of the surface, per world unit; `default_density` if None.
+        min_faces: connected parts with fewer triangles are left out.
+        progress: show a bar.
+
+    Returns:
+        A mesh in world coordinates, with outward vertex normals and vertex colours: the field's,
+        seen head-on.
+
+    Raises:
+        ConfigError: an argument is out of its range, or no surface has that density.
+        MissingPackageError: trimesh or scikit-image is not installed.
+    """
+    density = default_density(model) if density is None else density
+    if not 2 <= resolution <= MAX_RESOLUTION:
+        raise ConfigError(f"resolution is {resolution}: it must be from 2 to {MAX_RESOLUTION}")
+    if not (density > 0 and math.isfinite(density)):
+        raise ConfigError(f"density is {density}: it must be a positive number")
+    trimesh, measure = optional("trimesh", "export"), optional("skimage.measure", "export")
+    model.eval()
+    surface = Surface(model, model.renderer.box.size / (resolution - 1))
+    opacity, origin = sample_opacity(surface, density, progress)
+    if not opacity.max() > 0.5:
+        raise ConfigError(
+            f"no place has a density of {density:g}: lower --density, or train longer"
+        )
+    vertices, faces, _, _ = measure.marching_cubes(opacity, 0.5, gradient_direction="ascent")
+    vertices = torch.from_numpy(np.ascontiguousarray(vertices)).float() * surface.width + origin
+    mesh = trimesh.Trimesh(vertices.numpy(), faces, process=False)
+    drop_small_parts(mesh, min_faces)
+    if not len(mesh.faces):
+        raise ConfigError(
+            f"no part of the mesh has {min_faces} triangles: lower --min_faces, or train longer"
+        )
+    vertices = torch.from_numpy(np.array(mesh.vertices)).float()
+    normals = surface.normal(vertices)
+    mesh.vertex_normals = normals.numpy()
+    rgbs = look_head_on(model, vertices, normals, surface.width)
+    mesh.visual.vertex_colors = (rgbs * 255).round().byte().numpy()
+    return mesh
+
+
+def sample_opacity(
+    surface: Surface, density: float, progress: bool = False
+) -> tuple[np.ndarray, torch.Tensor]:
+    """Opacities on a lattice over the scene box, of a length at which `density` has 1/2.
+
+    Opacity changes more evenly than density, so that interpolating it between two samples places
+    the surface better. A border of zeros closes surfaces that leave the box. Neighbours are
+    `surface.width` apart.
+
+    Returns:
+        opacity: [X, Y, Z] float32.
+        origin: [3] world position of opacity[0, 0, 0].
+    """
+    low, high = (torch.tensor(surface.box.aabb[i : i + 3]) for i in (0, 3))
+    counts = [int(n) + 1 for n in ((high - low) / surface.width).round()]
+    axes = [low[axis] + surface.width * torch.arange(counts[axis]) for axis in range(3)]
+    opacity = np.zeros([n + 2 for n in counts], dtype=np.float32)
+    for x in tqdm(range(counts[0]), desc="density", unit="slice", disable=not progress):
+        points = torch.cartesian_prod(axes[0][x : x + 1], axes[1], axes[2])
+        share = surface.density(points) / density
+        opacity[x + 1, 1:-1, 1:-1] = (1 - torch.exp2(-share)).view(counts[1], counts[2]).numpy()
+    return opacity, low - surface.width
+
+
+def look_head_on(
+    model: PyNeRF, points: torch.Tensor, normals: torch.Tensor, width: float
+) -> torch.Tensor:
+    """Colours [K, 3] of surface points [K, 3], rendered along a short ray against their normals.
+
+    The field's colour at the very point would not do: a surface of equal density lies at the
+    fringe of what is seen, where colours were hardly trained.
+    """
+    length = 2 * LAYER * model.renderer.box.size
+    rays = Rays(
+        points + 2 * width * normals,
+        -normals,
+        torch.full((len(points),), (width / length) ** 2),
+        torch.tensor([[0.0, length]]).repeat(len(points), 1),
+    )
+    out = render_rays(model, rays.to(model.device))
+    return (out.rgb / out.acc.clamp_min(1e-6).unsqueeze(-1)).clamp(0, 1).cpu()
+
+
+def drop_small_parts(mesh: trimesh.Trimesh, min_faces: int) -> None:
+    """Remove from a mesh the connected parts with fewer triangles than `min_faces`."""
+    graph = optional("trimesh.graph", "export")
+    parts = graph.connected_components(
+        mesh.face_adjacency, min_len=1, nodes=np.arange(len(mesh.faces))
+    )
+    kept = [part for part in parts if len(part) >= min_faces]
+    mesh.update_faces(np.sort(np.concatenate(kept)) if kept else np.zeros(0, dtype=np.int64))
+    mesh.remove_unreferenced_vertices()
+
+
+def move_back(mesh: trimesh.Trimesh, transform: SceneTransform) -> None:
+    """Bring a mesh to the coordinates that `transform` started from."""
+    normals = transform.undo_directions(np.array(mesh.vertex_normals))
+    mesh.vertices = transform.undo(np.array(mesh.vertices))
+    mesh.vertex_normals = normals
+
+
+def write_mesh(mesh: trimesh.Trimesh, path: str | Path) -> None:
+    """Write a mesh as `.ply`, `.obj` or `.glb`, by the path's suffix.
+
+    Raises:
+        ConfigError: another suffix.
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in MESH_SUFFIXES:
+        raise ConfigError(f"{path}: a mesh is written as one of {', '.join(MESH_SUFFIXES)}")
+    normals = "vertex_normal" if suffix == ".ply" else "include_normals"
+    content = mesh.export(file_type=suffix[1:], **{normals: True})
+    with atomic_write(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)

@@ -1,0 +1,67 @@
+"""What a trained field says at points of the world: density, and the normal of its surfaces."""
+
+import torch
+
+from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.pyramid import get_pyramid_level
+
+POINTS_PER_CHUNK = 2**17
+
+
+class Surface:
+    """Asks a model about world points, as footprints of one width.
+
+    The pyramid then answers at the level of that width, an average of what is finer, and not at
+    the noise of its finest level. Where the occupancy grid says empty, the density is 0: the field
+    was never taught there.
+
+    Args:
+        model: a trained model.
+        width: of the footprints, world units.
+    """
+
+    def __init__(self, model: PyNeRF, width: float):
+        self.model, self.width = model, width
+        self.box = model.renderer.box
+        area = torch.tensor(width**2)
+        self.level = float(get_pyramid_level(area, model.field.resolutions, self.box.field_size))
+        self.level = min(self.level, model.field.num_heads - 1)
+
+    @torch.no_grad()
+    def density(self, points: torch.Tensor) -> torch.Tensor:
+        """Densities [K], per world unit, of world points [K, 3]."""
+        device = self.model.device
+        chunks = points.split(POINTS_PER_CHUNK)
+        return torch.cat([self._density(x.to(device)) for x in chunks]).to(points.device)
+
+    def normal(self, points: torch.Tensor) -> torch.Tensor:
+        """Unit normals [K, 3]: against the gradient of the density, by central differences.
+
+        The differences span two footprints. Where the density is constant, the normal is 0.
+        """
+        columns = []
+        for axis in range(3):
+            step = points.new_zeros(3)
+            step[axis] = self.width
+            columns.append(self.density(points - step) - self.density(points + step))
+        return torch.nn.functional.normalize(torch.stack(columns, -1), dim=-1)
+
+    def is_dense(self, points: torch.Tensor) -> torch.Tensor:
+        """bool [K]: whether the density at world points is one that rays are marched through."""
+        cascade = self.model.occupancy.cascade_of(self.box.to_unit(points))
+        thresholds = points.new_tensor(self.model.renderer.density_thresholds)
+        return self.density(points) >= thresholds[cascade.clamp_max(len(thresholds) - 1)]
+
+    def _density(self, points: torch.Tensor) -> torch.Tensor:
+        unit = self.box.to_unit(points)
+        inside = torch.ones(len(points), dtype=torch.bool, device=points.device)
+        if not self.box.unbounded:
+            inside = ((unit >= 0) & (unit <= 1)).all(-1)
+        if self.model.config.sampler == "occupancy":
+            inside &= self.model.occupancy.at(unit)
+        inside = inside.nonzero().squeeze(-1)
+        positions = self.box.unit_to_field(unit.index_select(0, inside))
+        levels = torch.full_like(positions[:, 0], self.level)
+        levels = self.model.trained_levels.clamp(positions, levels)
+        sigmas = points.new_zeros(len(points))
+        return sigmas.index_copy(0, inside, self.model.field.density(positions, levels))
