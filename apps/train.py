@@ -159,7 +159,7 @@ def new_settings(args, backend: str) -> tuple[SceneSource, PyNeRFConfig]:
     img_downscale = 1 if args.img_downscale is None else args.img_downscale
     if img_downscale < 1:
         raise ConfigError(f"--img_downscale is {img_downscale}: give a whole number from 1 on")
-    preset = args.preset or ("cpu" if backend == "cpu" else "gpu")
+    preset = args.preset or ("gpu" if backend == "cuda" else "cpu")
     overrides = {
         name: getattr(args, name)
         for name in ("max_steps", "seed", "learning_rate", "single_level")

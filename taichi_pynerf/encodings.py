@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from taichi_pynerf.ops.hash_grid import HashGridSpec, hash_encode
+from taichi_pynerf.ops.residence import keep_on_device, to_host
 from taichi_pynerf.pyramid import create_pyramid_hierarchy
 
 
@@ -37,6 +38,7 @@ class PyramidEncoder(nn.Module):
         self.spec = HashGridSpec(tuple(resolutions), features_per_level, hash_table_size)
         self.table = nn.Parameter(torch.empty(self.spec.num_entries, features_per_level))
         nn.init.uniform_(self.table, -1e-4, 1e-4)  # instant-ngp, section 4
+        keep_on_device(self.table)
         self.accumulate_in_place = False
 
     @property
@@ -58,6 +60,35 @@ class PyramidEncoder(nn.Module):
         into = None
         if self.accumulate_in_place and torch.is_grad_enabled():
             if self.table.grad is None:
-                self.table.grad = torch.zeros_like(self.table)
+                self.table.grad = keep_on_device(torch.zeros_like(self.table))
             into = self.table.grad
         return hash_encode(positions, self.table, self.spec, level_begin, accumulate_into=into)
+
+    def table_for_torch(self) -> torch.Tensor:
+        """The newest table [E, F], to be read by torch; gradients through it reach the table."""
+        into = self.table.grad if self.accumulate_in_place else None
+        return _ReadTable.apply(to_host(self.table), into)
+
+    def _save_to_state_dict(self, *args, **kwargs):
+        to_host(self.table)
+        super()._save_to_state_dict(*args, **kwargs)
+
+    def _load_from_state_dict(self, *args, **kwargs):
+        to_host(self.table)
+        super()._load_from_state_dict(*args, **kwargs)
+
+
+class _ReadTable(torch.autograd.Function):
+    """Identity, whose gradient joins the one that kernels gather, on whatever device that is."""
+
+    @staticmethod
+    def forward(ctx, table, accumulate_into):
+        ctx.accumulate_into = accumulate_into
+        return table.view_as(table)
+
+    @staticmethod
+    def backward(ctx, grad):
+        if ctx.accumulate_into is None:
+            return grad, None
+        to_host(ctx.accumulate_into).add_(grad)
+        return None, None

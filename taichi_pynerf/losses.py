@@ -27,7 +27,7 @@ class PyNeRFLoss(nn.Module):
 
         Args:
             outputs: "rgb" [N, 3] over the background; "render", the `TrainingRender`;
-                "resolutions" and "tables" of the field's grids.
+                "resolutions" and "encoders" of the field's grids.
             targets: "rgb" [N, 3]; "weights" [N], what each pixel counts for, mean 1: all 1 where
                 pixels are drawn by area, the default, else multi-scale Blender's `lossmult`.
 
@@ -47,7 +47,10 @@ class PyNeRFLoss(nn.Module):
             losses["distortion_loss"] = distortion(render.weights, render.samples, self.spacing)
             total = total + config.distortion_loss_weight * losses["distortion_loss"]
         if config.hash_decay > 0:
-            losses["hash_decay"] = sum(table_energy(*table) for table in outputs["tables"])
+            losses["hash_decay"] = sum(
+                table_energy(encoder.table_for_torch(), encoder.spec.level_sizes)
+                for encoder in outputs["encoders"]
+            )
             total = total + config.hash_decay * losses["hash_decay"]
         return {"total_loss": total, **losses}
 

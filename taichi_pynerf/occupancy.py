@@ -8,6 +8,7 @@ from torch import nn
 
 from taichi_pynerf.ops.occupancy import binarise, update_density, update_level_range
 from taichi_pynerf.ops.ray_march import block_occupancy
+from taichi_pynerf.ops.residence import keep_on_device, to_host
 
 TRAINED_LEVELS_RESOLUTION = 128
 
@@ -36,6 +37,8 @@ class OccupancyGrid(nn.Module):
         self.register_buffer("possible", torch.ones(num_cells, dtype=torch.bool))
         self.register_buffer("blocks", block_occupancy(self.occupied))
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.int64))
+        for tensor in (self.occupied, self.blocks):
+            keep_on_device(tensor)
 
     def restrict(self, possible: torch.Tensor) -> None:
         """Never take a cell as occupied where `possible`, bool [K * resolution^3], is false."""
@@ -139,6 +142,8 @@ class TrainedLevels(nn.Module):
         self.resolution = resolution
         self.register_buffer("level_min", torch.full((resolution**3,), math.inf))
         self.register_buffer("level_max", torch.full((resolution**3,), -math.inf))
+        for tensor in (self.level_min, self.level_max):
+            keep_on_device(tensor)
 
     def record(self, positions: torch.Tensor, levels: torch.Tensor) -> None:
         """Note that `levels` [M] were trained at unit `positions` [M, 3]."""
@@ -164,4 +169,16 @@ class TrainedLevels(nn.Module):
     def _ranges(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         g = (positions * self.resolution).long().clamp_(0, self.resolution - 1)
         cells = (g[:, 0] * self.resolution + g[:, 1]) * self.resolution + g[:, 2]
-        return self.level_min.index_select(0, cells), self.level_max.index_select(0, cells)
+        low, high = self._to_host()
+        return low.index_select(0, cells), high.index_select(0, cells)
+
+    def _to_host(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return to_host(self.level_min), to_host(self.level_max)
+
+    def _save_to_state_dict(self, *args, **kwargs):
+        self._to_host()
+        super()._save_to_state_dict(*args, **kwargs)
+
+    def _load_from_state_dict(self, *args, **kwargs):
+        self._to_host()
+        super()._load_from_state_dict(*args, **kwargs)

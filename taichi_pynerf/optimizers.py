@@ -3,6 +3,7 @@
 import torch
 
 from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.ops.residence import keep_on_device, to_host
 from taichi_pynerf.ops.rmsprop import sparse_rmsprop
 
 BETAS, EPS = (0.9, 0.99), 1e-15  # instant-ngp, section 4
@@ -17,6 +18,11 @@ class TableRMSProp(torch.optim.Optimizer):
     def __init__(self, tables, lr: float, beta: float = BETAS[1], eps: float = EPS):
         super().__init__(tables, {"lr": lr, "beta": beta, "eps": eps})
 
+    def state_dict(self) -> dict:
+        for state in self.state.values():
+            to_host(state["square_avg"])
+        return super().state_dict()
+
     @torch.no_grad()
     def step(self, closure=None):
         if closure is not None:
@@ -30,6 +36,7 @@ class TableRMSProp(torch.optim.Optimizer):
                     state["step"] = 0
                     state["square_avg"] = torch.zeros_like(table)
                 state["step"] += 1
+                keep_on_device(state["square_avg"])
                 sparse_rmsprop(
                     table, table.grad, state["square_avg"], state["step"],
                     group["lr"], group["beta"], group["eps"],

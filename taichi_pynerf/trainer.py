@@ -155,7 +155,7 @@ class PyNeRFTrainer:
             "acc": render.acc,
             "render": render,
             "resolutions": self.model.field.resolutions,
-            "tables": [(e.table, e.spec.level_sizes) for e in self.model.field.encoders],
+            "encoders": self.model.field.encoders,
         }
         losses = self.loss(outputs, {"rgb": batch.rgb, "weights": batch.weights})
         loss = losses["total_loss"]

@@ -7,6 +7,7 @@ import torch
 from taichi_pynerf import runtime
 from taichi_pynerf.kernels.hash_grid import HashGridSpec, hash_grid_kernels
 from taichi_pynerf.ops.bridge import autodiff_leaf, check_dtype, check_shape, taichi_dtype
+from taichi_pynerf.ops.residence import device_memory
 
 __all__ = ["HashGridSpec", "hash_encode"]
 
@@ -29,7 +30,8 @@ def hash_encode(
             features of that level are 0. Samples sorted by pyramid level skip work so.
         use_autodiff: take Taichi's own derivative rather than the written adjoint.
         accumulate_into: a tensor of the table's shape to which the backward pass adds the table's
-            gradient; autograd then gets none for it. It saves one table-sized tensor a step.
+            gradient; autograd then gets none for it. It saves one table-sized tensor a step, and
+            can be kept on the device (`ops.residence`), as can the table.
 
     Returns:
         features [M, L * features_per_level], level after level, coarsest first.
@@ -80,12 +82,14 @@ class _HashEncode(torch.autograd.Function):
         features = positions.new_empty(positions.shape[0], spec.num_levels, spec.features_per_level)
         if positions.shape[0]:
             levels = _level_table(spec, positions.device)
-            kernels.encode(positions.detach(), table.detach(), levels, level_begin, features)
+            entries = device_memory(table)
+            kernels.encode(positions.detach(), entries, levels, level_begin, features)
         return features.view(positions.shape[0], spec.num_features)
 
     @staticmethod
     def backward(ctx, grad_features):
-        positions, table, level_begin = (tensor.detach() for tensor in ctx.saved_tensors)
+        positions, table, level_begin = ctx.saved_tensors
+        positions = positions.detach()
         spec = ctx.spec
         need_positions, need_table = ctx.needs_input_grad[:2]
         kernels = hash_grid_kernels(spec, taichi_dtype(positions))
@@ -101,7 +105,7 @@ class _HashEncode(torch.autograd.Function):
         elif ctx.use_autodiff:
             # Taichi's adjoint consumes the cotangents it is given: it gets a copy.
             x = autodiff_leaf(positions)
-            y = autodiff_leaf(table, grad_table if need_table else None)
+            y = autodiff_leaf(table.detach(), grad_table if need_table else None)
             features = autodiff_leaf(torch.empty_like(grad_features), grad_features.clone())
             kernels.encode.grad(x, y, levels, level_begin, features)
             grad_positions = x.grad if need_positions else None
@@ -112,10 +116,16 @@ class _HashEncode(torch.autograd.Function):
                     if runtime.on_cpu()
                     else kernels.encode_adjoint_table_atomic
                 )
-                adjoint(positions, grad_features, levels, level_begin, grad_table)
+                grad_entries = device_memory(grad_table, writes=True)
+                adjoint(positions, grad_features, levels, level_begin, grad_entries)
             if need_positions:
                 kernels.encode_adjoint_positions(
-                    positions, table, grad_features, levels, level_begin, grad_positions
+                    positions,
+                    device_memory(table),
+                    grad_features,
+                    levels,
+                    level_begin,
+                    grad_positions,
                 )
         if ctx.accumulate_into is not None or not need_table:
             grad_table = None

@@ -4,6 +4,7 @@ import torch
 
 from taichi_pynerf.kernels import occupancy as kernels
 from taichi_pynerf.ops.bridge import check_dtype, check_shape
+from taichi_pynerf.ops.residence import device_memory
 
 
 @torch.no_grad()
@@ -43,7 +44,8 @@ def update_level_range(
     """In place: widen each cell's [level_min, level_max] to hold the levels sampled in it.
 
     Args:
-        level_min, level_max: float32 [G^3], contiguous, x slowest.
+        level_min, level_max: float32 [G^3], contiguous, x slowest; each may be kept on the device
+            (`ops.residence`).
         positions: float32 [M, 3] in [0, 1].
         levels: float32 [M] continuous pyramid levels.
 
@@ -64,6 +66,5 @@ def update_level_range(
     ):
         check_dtype(name, tensor, torch.float32)
     if levels.shape[0]:
-        kernels.update_level_range(
-            level_min, level_max, resolution, positions.contiguous(), levels.contiguous()
-        )
+        ranges = (device_memory(tensor, writes=True) for tensor in (level_min, level_max))
+        kernels.update_level_range(*ranges, resolution, positions.contiguous(), levels.contiguous())

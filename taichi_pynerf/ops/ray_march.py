@@ -7,6 +7,7 @@ from torch.nn.functional import max_pool3d
 
 from taichi_pynerf.kernels.ray_march import ray_march_kernels
 from taichi_pynerf.ops.bridge import check_dtype, check_shape
+from taichi_pynerf.ops.residence import device_memory
 
 BLOCK = 8
 
@@ -97,8 +98,8 @@ def march_rays(
     packed_info = torch.zeros(num_rays, 2, dtype=torch.int32, device=device)
     t_next = torch.empty(num_rays, dtype=torch.float32, device=device)
     geometry = [
-        x.detach().contiguous()
-        for x in (rays_o, rays_d, jitter, bounds, occupied.reshape(-1), blocks.reshape(-1))
+        *(x.detach().contiguous() for x in (rays_o, rays_d, jitter, bounds)),
+        *(device_memory(x.contiguous()) for x in (occupied, blocks)),
     ]
     num_samples = 0
     if num_rays:

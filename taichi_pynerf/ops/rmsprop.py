@@ -4,6 +4,7 @@ import torch
 
 from taichi_pynerf.kernels.rmsprop import sparse_rmsprop_kernel
 from taichi_pynerf.ops.bridge import check_dtype, check_shape, taichi_dtype
+from taichi_pynerf.ops.residence import device_memory
 
 
 @torch.no_grad()
@@ -23,7 +24,8 @@ def sparse_rmsprop(
     afterwards.
 
     Args:
-        table, grad, square_avg: [E, F], contiguous, one float type.
+        table, grad, square_avg: [E, F], contiguous, one float type; each may be kept on the device
+            (`ops.residence`).
         step: number of this step, from 1 on.
         lr: learning rate.
         beta: decay of the running mean of squares.
@@ -38,4 +40,5 @@ def sparse_rmsprop(
     if not all(x.is_contiguous() for x in (table, grad, square_avg)):
         raise ValueError("table, grad and square_avg are updated in place: make them contiguous")
     kernel = sparse_rmsprop_kernel(table.shape[1], taichi_dtype(table))
-    kernel(table.detach(), grad, square_avg, lr, beta, (1 - beta**step) ** 0.5, eps)
+    arrays = (device_memory(tensor, writes=True) for tensor in (table, grad, square_avg))
+    kernel(*arrays, lr, beta, (1 - beta**step) ** 0.5, eps)

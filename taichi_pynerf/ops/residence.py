@@ -1,0 +1,109 @@
+"""Large tensors that stay on the device from launch to launch.
+
+On the CPU and with CUDA kernels work on torch's own memory, and nothing here copies anything. On
+Vulkan Taichi copies every torch tensor to the device and back at each launch, which for a hash
+table would take longer than the kernel. A tensor that was handed to `keep_on_device` therefore has
+a twin in the device's memory, on which kernels work:
+
+- `device_memory(tensor)` is what to pass to a kernel. The twin is filled when it is first asked
+  for, and again only when torch has changed the tensor in between.
+- `to_host(tensor)` brings torch's copy up to date after kernels wrote to the twin. Whoever reads
+  such a tensor with torch calls it first; it costs nothing if nothing was written.
+"""
+
+import taichi as ti
+import torch
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from taichi_pynerf import runtime
+
+_DTYPES = {torch.float32: ti.f32, torch.int32: ti.i32, torch.uint8: ti.u8}
+
+
+class _Twin:
+    """A tensor's memory on the device.
+
+    Attributes:
+        array: rows of a matrix [E, F] as E vectors; any other shape flat.
+        version: torch's count of changes of the tensor when both were last equal, or None.
+        ahead: whether kernels have written to the array since.
+    """
+
+    def __init__(self, tensor: torch.Tensor):
+        dtype = _DTYPES[tensor.dtype]
+        if tensor.dim() == 2:
+            self.array = ti.Vector.ndarray(tensor.shape[1], dtype, shape=tensor.shape[:1])
+        else:
+            self.array = ti.ndarray(dtype, shape=(tensor.numel(),))
+        self.version: int | None = None
+        self.ahead = False
+
+    def upload(self, tensor: torch.Tensor) -> None:
+        if self.version == tensor._version:
+            return
+        if self.ahead:
+            raise RuntimeError(
+                "torch changed a tensor whose newest values are on the device: call to_host first"
+            )
+        self.array.from_numpy(_numpy(tensor))
+        self.version = tensor._version
+
+    def download(self, tensor: torch.Tensor) -> None:
+        if self.ahead:
+            # Through numpy: torch would count its own catching up as a change.
+            _numpy(tensor)[...] = self.array.to_numpy()
+            self.ahead = False
+
+
+def _numpy(tensor: torch.Tensor):
+    """The tensor's own memory, in the shape of its twin."""
+    tensor = tensor.detach()
+    return (tensor if tensor.dim() == 2 else tensor.view(-1)).numpy()
+
+
+_twins: WeakTensorKeyDictionary = WeakTensorKeyDictionary()  # to a _Twin, or None until needed
+
+
+def keep_on_device(tensor: torch.Tensor) -> torch.Tensor:
+    """Let kernels find this tensor on the device from now on, for as long as it lives.
+
+    Args:
+        tensor: contiguous; float32, int32 or uint8.
+
+    Returns:
+        The tensor itself.
+    """
+    if tensor.dtype not in _DTYPES:
+        raise ValueError(f"tensors of {tensor.dtype} cannot be kept on the device")
+    if not tensor.is_contiguous():
+        raise ValueError("a tensor that is kept on the device must be contiguous")
+    _twins.setdefault(tensor, None)
+    return tensor
+
+
+def device_memory(tensor: torch.Tensor, writes: bool = False):
+    """What to pass to a kernel for a tensor: the tensor, detached, or its twin on the device.
+
+    Args:
+        tensor: a matrix, which the kernel sees as rows, or anything else, which it sees flat.
+        writes: whether the kernel writes to it.
+
+    Raises:
+        RuntimeError: torch changed the tensor while the newest values were on the device.
+    """
+    if runtime.shares_memory() or tensor not in _twins:
+        return tensor.detach() if tensor.dim() == 2 else tensor.detach().view(-1)
+    twin = _twins[tensor]
+    if twin is None:
+        twin = _twins[tensor] = _Twin(tensor)
+    twin.upload(tensor)
+    twin.ahead |= writes
+    return twin.array
+
+
+def to_host(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor itself, for torch to read, with all that kernels have written to it."""
+    twin = _twins.get(tensor)
+    if twin is not None:
+        twin.download(tensor)
+    return tensor
