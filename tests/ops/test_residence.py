@@ -90,6 +90,7 @@ def test_two_newest_values_are_refused_rather_than_lost():
 
 
 def test_a_twin_ends_with_its_tensor():
+    gc.collect()  # what other tests left behind
     count = len(residence._twins)
     tensor = kept(5, 4)
     device_memory(tensor)
