@@ -26,6 +26,7 @@ _PRESETS: dict[str, dict] = {
         "occupancy_resolution": 96,
         "march_resolution": 256,
         "render_step": 0.5,
+        "cone_angle": 1 / 64,
         "occupancy_threshold": 0.025,
         "cull_hidden": 1e-3,
         "samples_per_batch": 12288,
@@ -77,7 +78,7 @@ class PyNeRFConfig:
     sampler: str = "occupancy"  # or "hierarchical"
     num_samples: int = 64  # hierarchical: stratified samples per ray
     num_importance: int = 128  # hierarchical: samples drawn from the coarse weights
-    march_resolution: int = 1024  # occupancy: steps across the diagonal of the scene box
+    march_resolution: int = 1024  # occupancy: steps across the diagonal of the field's cube
     render_step: float = 1.0  # occupancy: step of rendering in steps of training
     cone_angle: float = 1 / 256  # unbounded: least step as a share of the distance
     max_samples_per_ray: int = 1024
@@ -103,6 +104,7 @@ class PyNeRFConfig:
     gradient_clip: float = 0.0  # > 0: greatest norm of the networks' gradient
     mixed_precision: bool = False
     background: str = "white"  # behind transparent pixels in training; or "black", "random"
+    gradient_distance: float = 0.0  # > 0: nearer than this, in box sizes, less is learned
     val_interval: int = 500  # steps between validations; 0: none
     checkpoint_interval: float = 300.0  # seconds between checkpoints; 0: only at the end
     seed: int = 0
@@ -125,7 +127,8 @@ class PyNeRFConfig:
         ) in "num_importance geo_feature_dim samples_per_batch warmup_steps val_interval".split():
             self._check(name, int, lambda v: v >= 0, "a whole number from 0 on")
         for name in ("color_loss_weight pyramid_loss_weight distortion_loss_weight hash_decay "
-                     "gradient_clip max_seconds checkpoint_interval").split():  # fmt: skip
+                     "gradient_clip max_seconds checkpoint_interval "
+                     "gradient_distance").split():  # fmt: skip
             self._check(name, (int, float), lambda v: v >= 0, "a number from 0 on")
         self._check("num_levels", int, lambda v: v <= 255, "a whole number up to 255")
         self._check("num_levels", int, lambda v: 1 <= v <= 64, "a whole number from 1 to 64")

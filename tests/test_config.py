@@ -21,7 +21,7 @@ FROM_1 = [
 FROM_0 = ["num_importance", "geo_feature_dim", "samples_per_batch", "warmup_steps", "val_interval"]
 WEIGHTS = [
     "color_loss_weight", "pyramid_loss_weight", "distortion_loss_weight", "hash_decay",
-    "gradient_clip", "max_seconds", "checkpoint_interval",
+    "gradient_clip", "max_seconds", "checkpoint_interval", "gradient_distance",
 ]  # fmt: skip
 CHOICES = [
     "output_interpolation", "level_interpolation", "sampler", "background"
@@ -61,7 +61,7 @@ GOOD_VALUES = {
     "output_interpolation": "color", "level_interpolation": "none", "single_level": True,
     "hidden_dim": 32, "num_layers": 2, "geo_feature_dim": 0,
     "aabb": (-1.0, -2.0, -3.0, 0.5, 0.25, 0.125), "sampler": "hierarchical", "num_samples": 7,
-    "unbounded": True, "num_cascades": 2, "cone_angle": 0,
+    "unbounded": True, "num_cascades": 2, "cone_angle": 0, "gradient_distance": 0.5,
     "num_importance": 0, "march_resolution": 99, "render_step": 0.7, "max_samples_per_ray": 77,
     "occupancy_resolution": 32, "occupancy_interval": 3, "occupancy_threshold": 0,
     "early_stop_eps": 0.5, "carve": False, "cull_hidden": 0.25, "batch_size": 11,

@@ -19,7 +19,7 @@ from taichi_pynerf.losses import distortion
 from taichi_pynerf.occupancy import OccupancyGrid, TrainedLevels
 from taichi_pynerf.ops.ray_march import Samples
 from taichi_pynerf.rays import view_rays
-from taichi_pynerf.renderer import PyramidRenderer, Rays
+from taichi_pynerf.renderer import PyramidRenderer, Rays, scale_gradient
 from taichi_pynerf.scene_box import SceneBox
 from taichi_pynerf.scene_fit import fit_cascades, fit_to_scene
 from taichi_pynerf.trainer import PyNeRFTrainer
@@ -67,7 +67,7 @@ class AnalyticField:
 
 
 def analytic_renderer(density, **overrides):
-    config = tiny_config(unbounded=True, num_cascades=5, march_resolution=128, **overrides)
+    config = tiny_config(unbounded=True, num_cascades=5, march_resolution=256, **overrides)
     grid = OccupancyGrid(config.occupancy_resolution, config.num_cascades)
     return PyramidRenderer(config, AnalyticField(density), grid, TrainedLevels())
 
@@ -294,3 +294,28 @@ def test_a_bounded_scene_is_fitted_as_one():
 def test_cells_of_cascades_must_nest():
     with pytest.raises(ConfigError, match="occupancy_resolution"):
         tiny_config(unbounded=True, occupancy_resolution=18)
+
+
+def test_gradients_near_cameras_are_scaled_and_values_are_not():
+    dataset = PyNeRFDataset.from_scene(room_scene())
+    batch = dataset.sample(50, seeded())
+    rays = Rays(batch.rays_o, batch.rays_d, batch.pixel_areas, batch.bounds)
+    pixels, gradients = [], []
+    for distance in (0.0, 1e-3, 4.0):  # 1e-3 box sizes are before the first sample
+        model = tiny_model(unbounded=True, num_cascades=5, gradient_distance=distance)
+        render = model.renderer.train_rays(rays, seeded())
+        render.rgb.square().sum().backward()
+        pixels.append(render.rgb.detach())
+        gradients.append(model.field.encoders[0].table.grad)
+    torch.testing.assert_close(pixels[2], pixels[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-8)
+    assert gradients[2].norm() < 0.8 * gradients[0].norm()
+    assert gradients[2].norm() > 0
+
+
+def test_scaled_gradients_by_hand():
+    x = torch.tensor([2.0, 3.0], requires_grad=True)
+    y = scale_gradient(x, torch.tensor([0.25, 1.0]))
+    assert y.tolist() == [2.0, 3.0]
+    (gradient,) = torch.autograd.grad((y * y).sum(), x)
+    assert gradient.tolist() == [1.0, 6.0]  # 2 y, times the share
