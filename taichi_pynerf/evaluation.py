@@ -69,7 +69,7 @@ def evaluate(
                 {
                     "name": dataset.names[index],
                     "scale": int(dataset.scales[index]),
-                    **measure(out["rgb"], dataset.image(index), metrics),
+                    **measure(out["rgb"], dataset.image(index), metrics, dataset.mask(index)),
                 }
             )
             if on_image is not None:
@@ -78,10 +78,26 @@ def evaluate(
 
 
 def measure(
-    rgb: torch.Tensor, target: torch.Tensor, metrics: Mapping[str, Metric] = METRICS
+    rgb: torch.Tensor,
+    target: torch.Tensor,
+    metrics: Mapping[str, Metric] = METRICS,
+    mask: torch.Tensor | None = None,
 ) -> dict[str, float]:
-    """{name: value} of each metric for a render and a photograph, [H, W, 3] each."""
-    return {name: metric(rgb, target) for name, metric in metrics.items()}
+    """{name: value} of each metric for a render and a photograph, [H, W, 3] each.
+
+    Args:
+        mask: [H, W], true where a pixel counts. PSNR is of these pixels alone; metrics that look at
+            neighbourhoods see the photograph in place of the others.
+    """
+    if mask is None:
+        return {name: metric(rgb, target) for name, metric in metrics.items()}
+    mask = mask.bool()
+    pixels = rgb[mask], target[mask]
+    images = torch.where(mask.unsqueeze(-1), rgb, target), target
+    return {
+        name: metric(*(pixels if metric is compute_psnr else images))
+        for name, metric in metrics.items()
+    }
 
 
 def summarise(results: Sequence[dict], names: Sequence[str]) -> dict:

@@ -33,10 +33,10 @@ def write_png(path: str | Path, image: np.ndarray | Image.Image) -> None:
         image.save(file, format="PNG")
 
 
-def read_png(path: str | Path) -> torch.Tensor:
-    """float32 [H, W, 3] in [0, 1] of an 8-bit RGB PNG."""
+def read_png(path: str | Path) -> np.ndarray:
+    """uint8 [H, W, 3] of an 8-bit PNG."""
     with Image.open(path) as image:
-        return torch.from_numpy(np.array(image.convert("RGB"))).float() / 255
+        return np.array(image.convert("RGB"))
 
 
 def write_depth(path: Path, depth: torch.Tensor, acc: torch.Tensor) -> None:

@@ -25,8 +25,9 @@ LAYERS = (
     (
         "losses", "data", "metrics", "schedules", "optimizers", "checkpoint", "evaluation",
         "scene_fit", "carving", "preview", "runs",
-        "rendering", "colormaps", "pictures", "video", "camera_paths", "lpips", "reports",
-        "render_folder", "compare", "training_log", "curves", "export",
+        "rendering", "colormaps", "pictures", "video", "camera_paths", "camera_path_files",
+        "pose_interpolation", "lpips", "reports",
+        "render_folder", "view_sets", "compare", "training_log", "curves", "export",
     ),
     ("trainer", "viewer"),
     ("__init__",),  # the public names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -53,8 +54,14 @@ class SceneSource:
         """
         return scene_splits(self.folder(), self.dataset_type)
 
-    def load(self, split: str) -> PyNeRFDataset | MultiScaleDataset:
-        """One split of the scene, with the images and scales that this source names.
+    def load(
+        self, split: str, scales: Sequence[int] | None = None
+    ) -> PyNeRFDataset | MultiScaleDataset:
+        """One split of the scene, with the images that this source names.
+
+        Args:
+            split: "train", "val" or "test", as the scene has them.
+            scales: by how much full size is reduced; by default the scales that the run is of.
 
         Raises:
             SceneError: the scene cannot be loaded; the message says why.
@@ -66,8 +73,8 @@ class SceneSource:
             "img_downscale": self.img_downscale,
             "white_background": self.white_background,
         }
-        if self.multiscale:
-            return MultiScaleDataset(**arguments, scales=MULTISCALE)
+        if self.multiscale or scales is not None:
+            return MultiScaleDataset(**arguments, scales=scales or MULTISCALE)
         return PyNeRFDataset(**arguments)
 
     def files(self, split: str) -> SceneFiles:

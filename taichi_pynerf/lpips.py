@@ -1,0 +1,61 @@
+"""LPIPS, a learned distance of images (Zhang et al. 2018), through torchmetrics."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import torch
+
+from taichi_pynerf.errors import MissingPackageError
+from taichi_pynerf.extras import optional
+
+NETS = ("alex", "vgg", "squeeze")
+LEAST_SIDE = 32  # smaller images leave nothing of the networks' last layers
+
+
+class LPIPS:
+    """LPIPS of two images; lower is more alike.
+
+    Args:
+        net: the network whose features are compared. "alex" is what PyNeRF reports, "vgg" what
+            Mip-NeRF and most others do: figures of different nets cannot be compared.
+
+    Raises:
+        ValueError: no such net.
+        MissingPackageError: torchmetrics or torchvision is not installed, or the network's weights
+            can neither be found nor fetched.
+    """
+
+    def __init__(self, net: str = "alex"):
+        if net not in NETS:
+            raise ValueError(f"net must be one of {', '.join(NETS)}, not {net!r}")
+        optional("torchvision", "lpips")
+        module = optional("torchmetrics.image.lpip", "lpips")
+        self.net = net
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of torchvision, about its own arguments
+                metric = module.LearnedPerceptualImagePatchSimilarity
+                self._model = metric(net_type=net, normalize=True)
+        except (OSError, RuntimeError) as error:  # no network, a broken or partial file
+            reason = str(error).strip().splitlines()[0]
+            raise MissingPackageError(
+                f"the weights of LPIPS's {net} network cannot be fetched ({reason}): put "
+                f"torchvision's file into {torch.hub.get_dir()}/checkpoints, or leave LPIPS out"
+            ) from None
+
+    @property
+    def name(self) -> str:
+        """ "lpips_" and the net."""
+        return f"lpips_{self.net}"
+
+    @torch.no_grad()
+    def __call__(self, pred: torch.Tensor, target: torch.Tensor) -> float:
+        """LPIPS of [H, W, 3] images in [0, 1]; NaN below 32 pixels, which the nets cannot see."""
+        if min(pred.shape[:2]) < LEAST_SIDE:
+            return math.nan
+        images = (x.clamp(0, 1).permute(2, 0, 1).unsqueeze(0) for x in (pred, target))
+        value = float(self._model(*images))
+        self._model.reset()
+        return value

@@ -1,0 +1,187 @@
+"""A folder of rendered images that is gone on with where it stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from taichi_pynerf.colormaps import depth_colors, level_colors
+from taichi_pynerf.errors import ConfigError
+from taichi_pynerf.evaluation import Metric, measure
+from taichi_pynerf.files import json_text
+from taichi_pynerf.pictures import to_bytes, write_depth, write_png
+from taichi_pynerf.rendering import RenderOptions, rays_bar, render_image
+from taichi_pynerf.runs import Run
+from taichi_pynerf.view_sets import Shot, ViewSet
+
+LEDGER = "renders.jsonl"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written of each image besides its colours, NAME.png.
+
+    Attributes:
+        depth: NAME_depth.png of 16 bits with NAME_depth.json, and NAME_depth_color.png.
+        acc: NAME_acc.png, the opacity.
+        levels: NAME_level.png, a heat map of the pyramid levels.
+        depth_range: the distances between which depth is coloured; what is seen, by default.
+    """
+
+    depth: bool = False
+    acc: bool = False
+    levels: bool = False
+    depth_range: tuple[float, float] | None = None
+
+    def files(self, stem: str) -> list[str]:
+        """The files of an image."""
+        suffixes = [".png"]
+        suffixes += ["_depth.png", "_depth.json", "_depth_color.png"] if self.depth else []
+        suffixes += ["_acc.png"] if self.acc else []
+        suffixes += ["_level.png"] if self.levels else []
+        return [stem + suffix for suffix in suffixes]
+
+    def colored(self) -> list[str]:
+        """What stands after the name in the images that can be shown: "", "_acc", …"""
+        flags = ((self.depth, "_depth_color"), (self.acc, "_acc"), (self.levels, "_level"))
+        return ["", *(suffix for wanted, suffix in flags if wanted)]
+
+    def write(self, folder: Path, stem: str, out: dict, num_levels: int) -> None:
+        """Write an image's files."""
+        depth, acc = out["depth"], out["acc"]
+        if self.depth:
+            near, far = self.depth_range or (None, None)
+            write_depth(folder / f"{stem}_depth.png", depth, acc)
+            write_png(folder / f"{stem}_depth_color.png", depth_colors(depth, acc, near, far))
+        if self.acc:
+            write_png(folder / f"{stem}_acc.png", to_bytes(acc))
+        if self.levels:
+            write_png(folder / f"{stem}_level.png", level_colors(out["level"], acc, num_levels))
+        write_png(folder / f"{stem}.png", to_bytes(out["rgb"]))
+
+
+def render_to_folder(
+    run: Run,
+    views: ViewSet,
+    folder: str | Path,
+    *,
+    options: RenderOptions | None = None,
+    outputs: Outputs | None = None,
+    metrics: Mapping[str, Metric] | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> list[dict]:
+    """Render images into a folder, except those that are there already.
+
+    Each image's files are whole or not there, and a line in `renders.jsonl` says which are done, of
+    which checkpoint and camera, and their figures. Called again after a crash, this goes on with
+    the image that was in hand.
+
+    Args:
+        run: whose model.
+        views: what to render.
+        folder: where to; made if it is not there.
+        options: how to render.
+        outputs: what to write besides colours.
+        metrics: {name: metric}, for the shots that have a truth.
+        overwrite: render anew what is there.
+        progress: show a bar.
+
+    Returns:
+        {"name", "scale", metric: value, …} of each shot.
+
+    Raises:
+        ConfigError: the folder holds other renders under the same names, and `overwrite` is off.
+        OSError: a file cannot be written.
+    """
+    options, outputs, metrics = options or RenderOptions(), outputs or Outputs(), metrics or {}
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    keys = {shot.stem: _key(run, views, view, options) for view, shot in enumerate(views.shots)}
+    done = {} if overwrite else _read_ledger(folder)
+    for stem, key in keys.items():
+        if stem in done and done[stem]["key"] != key:
+            raise ConfigError(
+                f"{folder}: {stem}.png there is of another checkpoint, camera or setting: give "
+                "--overwrite, or another --output_dir"
+            )
+
+    def finished(shot: Shot) -> bool:
+        wanted = set(metrics) if shot.truth else set()
+        return (
+            shot.stem in done
+            and wanted <= set(done[shot.stem]["metrics"])
+            and all((folder / file).is_file() for file in outputs.files(shot.stem))
+        )
+
+    left = [view for view, shot in enumerate(views.shots) if not finished(shot)]
+    num_levels = len(run.model.field.resolutions)
+    with rays_bar(views.cameras, left, options, progress) as bar:
+        for view in left:
+            shot = views.shots[view]
+            out = render_image(
+                run.model, views.cameras, view, views.near, views.far, views.background, options,
+                bar.update,
+            )  # fmt: skip
+            (folder / shot.stem).parent.mkdir(parents=True, exist_ok=True)
+            outputs.write(folder, shot.stem, out, num_levels)
+            figures = {}
+            if shot.truth and metrics:
+                target, mask = shot.truth()
+                figures = measure(out["rgb"], target, metrics, mask)
+            line = {"stem": shot.stem, "key": keys[shot.stem], "metrics": figures}
+            _append(folder, line)
+            done[shot.stem] = line
+    return [
+        {"name": shot.name, "scale": shot.scale, **_figures(done[shot.stem], metrics)}
+        for shot in views.shots
+    ]
+
+
+def _figures(line: dict, metrics) -> dict[str, float]:
+    """A line's figures; JSON's null is what was not finite."""
+    missing = {"psnr": math.inf}  # of an image without any error
+    return {
+        name: missing.get(name, math.nan) if line["metrics"][name] is None
+        else line["metrics"][name]
+        for name in metrics
+        if name in line["metrics"]
+    }  # fmt: skip
+
+
+def _key(run: Run, views: ViewSet, view: int, options: RenderOptions) -> str:
+    """A digest of all that decides an image's pixels."""
+    camera = vars(views.cameras.select([view]))
+    facts = [
+        [run.checkpoint.stat().st_mtime_ns, run.step],
+        {name: tensor.tolist() for name, tensor in camera.items() if tensor is not None},
+        [views.near, views.far, views.background.tolist()],
+        [options.level, options.supersample],
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _read_ledger(folder: Path) -> dict[str, dict]:
+    """{stem: its last line}; a line that a crash cut off is left out."""
+    lines: dict[str, dict] = {}
+    path = folder / LEDGER
+    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            line = json.loads(text)
+            lines[line["stem"]] = {"key": str(line["key"]), "metrics": dict(line["metrics"])}
+    return lines
+
+
+def _append(folder: Path, line: dict) -> None:
+    path = folder / LEDGER
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json_text(line) + "\n")
+    except OSError as error:
+        error.filename = str(path)
+        raise

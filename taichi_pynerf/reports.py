@@ -1,0 +1,96 @@
+"""Figures as files: JSON for programs, CSV for sheets, Markdown for papers and pages."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from taichi_pynerf.files import atomic_write_text, json_text
+
+HEADINGS = {
+    "psnr": "PSNR ↑",
+    "ssim": "SSIM ↑",
+    "lpips_alex": "LPIPS (AlexNet) ↓",
+    "lpips_vgg": "LPIPS (VGG16) ↓",
+    "lpips_squeeze": "LPIPS (SqueezeNet) ↓",
+}
+
+
+def write_reports(folder: str | Path, summary: dict, facts: dict) -> str:
+    """Write metrics.json, metrics.csv and metrics.md.
+
+    Args:
+        folder: where they go.
+        summary: what `evaluation.summarise` gives.
+        facts: what else metrics.json says, before the figures.
+
+    Returns:
+        The Markdown table.
+    """
+    folder = Path(folder)
+    names = metric_names(summary)
+    table = metrics_table({"": summary})
+    rows = [["name", "scale", *names]]
+    rows += [
+        [image["name"], image["scale"], *(_cell(image[name]) for name in names)]
+        for image in summary["images"]
+    ]
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    atomic_write_text(folder / "metrics.json", json_text({**facts, **summary}, indent=2) + "\n")
+    atomic_write_text(folder / "metrics.csv", text.getvalue())
+    atomic_write_text(folder / "metrics.md", table)
+    return table
+
+
+def metric_names(summary: dict) -> list[str]:
+    """The metrics in a summary."""
+    return [name for name in summary if name not in ("scales", "images")]
+
+
+def metrics_table(summaries: dict[str, dict]) -> str:
+    """A Markdown table: a row for each metric, or for each run and metric; a column per scale.
+
+    Args:
+        summaries: {run: what `evaluation.summarise` gives}, of the same metrics and scales; one
+            run may have no name.
+    """
+    first = next(iter(summaries.values()))
+    scales = list(first["scales"])
+    scale_names = ["full" if scale == "1" else f"1/{scale}" for scale in scales]
+    scale_names += ["mean"] if len(scales) > 1 else []
+    named = any(summaries)
+    rows = []
+    for metric in metric_names(first):
+        for run, summary in summaries.items():
+            values = [summary["scales"][scale][metric] for scale in scales]
+            values += [summary[metric]] if len(scales) > 1 else []
+            cells = [_figure(metric, value) for value in values]
+            rows.append([HEADINGS.get(metric, metric), *([run] if named else []), *cells])
+    return markdown_table(["", *([""] if named else []), *scale_names], rows)
+
+
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lines of a Markdown table, the first column to the left and the others to the right."""
+    rules = ["---", *["---:"] * (len(headings) - 1)]
+    lines = [headings, rules, *rows]
+    return "".join("| " + " | ".join(_escaped(cell) for cell in line) + " |\n" for line in lines)
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|")
+
+
+def _figure(metric: str, value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    if math.isinf(value):
+        return "∞"
+    return f"{value:.2f}" if metric == "psnr" else f"{value:.4f}"
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else f"{value:.6g}"

@@ -1,0 +1,86 @@
+"""Films of images: H.264 in MP4 where PyAV is installed, else animated WebP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from taichi_pynerf.extras import optional
+from taichi_pynerf.files import atomic_write
+
+QUALITY = 18  # H.264's constant rate factor: 18 is nearly without loss, 28 is small
+_WEBP_QUALITY = 80
+
+
+def video_suffix() -> str:
+    """ ".mp4", or ".webp" where PyAV is not installed."""
+    return ".mp4" if find_spec("av") is not None else ".webp"
+
+
+def write_video(
+    path: str | Path, frames: Iterable[np.ndarray], fps: float, quality: int = QUALITY
+) -> None:
+    """Write a film whole or not at all.
+
+    Args:
+        path: a file with the suffix .mp4, .webp or .gif. H.264 with 4:2:0 colour needs even sides:
+            an odd one loses its last row or column.
+        frames: uint8 [H, W, 3] each, all of one size; taken one at a time for MP4.
+        fps: frames per second.
+        quality: H.264's constant rate factor, 0 (best) to 51.
+
+    Raises:
+        ValueError: no frames, or another suffix.
+        MissingPackageError: an MP4 is asked for and PyAV is not installed.
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError(f"{path}: a film needs at least one frame")
+    frames = chain([first], frames)
+    if path.suffix == ".mp4":
+        _write_mp4(path, frames, first.shape, fps, quality)
+    elif path.suffix in (".webp", ".gif"):
+        _write_animation(path, frames, fps)
+    else:
+        raise ValueError(f"{path}: a film is .mp4, .webp or .gif")
+
+
+def _write_mp4(path: Path, frames: Iterator[np.ndarray], shape, fps: float, quality: int) -> None:
+    av = optional("av", "video")
+    height, width = max(shape[0] // 2 * 2, 2), max(shape[1] // 2 * 2, 2)
+    with atomic_write(path) as file:
+        try:
+            with av.open(file, "w", format="mp4") as container:
+                stream = container.add_stream("h264", rate=Fraction(fps).limit_denominator(1001))
+                stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+                stream.options = {"crf": str(quality), "preset": "medium"}
+                for frame in frames:
+                    pixels = np.ascontiguousarray(_at_least_2(frame)[:height, :width])
+                    container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+                container.mux(stream.encode())
+        except av.FFmpegError as error:
+            raise OSError(error.errno, error.strerror or str(error)) from None
+
+
+def _at_least_2(frame: np.ndarray) -> np.ndarray:
+    """A frame with sides of 2 pixels at least."""
+    missing = [(0, max(0, 2 - side)) for side in frame.shape[:2]]
+    return np.pad(frame, (*missing, (0, 0)), mode="edge")
+
+
+def _write_animation(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
+    first, *rest = (Image.fromarray(frame) for frame in frames)
+    with atomic_write(path) as file:
+        first.save(
+            file, format=path.suffix[1:].upper(), save_all=True, append_images=rest,
+            duration=round(1000 / fps), loop=0, quality=_WEBP_QUALITY,
+        )  # fmt: skip

@@ -1,0 +1,155 @@
+"""Which images are rendered: the views of a split, at some scale or size, or a camera path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+
+from taichi_pynerf.camera_paths import farthest, resized_cameras
+from taichi_pynerf.cameras import Cameras
+from taichi_pynerf.data.scene_source import SceneSource
+from taichi_pynerf.errors import ConfigError
+from taichi_pynerf.evaluation import Dataset
+
+GREATEST_SCALE = 16
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One image to render.
+
+    Attributes:
+        stem: its file in a folder, without suffix; "/" makes a folder of its own.
+        name, scale: what its result says it is.
+        truth: gives the photograph, [H, W, 3], and its mask [H, W] or None, if there is a
+            photograph to compare with.
+    """
+
+    stem: str
+    name: str
+    scale: int = 1
+    truth: Callable[[], tuple[torch.Tensor, torch.Tensor | None]] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ViewSet:
+    """Images to render.
+
+    Attributes:
+        cameras: one for each shot.
+        shots: what becomes of each.
+        near, far: least and greatest distance along rays, world units.
+        background: [3] colour behind.
+    """
+
+    cameras: Cameras
+    shots: list[Shot]
+    near: float
+    far: float
+    background: torch.Tensor
+
+
+def photographed_views(source: SceneSource, split: str, scales: Sequence[Fraction]) -> ViewSet:
+    """A split's views at scales at which its photographs can be had too: 1, 1/2, 1/3, …
+
+    Raises:
+        ConfigError: there is no photograph at one of the scales.
+        SceneError: the scene cannot be loaded, or a scale does not divide its images.
+    """
+    for scale in scales:
+        if scale.numerator != 1:
+            raise ConfigError(f"--scale {scale}: there are photographs at scales 1/K alone")
+    dataset = source.load(split, [scale.denominator for scale in scales])
+
+    def truth(i):
+        return lambda: (dataset.image(i), dataset.mask(i))
+
+    shots = [
+        Shot(_stem(dataset.names[i], Fraction(1, k), scales), dataset.names[i], k, truth(i))
+        for i, k in enumerate(dataset.scales.tolist())
+    ]
+    return _of_dataset(dataset, dataset.cameras, shots)
+
+
+def scaled_views(source: SceneSource, split: str, scales: Sequence[Fraction]) -> ViewSet:
+    """A split's views at any scales; pixels are larger by as much as images are smaller.
+
+    Raises:
+        ConfigError: a scale leaves an image without pixels.
+    """
+    dataset = source.load(split, [1])
+    cameras = Cameras.cat([scaled_cameras(dataset.cameras, scale) for scale in scales])
+    shots = [Shot(_stem(name, scale, scales), name) for scale in scales for name in dataset.names]
+    return _of_dataset(dataset, cameras, shots)
+
+
+def sized_views(source: SceneSource, split: str, width: int, height: int) -> ViewSet:
+    """A split's views with images of one size, which see as far up and down as before."""
+    dataset = source.load(split, [1])
+    cameras = resized_cameras(dataset.cameras, width, height)
+    return _of_dataset(dataset, cameras, [Shot(name, name) for name in dataset.names])
+
+
+def path_views(dataset: Dataset, cameras: Cameras, folder: str) -> ViewSet:
+    """The frames of a path through a dataset's scene, numbered in a folder of their own.
+
+    The far bound is moved to where the path sees the whole scene box.
+    """
+    stems = [f"{folder}/{i:05d}" for i in range(len(cameras))]
+    far = farthest(cameras, dataset.aabb, dataset.far)
+    return ViewSet(
+        cameras, [Shot(stem, stem) for stem in stems], dataset.near, far, dataset.background
+    )
+
+
+def scaled_cameras(cameras: Cameras, scale: Fraction) -> Cameras:
+    """The cameras with images of another scale.
+
+    Raises:
+        ConfigError: an image would have no pixels.
+    """
+    try:
+        if scale.numerator == 1:  # as photographs are reduced
+            return cameras.downscaled(scale.denominator)
+    except ValueError as error:
+        raise ConfigError(f"--scale {scale}: {error}") from None
+    width, height = ((x * float(scale)).round().long() for x in (cameras.width, cameras.height))
+    if min(width.min(), height.min()) < 1:
+        raise ConfigError(f"--scale {scale} would leave an image without pixels")
+    return cameras.resized(width, height)
+
+
+def path_depth_range(views: ViewSet, aabb: Sequence[float]) -> tuple[float, float]:
+    """Least and greatest distance of the scene box from a path's cameras: one range for a film."""
+    corners = torch.tensor(aabb).view(2, 3)
+    reach = float((corners[1] - corners[0]).norm() / 2)
+    distances = (views.cameras.c2w[:, :, 3] - corners.mean(0)).norm(dim=-1)
+    near = max(float(distances.min()) - reach, views.near, 0.1 * reach)
+    return near, max(float(distances.max()) + reach, 2 * near)
+
+
+def parse_scale(text: str) -> Fraction:
+    """A scale like 1, 1/8, 0.5 or 2.
+
+    Raises:
+        ConfigError: it is none, or not above 0 and up to 16.
+    """
+    try:
+        scale = Fraction(text).limit_denominator(4096)
+    except (ValueError, ZeroDivisionError):
+        scale = Fraction(0)
+    if not 0 < scale <= GREATEST_SCALE:
+        raise ConfigError(f"--scale {text}: write 1, 1/8, 0.5 or the like, up to {GREATEST_SCALE}")
+    return scale
+
+
+def _stem(name: str, scale: Fraction, scales: Sequence[Fraction]) -> str:
+    """An image's file: in a folder of its scale, where there are several."""
+    return name if len(scales) == 1 else f"scale_{str(scale).replace('/', '-')}/{name}"
+
+
+def _of_dataset(dataset: Dataset, cameras: Cameras, shots: list[Shot]) -> ViewSet:
+    return ViewSet(cameras, shots, dataset.near, dataset.far, dataset.background)
