@@ -46,13 +46,16 @@ class PyramidEncoder(nn.Module):
         return self.spec.num_features
 
     def forward(
-        self, positions: torch.Tensor, level_begin: torch.Tensor | None = None
+        self,
+        positions: torch.Tensor,
+        level_begin: torch.Tensor | None = None,
+        known_features: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Encode positions.
 
         Args:
             positions: [N, 3] in [0, 1].
-            level_begin: see `taichi_pynerf.ops.hash_grid.hash_encode`.
+            level_begin, known_features: see `taichi_pynerf.ops.hash_grid.hash_encode`.
 
         Returns:
             [N, total_features], coarsest level first.
@@ -62,7 +65,10 @@ class PyramidEncoder(nn.Module):
             if self.table.grad is None:
                 self.table.grad = keep_on_device(torch.zeros_like(self.table))
             into = self.table.grad
-        return hash_encode(positions, self.table, self.spec, level_begin, accumulate_into=into)
+        return hash_encode(
+            positions, self.table, self.spec, level_begin,
+            accumulate_into=into, known_features=known_features,
+        )  # fmt: skip
 
     def table_for_torch(self) -> torch.Tensor:
         """The newest table [E, F], to be read by torch; gradients through it reach the table."""

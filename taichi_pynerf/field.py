@@ -1,6 +1,7 @@
 """The pyramid field: position, direction and level in, density and colour out."""
 
 import dataclasses
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from taichi_pynerf.heads import (
     LevelSlices,
     blend_slices,
     feature_slices,
+    first_output,
     mlp,
     slice_by_level,
 )
@@ -34,6 +36,18 @@ class FieldOutputs:
     rgbs: torch.Tensor
     slices: LevelSlices
     head_outputs: list[torch.Tensor]
+
+
+class KnownFeatures(NamedTuple):
+    """The grid's features of M samples: those of sample `i` are `rows[index[i]]`.
+
+    Attributes:
+        rows: [K, F].
+        index: int64 [M].
+    """
+
+    rows: torch.Tensor
+    index: torch.Tensor
 
 
 class PyramidField(nn.Module):
@@ -81,7 +95,11 @@ class PyramidField(nn.Module):
         )
 
     def forward(
-        self, positions: torch.Tensor, dirs: torch.Tensor, levels: torch.Tensor
+        self,
+        positions: torch.Tensor,
+        dirs: torch.Tensor,
+        levels: torch.Tensor,
+        known: KnownFeatures | None = None,
     ) -> FieldOutputs:
         """Density and colour of samples.
 
@@ -89,8 +107,9 @@ class PyramidField(nn.Module):
             positions: [M, 3] in the unit cube.
             dirs: [M, 3] unit view directions.
             levels: [M] continuous pyramid levels in [0, L - 1].
+            known: the grid's features of these samples, if `density` has found them before.
         """
-        slices, embeddings = self._embed(positions, levels)
+        slices, embeddings = self._embed(positions, levels, known=known)
         basis = spherical_harmonics(dirs.index_select(0, slices.order))
         with self._precision(positions.device):
             if self.config.output_interpolation == "embedding":
@@ -111,13 +130,19 @@ class PyramidField(nn.Module):
         sigmas = self._per_world_unit(outputs[:, 0], positions)
         return FieldOutputs(sigmas, outputs[:, 1:], slices, embeddings)
 
-    def density(self, positions: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
-        """Density [M] alone; arguments as in `forward`."""
-        slices, embeddings = self._embed(positions, levels)
+    def density(
+        self, positions: torch.Tensor, levels: torch.Tensor, keep: KnownFeatures | None = None
+    ) -> torch.Tensor:
+        """Density [M] alone; arguments as in `forward`.
+
+        Args:
+            keep: where to write the grid's features to, for a later call of `forward`.
+        """
+        slices, logits = self._embed(positions, levels, density_only=True, keep=keep)
         if self.config.output_interpolation == "embedding":
-            sigmas = truncated_exp(blend_slices([e[:, :1] for e in embeddings], slices).float())
+            sigmas = truncated_exp(blend_slices(logits, slices).float())
         else:
-            sigmas = blend_slices([truncated_exp(e[:, :1].float()) for e in embeddings], slices)
+            sigmas = blend_slices([truncated_exp(x.float()) for x in logits], slices)
         return self._per_world_unit(_Unsort.apply(sigmas, slices.order).squeeze(-1), positions)
 
     def _per_world_unit(self, sigmas: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
@@ -131,20 +156,29 @@ class PyramidField(nn.Module):
             return sigmas
         return sigmas * self.box.closeness(positions)
 
-    def _embed(self, positions, levels) -> tuple[LevelSlices, list[torch.Tensor]]:
-        """Every head's outputs on its own slice of the level-sorted samples."""
+    def new_features(self, num_samples: int) -> torch.Tensor | None:
+        """Room [M, F] for the features of samples, or None where each level has its own grid."""
+        if not self.config.share_feature_grid:
+            return None
+        (encoder,) = self.encoders
+        return encoder.table.new_empty(num_samples, encoder.total_features)
+
+    def _embed(
+        self, positions, levels, density_only: bool = False, known=None, keep=None
+    ) -> tuple[LevelSlices, list[torch.Tensor]]:
+        """Every head's outputs, or its first one alone, on its slice of the sorted samples."""
         linear = self.config.level_interpolation == "linear" and self.num_heads > 1
         mode = "linear" if linear else "none"
         floor, fraction = split_level(levels, self.num_heads, mode)
         slices = slice_by_level(floor, fraction, self.num_heads, two_heads=linear)
         positions = positions.index_select(0, slices.order)
         with self._precision(positions.device):
-            return slices, [
-                head(seen)
-                for head, seen in zip(self.heads, self._features(positions, slices), strict=True)
-            ]
+            windows = self._windows(positions, slices, known, keep)
+            run = first_output if density_only else nn.Sequential.__call__
+            return slices, [run(head, x) for head, x in zip(self.heads, windows, strict=True)]
 
-    def _features(self, positions, slices) -> list[torch.Tensor]:
+    def _windows(self, positions, slices, known, keep) -> list[torch.Tensor]:
+        """What each head sees of the sorted samples' features."""
         if not self.config.share_feature_grid:
             windows = [slices.rows(level) for level in range(self.num_heads)]
             return [
@@ -152,10 +186,17 @@ class PyramidField(nn.Module):
                 for encoder, (first, last) in zip(self.encoders, windows, strict=True)
             ]
         (encoder,) = self.encoders
+        level_begin = None
+        if self.num_heads > 1:
+            level_begin = torch.tensor(slices.level_begin(), dtype=torch.int32)
+            level_begin = level_begin.to(positions.device)
+        if known is not None:
+            known = known.rows.index_select(0, known.index.index_select(0, slices.order))
+        features = encoder(positions, level_begin, known)
+        if keep is not None:
+            keep.rows[keep.index.index_select(0, slices.order)] = features
         if self.num_heads == 1:
-            return [encoder(positions)]
-        level_begin = torch.tensor(slices.level_begin(), dtype=torch.int32)
-        features = encoder(positions, level_begin.to(positions.device))
+            return [features]
         return feature_slices(features, slices, self.config.features_per_level)
 
     def _density_and_color(self, head, embedding, basis, slices) -> torch.Tensor:

@@ -20,6 +20,11 @@ def mlp(widths: list[int]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
+def first_output(network: nn.Sequential, inputs: torch.Tensor) -> torch.Tensor:
+    """[M, 1], the first output of an `mlp`, without the cost of the others."""
+    return nn.functional.linear(network[:-1](inputs), network[-1].weight[:1])
+
+
 class LevelSlices(NamedTuple):
     """Samples sorted by their lower level.
 

@@ -6,7 +6,7 @@ import math
 import torch
 
 from taichi_pynerf.config import PyNeRFConfig
-from taichi_pynerf.field import FieldOutputs, PyramidField
+from taichi_pynerf.field import FieldOutputs, KnownFeatures, PyramidField
 from taichi_pynerf.occupancy import OccupancyGrid, TrainedLevels
 from taichi_pynerf.ops.compositing import composite, transmittance
 from taichi_pynerf.ops.ray_march import Samples, march_rays
@@ -14,6 +14,7 @@ from taichi_pynerf.ops.resampling import sample_pdf
 from taichi_pynerf.pyramid import get_pyramid_level
 from taichi_pynerf.scene_box import SceneBox
 
+FIRST_LOOK = 10  # samples of a ray that are asked before it is known whether light goes on
 SAMPLES_PER_ROUND = 2**17  # rendering works on about so many samples at once
 
 
@@ -126,12 +127,14 @@ class PyramidRenderer:
         else:
             samples = self._hierarchical(rays, generator)
         positions, levels = self._place(rays, samples)
+        known = None
         if self.config.cull_hidden:
-            seen = self._seen(samples, positions, levels)
+            seen, features = self._seen(samples, positions, levels)
             samples = keep_samples(samples, seen)
-            positions, levels = positions[seen], levels[seen]
+            positions, levels = positions.index_select(0, seen), levels.index_select(0, seen)
+            known = None if features is None else KnownFeatures(features, seen)
         self.trained_levels.record(positions, levels)
-        out = self._ask(rays, samples, positions, levels)
+        out = self._ask(rays, samples, positions, levels, known)
         if self.config.gradient_distance > 0:
             t = samples.t_starts / (self.config.gradient_distance * self.box.size)
             shares = t.square().clamp_max(1)
@@ -241,15 +244,31 @@ class PyramidRenderer:
         return torch.cat([pixels.rgb, *columns], 1)
 
     @torch.no_grad()
-    def _seen(self, samples, positions, levels) -> torch.Tensor:
-        """int64 indices of the samples that at least `cull_hidden` of the light reaches.
+    def _seen(self, samples, positions, levels) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The samples that at least `cull_hidden` of the light reaches.
 
         Behind a surface a sample costs as much as before it and changes nothing: finding these by
         their density alone is cheaper than running and differentiating the whole field on them.
+        The first `FIRST_LOOK` samples of each ray are asked first, and the others only where light
+        is left.
+
+        Returns:
+            int64 indices of these samples; and the grid's features of all samples that were
+            asked, row by sample, where the field keeps such.
         """
-        sigmas = self.field.density(positions, levels)
-        trans = transmittance(sigmas, samples.t_starts, samples.t_ends, samples.packed_info)
-        return (trans >= self.config.cull_hidden).nonzero().squeeze(-1)
+        first_of_ray = samples.packed_info[:, 0].index_select(0, samples.ray_indices)
+        rank = torch.arange(len(levels), dtype=torch.int32, device=levels.device) - first_of_ray
+        sigmas, trans = torch.zeros_like(levels), torch.ones_like(levels)
+        features = self.field.new_features(len(levels))
+        for late in (False, True):
+            asked = (rank >= FIRST_LOOK) == late
+            asked = (asked & (trans >= self.config.cull_hidden)).nonzero().squeeze(-1)
+            keep = None if features is None else KnownFeatures(features, asked)
+            sigmas[asked] = self.field.density(
+                positions.index_select(0, asked), levels.index_select(0, asked), keep
+            )
+            trans = transmittance(sigmas, samples.t_starts, samples.t_ends, samples.packed_info)
+        return (trans >= self.config.cull_hidden).nonzero().squeeze(-1), features
 
     # ---- shared ---------------------------------------------------------------------------
 
@@ -333,9 +352,9 @@ class PyramidRenderer:
             positions = self.box.unit_to_field(positions)
         return positions, get_pyramid_level(areas, self.field.resolutions, self.box.field_size)
 
-    def _ask(self, rays, samples, positions, levels) -> FieldOutputs:
+    def _ask(self, rays, samples, positions, levels, known=None) -> FieldOutputs:
         dirs = rays.rays_d.index_select(0, samples.ray_indices)
-        return self.field(positions, dirs, levels)
+        return self.field(positions, dirs, levels, known)
 
 
 def scale_gradient(x: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:

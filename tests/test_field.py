@@ -3,7 +3,7 @@ import torch
 from tiny import random_samples, tiny_field
 
 from taichi_pynerf.encodings import PyramidEncoder
-from taichi_pynerf.field import truncated_exp
+from taichi_pynerf.field import KnownFeatures, truncated_exp
 from taichi_pynerf.ops.spherical_harmonics import spherical_harmonics
 from taichi_pynerf.pyramid import interpolate_pyramid_outputs
 
@@ -120,6 +120,28 @@ def test_density_alone_is_the_density_of_the_whole(kind):
     sigmas = field.density(positions, levels)
     assert sigmas.shape == (200,)
     torch.testing.assert_close(sigmas, field(positions, dirs, levels).sigmas)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_features_kept_by_the_density_serve_the_whole_field(kind):
+    field, samples = tiny_field(**kind), random_samples()
+    positions, dirs, levels = samples
+    expected = field(*samples)
+    rows = field.new_features(300)
+    if rows is None:  # the heads have grids of their own
+        assert not field.config.share_feature_grid
+        return
+    places = torch.randperm(300)[:200]
+    with torch.no_grad():
+        field.density(positions, levels, KnownFeatures(rows, places))
+    some = torch.arange(0, 200, 3)
+    actual = field(*(x[some] for x in samples), KnownFeatures(rows, places[some]))
+    torch.testing.assert_close(actual.sigmas, expected.sigmas[some])
+    torch.testing.assert_close(actual.rgbs, expected.rgbs[some])
+    actual_gradients = gradients(field, actual.sigmas, actual.rgbs)
+    again = field(*(x[some] for x in samples))
+    for name, gradient in gradients(field, again.sigmas, again.rgbs).items():
+        torch.testing.assert_close(actual_gradients[name], gradient)
 
 
 @pytest.mark.parametrize("kind", KINDS)

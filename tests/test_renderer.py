@@ -30,12 +30,15 @@ class AnalyticField:
         self.of_world = density
         self.positions, self.levels = [], []
 
-    def density(self, positions, levels):
+    def new_features(self, num_samples):
+        return None
+
+    def density(self, positions, levels, keep=None):
         self.positions.append(positions)
         self.levels.append(levels)
         return self.of_world(2 * positions - 1)
 
-    def __call__(self, positions, dirs, levels):
+    def __call__(self, positions, dirs, levels, known=None):
         sigmas = self.density(positions, levels)
         return SimpleNamespace(sigmas=sigmas, rgbs=torch.tensor(COLOR).repeat(len(sigmas), 1))
 

@@ -19,6 +19,7 @@ def hash_encode(
     level_begin: torch.Tensor | None = None,
     use_autodiff: bool = False,
     accumulate_into: torch.Tensor | None = None,
+    known_features: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Look positions up in a multi-resolution hash grid (instant-ngp, section 3).
 
@@ -32,6 +33,8 @@ def hash_encode(
         accumulate_into: a tensor of the table's shape to which the backward pass adds the table's
             gradient; autograd then gets none for it. It saves one table-sized tensor a step, and
             can be kept on the device (`ops.residence`), as can the table.
+        known_features: what this call would give, if an earlier one gave it for the same table:
+            only the backward pass is left to do.
 
     Returns:
         features [M, L * features_per_level], level after level, coarsest first.
@@ -57,6 +60,9 @@ def hash_encode(
         check_dtype("accumulate_into", accumulate_into, table.dtype)
         if not accumulate_into.is_contiguous():
             raise ValueError("accumulate_into must be contiguous")
+    if known_features is not None:
+        check_shape("known_features", known_features, (positions.shape[0], spec.num_features))
+        check_dtype("known_features", known_features, positions.dtype)
     return _HashEncode.apply(
         positions.contiguous(),
         table.contiguous(),
@@ -64,6 +70,7 @@ def hash_encode(
         level_begin.contiguous(),
         use_autodiff,
         accumulate_into,
+        known_features,
     )
 
 
@@ -74,10 +81,12 @@ def _level_table(spec: HashGridSpec, device: torch.device) -> torch.Tensor:
 
 class _HashEncode(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, positions, table, spec, level_begin, use_autodiff, accumulate_into):
+    def forward(ctx, positions, table, spec, level_begin, use_autodiff, accumulate_into, known):
         ctx.save_for_backward(positions, table, level_begin)
         ctx.spec, ctx.use_autodiff = spec, use_autodiff
         ctx.accumulate_into = accumulate_into
+        if known is not None:
+            return known.detach()
         kernels = hash_grid_kernels(spec, taichi_dtype(positions))
         features = positions.new_empty(positions.shape[0], spec.num_levels, spec.features_per_level)
         if positions.shape[0]:
@@ -129,4 +138,4 @@ class _HashEncode(torch.autograd.Function):
                 )
         if ctx.accumulate_into is not None or not need_table:
             grad_table = None
-        return grad_positions, grad_table, None, None, None, None
+        return grad_positions, grad_table, None, None, None, None, None

@@ -158,6 +158,20 @@ def test_accumulating_in_place_adds_the_same_gradient(generator, use_autodiff, a
     assert table.grad is None
 
 
+def test_known_features_are_handed_on_and_have_the_same_gradients(generator, use_autodiff):
+    inputs = random_inputs(generator)
+    expected = gradients(lambda x, y: hash_encode(x, y, SPEC, use_autodiff=use_autodiff), *inputs)
+    known = expected[0].detach().clone()
+    actual = gradients(
+        lambda x, y: hash_encode(x, y, SPEC, use_autodiff=use_autodiff, known_features=known),
+        *inputs,
+    )
+    for result, twin in zip(actual, expected, strict=True):
+        assert torch.equal(result, twin)
+    with pytest.raises(ValueError, match="known_features"):
+        hash_encode(*inputs[:2], SPEC, known_features=known[1:])
+
+
 def test_backward_leaves_inputs_and_cotangents_alone(generator, use_autodiff):
     inputs = random_inputs(generator)
     before = [tensor.clone() for tensor in inputs]
