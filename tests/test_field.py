@@ -125,7 +125,7 @@ def test_density_alone_is_the_density_of_the_whole(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_features_kept_by_the_density_serve_the_whole_field(kind):
     field, samples = tiny_field(**kind), random_samples()
-    positions, dirs, levels = samples
+    positions, _, levels = samples
     expected = field(*samples)
     rows = field.new_features(300)
     if rows is None:  # the heads have grids of their own
