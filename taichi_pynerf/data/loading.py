@@ -10,7 +10,14 @@ import numpy as np
 import torch
 
 from taichi_pynerf.cameras import Cameras
-from taichi_pynerf.data import blender
+from taichi_pynerf.data import (
+    blender,
+    colmap,
+    llff,
+    mipnerf360,
+    multiscale_blender,
+    nerfstudio,
+)
 from taichi_pynerf.data.images import decode_images, decode_mask, read_header
 from taichi_pynerf.data.pixels import (
     allocate,
@@ -25,7 +32,14 @@ from taichi_pynerf.data.scene import Scene, cameras_at, checked_scales, reduce_i
 from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles, shown
 from taichi_pynerf.errors import SceneError, SceneWarning
 
-FORMATS = {"blender": blender}
+FORMATS = {
+    "blender": blender,
+    "multiscale-blender": multiscale_blender,
+    "nerfstudio": nerfstudio,
+    "llff": llff,
+    "mipnerf360": mipnerf360,
+    "colmap": colmap,
+}
 """Known formats by name, in the order in which a folder is compared with them. Each is a module
 with
 

@@ -15,7 +15,7 @@ import numpy as np
 from taichi_pynerf.errors import SceneError
 
 ORIENTATIONS = ("up", "pca", "vertical", "none")
-CENTERS = ("poses", "focus", "none")
+CENTERS = ("poses", "focus", "points", "none")
 MAX_COORDINATE = 1e6
 
 
@@ -28,8 +28,10 @@ class Placement:
             that the cameras' horizontal axes are most nearly perpendicular to; "pca" the direction
             in which the camera positions vary least; "none" keeps the axes.
         center: the point that becomes the origin: "poses" the mean camera position, "focus" the
-            point nearest to all optical axes, "none" the origin as it is.
-        auto_scale: scale the camera positions into [-1, 1]^3.
+            point nearest to all optical axes, "points" the median of the points that a format
+            may have, "none" the origin as it is.
+        auto_scale: scale the scene so that the camera positions, and half of the points if there
+            are any, are within [-1, 1]^3.
         scene_scale: half the side of the scene box, a cube around the origin, after all this.
         aabb: the scene box itself (x0, y0, z0, x1, y1, z1), in place of `scene_scale`.
 
@@ -126,13 +128,24 @@ class SceneTransform:
         return replace(self, matrix=self.matrix @ full)
 
 
-def transform_from_poses(poses: np.ndarray, placement: Placement) -> SceneTransform:
+def transform_from_poses(
+    poses: np.ndarray, placement: Placement, points: np.ndarray | None = None
+) -> SceneTransform:
     """The transform that a complete placement means for a scene's cameras.
 
     Args:
         poses: [V, 3, 4] float64 camera-to-world poses of all splits together, in OpenGL axes.
         placement: with `orientation`, `center` and `auto_scale` given.
+        points: [K, 3] float64 points on the scene's surfaces, if the format has any.
+
+    Raises:
+        SceneError: the scene has no points to be centred at.
     """
+    has_points = points is not None and len(points) > 0
+    if placement.center == "points" and not has_points:
+        if points is None:
+            raise SceneError("center is 'points', and this format has none: choose another")
+        placement = replace(placement, center="poses")  # of an empty model
     rotation = {
         "up": _up_rotation,
         "vertical": _vertical_rotation,
@@ -142,12 +155,15 @@ def transform_from_poses(poses: np.ndarray, placement: Placement) -> SceneTransf
     center = {
         "poses": lambda poses: poses[:, :, 3].mean(axis=0),
         "focus": focus_point,
+        "points": lambda poses: np.median(points, axis=0),
         "none": lambda poses: np.zeros(3),
     }[placement.center](poses)
     matrix = np.concatenate([rotation, -rotation @ center[:, None]], axis=1)
     transform = SceneTransform(matrix)
     if placement.auto_scale:
         reach = np.abs(transform.apply(poses[:, :, 3])).max()
+        if has_points:
+            reach = max(reach, np.median(np.abs(transform.apply(points)).max(axis=-1)))
         if reach > 1e-9:  # not for a lone camera
             transform = replace(transform, scale=float(1.0 / reach))
     return transform

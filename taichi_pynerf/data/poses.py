@@ -72,3 +72,19 @@ def hold_out_every_eighth(num_views: int, split: str) -> list[int]:
     """The views of a split where, as the field does with photographs, every eighth in order of
     their names is held out, for "val" and "test" alike."""
     return [i for i in range(num_views) if (i % 8 == 0) != (split == "train")]
+
+
+NEAR_SHARE = 0.05
+FAR_SHARE = 100.0
+
+
+def near_and_far(poses: np.ndarray, aabb: tuple[float, ...]) -> tuple[float, float]:
+    """Bounds for an unbounded scene of which only the [V, 3, 4] poses and the box are known.
+
+    Photographs are rarely taken from nearer than a small share of the cameras' spread, and beyond
+    a hundred times the box everything stands still.
+    """
+    spread = float(np.abs(poses[:, :, 3] - poses[:, :, 3].mean(axis=0)).max())
+    half = 0.5 * max(high - low for low, high in zip(aabb[:3], aabb[3:], strict=True))
+    near = NEAR_SHARE * (min(spread, half) if spread > 1e-6 else half)
+    return near, FAR_SHARE * max(spread, half)

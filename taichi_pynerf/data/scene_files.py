@@ -7,13 +7,14 @@ import reprlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import torch
 
 from taichi_pynerf.cameras import Cameras
 from taichi_pynerf.data.placement import Placement, SceneTransform
 from taichi_pynerf.errors import SceneError
 
-MAX_JSON_BYTES = 32 * 2**20
+MAX_FILE_BYTES = 32 * 2**20
 """Some 40,000 frames; a larger file is no scene description."""
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
@@ -107,8 +108,8 @@ def read_json(path: Path) -> object:
     try:
         if not path.is_file():
             raise SceneError(f"{path}: no such file")
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise SceneError(f"{path}: larger than {MAX_JSON_BYTES // 2**20} MiB")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise SceneError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
         # Python's integers have no end and can take minutes to read; floats do not.
         return json.loads(path.read_bytes(), parse_int=float)
     except json.JSONDecodeError as error:
@@ -121,6 +122,30 @@ def read_json(path: Path) -> object:
         raise SceneError(f"{path}: the JSON is nested too deeply") from None
     except OSError as error:
         raise SceneError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """Read an array of real numbers as float64. Nothing is run, and no more is read than is there.
+
+    Raises:
+        SceneError: the file is missing, unreadable, too large or no such array.
+    """
+    try:
+        if not path.is_file():
+            raise SceneError(f"{path}: no such file")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise SceneError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
+        # Mapped, a file whose header claims more than there is makes an error and no allocation.
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
+            raise SceneError(f"{path}: must hold an array of numbers")
+        return np.array(array, dtype=np.float64)
+    except OSError as error:
+        raise SceneError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except SceneError:
+        raise
+    except Exception:  # numpy evaluates the header, and raises almost anything at broken ones
+        raise SceneError(f"{path}: no array that numpy can read") from None
 
 
 def find_file(
@@ -181,6 +206,19 @@ def checked_text(where: str, owner: dict, name: str) -> str:
     if not isinstance(text, str) or not text:
         raise SceneError(f"{where}: {name} must be the path of a file, not {shown(text)}")
     return text
+
+
+def checked_number(where: str, owner: dict, name: str, low: float, high: float) -> float:
+    """A number in [low, high] of a JSON object read by `read_json`.
+
+    Raises:
+        SceneError: it is missing, something else, or out of the range.
+    """
+    value = owner.get(name)
+    if type(value) is not float or not low <= value <= high:
+        what = "is missing" if name not in owner else f"is {shown(value)}"
+        raise SceneError(f"{where}: {name} {what}: it must be a number from {low:g} to {high:g}")
+    return value
 
 
 def image_names(file_paths: list[str]) -> list[str]:
