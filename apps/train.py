@@ -23,7 +23,9 @@ from taichi_pynerf.checkpoint import (
 from taichi_pynerf.cli import Parser, run
 from taichi_pynerf.config import PRESETS
 from taichi_pynerf.curves import write_curves
-from taichi_pynerf.data.loading import FORMATS
+from taichi_pynerf.data.loading import FORMATS, detect_dataset_type
+from taichi_pynerf.data.scene_flags import NAMES as PLACEMENT_FLAGS
+from taichi_pynerf.data.scene_flags import add_placement_flags, placement_of
 from taichi_pynerf.data.scene_source import MULTISCALE, SceneSource
 from taichi_pynerf.errors import CheckpointError, ConfigError
 from taichi_pynerf.evaluation import evaluate
@@ -51,7 +53,7 @@ def build_parser() -> Parser:
     scene.add_argument(
         "--multiscale",
         action=argparse.BooleanOptionalAction,
-        help="train and test at scales 1, 1/2, 1/4 and 1/8 (on for the demo scene)",
+        help="train and test at scales 1, 1/2, 1/4 and 1/8 (on for scenes that come in scales)",
     )
     scene.add_argument(
         "--black_background",
@@ -59,6 +61,7 @@ def build_parser() -> Parser:
         default=None,
         help="black behind see-through pixels, not white",
     )
+    add_placement_flags(scene)
 
     training = parser.add_argument_group("training")
     training.add_argument("--max_steps", type=int, help="steps at most (20000; the demo has fewer)")
@@ -175,10 +178,19 @@ def new_settings(args, backend: str) -> tuple[SceneSource, PyNeRFConfig]:
         data_dir=args.data_dir,
         dataset_type=args.dataset_type,
         img_downscale=img_downscale,
-        multiscale=demo if args.multiscale is None else args.multiscale,
+        multiscale=comes_in_scales(args) if args.multiscale is None else args.multiscale,
         white_background=not args.black_background,
+        placement=placement_of(args),
+        allow_external_paths=bool(args.allow_external_paths),
     )
     return source, config
+
+
+def comes_in_scales(args) -> bool:
+    """Whether a scene is made for training at several scales."""
+    if args.data_dir is None:
+        return True
+    return (args.dataset_type or detect_dataset_type(args.data_dir)) == "multiscale-blender"
 
 
 def resumed_settings(args, content: dict) -> tuple[SceneSource, PyNeRFConfig]:
@@ -187,7 +199,11 @@ def resumed_settings(args, content: dict) -> tuple[SceneSource, PyNeRFConfig]:
         "dataset_type img_downscale multiscale black_background preset seed learning_rate "
         "single_level scale_schedule experiment_name output_dir"
     )
-    given = [f"--{name}" for name in fixed.split() if getattr(args, name) is not None]
+    given = [
+        f"--{name}"
+        for name in (*fixed.split(), *PLACEMENT_FLAGS)
+        if getattr(args, name) is not None
+    ]
     if given or args.set:
         raise ConfigError(
             f"{', '.join(given) or '--set'} cannot change with --resume: a run keeps its settings"

@@ -2,9 +2,10 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable
 
-from taichi_pynerf.errors import UserError
+from taichi_pynerf.errors import SceneWarning, UserError
 
 EXIT_USER_ERROR = 2
 
@@ -29,7 +30,19 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(main: Callable[[list[str]], None]) -> None:
-    """Run a program: a fault of the user's ends it with one line and status 2."""
+    """Run a program: a fault of the user's ends it with one line and status 2.
+
+    Warnings of the project are a line each too, without the place in the code.
+    """
+    show_others = warnings.showwarning
+
+    def show(message, category, *place):
+        if issubclass(category, SceneWarning):
+            print(f"warning: {message}", file=sys.stderr)
+        else:
+            show_others(message, category, *place)
+
+    warnings.showwarning = show
     try:
         main(sys.argv[1:])
     except UserError as error:

@@ -48,7 +48,9 @@ def evaluate(
     progress: bool = False,
     on_image: Callable[[int, dict[str, torch.Tensor]], object] | None = None,
 ) -> dict:
-    """Render images of a dataset and compare them with the photographs.
+    """Render images of a dataset and compare them with the photographs, where these count.
+
+    Masked pixels do not count, and images without a pixel that does are left out.
 
     Args:
         indices: which images; all of them if None.
@@ -61,6 +63,8 @@ def evaluate(
         What `summarise` makes of the images' results.
     """
     indices = range(len(dataset)) if indices is None else indices
+    masks = {index: dataset.mask(index) for index in indices}
+    indices = [index for index in indices if masks[index] is None or masks[index].any()]
     results = []
     with rays_bar(dataset.cameras, indices, options, progress, f"render {dataset.split}") as bar:
         for index in indices:
@@ -69,7 +73,7 @@ def evaluate(
                 {
                     "name": dataset.names[index],
                     "scale": int(dataset.scales[index]),
-                    **measure(out["rgb"], dataset.image(index), metrics, dataset.mask(index)),
+                    **measure(out["rgb"], dataset.image(index), metrics, masks[index]),
                 }
             )
             if on_image is not None:
@@ -86,16 +90,16 @@ def measure(
     """{name: value} of each metric for a render and a photograph, [H, W, 3] each.
 
     Args:
-        mask: [H, W], true where a pixel counts. PSNR is of these pixels alone; metrics that look at
-            neighbourhoods see the photograph in place of the others.
+        mask: [H, W] bool, true where a pixel counts. PSNR and SSIM leave the others out; other
+            metrics see the photograph in their place.
     """
     if mask is None:
         return {name: metric(rgb, target) for name, metric in metrics.items()}
-    mask = mask.bool()
-    pixels = rgb[mask], target[mask]
-    images = torch.where(mask.unsqueeze(-1), rgb, target), target
+    filled = torch.where(mask.unsqueeze(-1), rgb, target)
     return {
-        name: metric(*(pixels if metric is compute_psnr else images))
+        name: metric(rgb, target, mask=mask)
+        if metric in (compute_psnr, compute_ssim)
+        else metric(filled, target)
         for name, metric in metrics.items()
     }
 

@@ -7,18 +7,25 @@ import math
 import torch
 
 
-def compute_psnr(pred: torch.Tensor, target: torch.Tensor) -> float:
+def compute_psnr(
+    pred: torch.Tensor, target: torch.Tensor, *, mask: torch.Tensor | None = None
+) -> float:
     """Peak signal-to-noise ratio in dB, for values in [0, 1]; `inf` if the two are equal.
 
     .. math:: -10 \\log_{10} \\operatorname{mean}((pred - target)^2)
 
     Args:
         pred, target: float tensors of one shape, usually [H, W, 3].
+        mask: bool, of that shape without the last axis: which pixels count. None: all.
 
     Raises:
-        ValueError: the shapes differ, or the tensors are empty or not of floats.
+        ValueError: the shapes differ, or the tensors are empty or not of floats, or no pixel
+            counts.
     """
     _check_pair(pred, target)
+    if mask is not None:
+        pred, target = pred[mask], target[mask]
+        _check_pair(pred, target)
     mse = (pred.double() - target.double()).square().mean().item()
     return math.inf if mse == 0.0 else -10.0 * math.log10(mse)
 
@@ -31,6 +38,7 @@ def compute_ssim(
     sigma: float = 1.5,
     k1: float = 0.01,
     k2: float = 0.03,
+    mask: torch.Tensor | None = None,
 ) -> float:
     """Structural similarity (Wang et al. 2004) with the settings of Mip-NeRF's evaluation.
 
@@ -44,6 +52,8 @@ def compute_ssim(
         window_size: odd number of taps of the window.
         sigma: width of the Gaussian in pixels.
         k1, k2: stabilisers of the two fractions.
+        mask: [H, W] bool, which pixels count. Of the others `target` is seen, and windows
+            count whose middle pixel does, or all if there is none. None: all pixels count.
 
     Raises:
         ValueError: the shapes differ or are not [H, W, 3], the tensors are empty or not of floats,
@@ -56,19 +66,28 @@ def compute_ssim(
         raise ValueError(f"the SSIM window needs an odd number of taps, got {window_size}")
     smaller_side = min(pred.shape[:2])
     window_size = min(window_size, smaller_side - (smaller_side + 1) % 2)
+    middles = torch.ones(1, 1, dtype=torch.bool)
+    if mask is not None:
+        pred = torch.where(mask[..., None], pred, target)
+        border = window_size // 2
+        middles = mask[border : mask.shape[0] - border, border : mask.shape[1] - border]
+        if not middles.any():  # pixels of the border alone
+            middles = torch.ones(1, 1, dtype=torch.bool)
 
     # float64: a variance is a small difference of large numbers in bright flat regions. One channel
     # at a time stays in the cache, which matters more than all else here.
     window = _gaussian_window(window_size, sigma)
     x, y = (im.detach().double().permute(2, 0, 1).contiguous() for im in (pred, target))
-    per_channel = [_ssim_channel(x[c], y[c], window, k1**2, k2**2) for c in range(3)]
+    per_channel = [
+        _ssim_map(x[c], y[c], window, k1**2, k2**2).masked_select(middles).mean() for c in range(3)
+    ]
     return torch.stack(per_channel).mean().item()
 
 
-def _ssim_channel(
+def _ssim_map(
     x: torch.Tensor, y: torch.Tensor, window: list[float], c1: float, c2: float
 ) -> torch.Tensor:
-    """The mean SSIM of two [H, W] images."""
+    """The SSIM of two [H, W] images in every window."""
     mean_x, mean_y = _filter_valid(x, window), _filter_valid(y, window)
     var_x = (_filter_valid(x * x, window) - mean_x**2).clamp(min=0.0)
     var_y = (_filter_valid(y * y, window) - mean_y**2).clamp(min=0.0)
@@ -77,7 +96,7 @@ def _ssim_channel(
     cov = cov.clamp(min=-greatest_cov, max=greatest_cov)
     luminance = (2.0 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2.0 * cov + c2) / (var_x + var_y + c2)
-    return (luminance * structure).mean()
+    return luminance * structure
 
 
 def _gaussian_window(num_taps: int, sigma: float) -> list[float]:

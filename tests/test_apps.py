@@ -375,7 +375,7 @@ def test_a_bad_value_is_refused(train, broken, old_run, given, name):
 def test_images_that_cannot_be_reduced_are_named(train, broken, old_run):
     before = snapshot(old_run)
     with pytest.raises(SceneError) as caught:
-        train.main(arguments(broken, old_run.parent, "--img_downscale", "3"))
+        train.main(arguments(broken, old_run.parent, "--img_downscale", "300"))
     refused_in_one_line(str(caught.value), "r_0.png", "img_downscale")
     assert snapshot(old_run) == before
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from taichi_pynerf.data.lenses import Lens, cameras_from_lenses, lens_from_colmap
-from taichi_pynerf.data.photos import fit_to_files, warn_of_missing
+from taichi_pynerf.data.photos import fit_to_files, image_folder, tell_missing
 from taichi_pynerf.data.placement import FROM_CAMERAS, transform_from_poses
 from taichi_pynerf.data.poses import (
     OPENCV_TO_OPENGL,
@@ -82,9 +82,7 @@ def parse(data_dir: Path, split: str, options: LoadOptions) -> SceneFiles:
             f"of {', '.join(FOLDERS)}"
         )
     model = read_model(folder)
-    image_dir = data_dir / "images"
-    if not image_dir.is_dir() and (data_dir / f"images_{options.img_downscale}").is_dir():
-        image_dir = data_dir / f"images_{options.img_downscale}"
+    image_dir, are_reduced = image_folder(data_dir, options.img_downscale)
     present, paths, missing = [], [], []
     for i, name in enumerate(model.names):
         path = find_file(
@@ -95,7 +93,7 @@ def parse(data_dir: Path, split: str, options: LoadOptions) -> SceneFiles:
         else:
             present.append(i)
             paths.append(path)
-    warn_of_missing(folder, missing, len(model.names))
+    tell_missing(folder, missing, len(model.names))
     placement = options.placement.or_else(FROM_POINTS)
     transform = transform_from_poses(model.poses, placement, model.points)
     poses = transform.apply_to_poses(model.poses[present])
@@ -116,7 +114,7 @@ def parse(data_dir: Path, split: str, options: LoadOptions) -> SceneFiles:
     indices = hold_out_every_eighth(len(paths), split)
     if not indices:
         raise SceneError(f"{folder}: a lone image makes no {split} split")
-    return fit_to_files(files.select(indices), options.img_downscale)
+    return fit_to_files(files.select(indices), options.img_downscale, are_reduced=are_reduced)
 
 
 def model_folder(data_dir: Path) -> Path | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from taichi_pynerf.data.photos import fit_to_files, list_images, pinhole_cameras
+from taichi_pynerf.data.photos import fit_to_files, image_folder, list_images, pinhole_cameras
 from taichi_pynerf.data.placement import (
     FROM_CAMERAS,
     MAX_COORDINATE,
@@ -99,7 +99,13 @@ def scene_from_poses_bounds(
     Raises:
         SceneError: the images are not as many as the poses.
     """
-    paths = images_in_order(data_dir, options.img_downscale, len(file.poses))
+    folder, are_reduced = image_folder(data_dir, options.img_downscale)
+    paths = list_images(folder)
+    if len(paths) != len(file.poses):
+        raise SceneError(
+            f"{folder}: has {len(paths)} PNG and JPEG images, and {data_dir / FILE_NAME} poses of "
+            f"{len(file.poses)}"
+        )
     files = SceneFiles(
         image_paths=paths,
         cameras=pinhole_cameras(
@@ -117,25 +123,7 @@ def scene_from_poses_bounds(
         transform=transform,
     )
     files = files.select(hold_out_every_eighth(len(paths), split))
-    return fit_to_files(files, options.img_downscale)
-
-
-def images_in_order(data_dir: Path, img_downscale: int, num_images: int) -> list[Path]:
-    """The images that the rows belong to: of `images`, or of the reduced folder if it is alone.
-
-    Raises:
-        SceneError: there are not as many as rows.
-    """
-    folder = data_dir / "images"
-    if not folder.is_dir() and img_downscale > 1:
-        folder = data_dir / f"images_{img_downscale}"
-    paths = list_images(folder)
-    if len(paths) != num_images:
-        raise SceneError(
-            f"{folder}: has {len(paths)} PNG and JPEG images, and {data_dir / FILE_NAME} poses of "
-            f"{num_images}"
-        )
-    return paths
+    return fit_to_files(files, options.img_downscale, are_reduced=are_reduced)
 
 
 def read_poses_bounds(path: Path) -> PosesBounds:

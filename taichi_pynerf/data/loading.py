@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,8 +28,8 @@ from taichi_pynerf.data.pixels import (
 )
 from taichi_pynerf.data.placement import Placement
 from taichi_pynerf.data.scene import Scene, cameras_at, checked_scales, reduce_image, reduce_mask
-from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles, shown
-from taichi_pynerf.errors import SceneError, SceneWarning
+from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles, shown, warn_once
+from taichi_pynerf.errors import SceneError
 
 FORMATS = {
     "blender": blender,
@@ -231,11 +230,9 @@ def _masks(files: SceneFiles, cameras: Cameras, factors: list[int]) -> np.ndarra
     seen = [files.cameras.pixels_with_rays(view) for view in range(num_views)]
     blind = [name for name, part in zip(files.names, seen, strict=True) if part is not None]
     if blind:
-        warnings.warn(
-            f"{files.split}: in {len(blind)} of {num_views} images the distortion folds back, and "
-            f"the pixels beyond are left out ({shown(', '.join(blind))})",
-            SceneWarning,
-            stacklevel=2,
+        warn_once(
+            f"{files.image_paths[0].parent}: in {len(blind)} of {num_views} images the distortion "
+            f"folds back, and the pixels beyond are left out ({shown(', '.join(blind))})"
         )
     if not any(given) and not blind:
         return None

@@ -17,7 +17,7 @@ import numpy as np
 
 from taichi_pynerf.data.images import read_header
 from taichi_pynerf.data.lenses import FISHEYE_MODELS, Lens, cameras_from_lenses, check_model
-from taichi_pynerf.data.photos import fit_to_files, warn_of_missing
+from taichi_pynerf.data.photos import fit_to_files, tell_missing
 from taichi_pynerf.data.placement import AS_IT_IS, FROM_CAMERAS, transform_from_poses
 from taichi_pynerf.data.poses import checked_pose, far_side, near_and_far
 from taichi_pynerf.data.scene_files import (
@@ -62,7 +62,7 @@ def detect(data_dir: Path) -> bool:
 def splits(data_dir: Path) -> list[str]:
     """The splits that have images."""
     path = data_dir / "transforms.json"
-    content, frames, _ = _read(data_dir, LoadOptions(allow_external_paths=True))
+    content, frames = _read(data_dir, LoadOptions(allow_external_paths=True))
     return [split for split in SPLITS if _indices(path, content, frames, split)]
 
 
@@ -73,8 +73,7 @@ def parse(data_dir: Path, split: str, options: LoadOptions) -> SceneFiles:
         SceneError: the file or all of its images are missing, or something in it is wrong.
     """
     path = data_dir / "transforms.json"
-    content, frames, missing = _read(data_dir, options)
-    warn_of_missing(path, missing, len(frames) + len(missing))
+    content, frames = _read(data_dir, options)
     poses = np.stack(
         [
             checked_pose(frame.where, frame.entry.get("transform_matrix"), "transform_matrix")
@@ -110,8 +109,8 @@ def parse(data_dir: Path, split: str, options: LoadOptions) -> SceneFiles:
     return fit_to_files(files.select(indices), options.img_downscale)
 
 
-def _read(data_dir: Path, options: LoadOptions) -> tuple[dict, list[Frame], list[str]]:
-    """The file, its frames by path, and the paths of the images that are missing."""
+def _read(data_dir: Path, options: LoadOptions) -> tuple[dict, list[Frame]]:
+    """The file, and those of its frames that have an image, in order of their paths."""
     path = data_dir / "transforms.json"
     content = read_json(path)
     if not isinstance(content, dict):
@@ -132,7 +131,8 @@ def _read(data_dir: Path, options: LoadOptions) -> tuple[dict, list[Frame], list
             missing.append(file_path)
         else:
             frames.append(Frame(where, entry, file_path, image_path))
-    return content, sorted(frames, key=lambda frame: frame.file_path), missing
+    tell_missing(path, missing, len(entries))
+    return content, sorted(frames, key=lambda frame: frame.file_path)
 
 
 def _indices(path: Path, content: dict, frames: list[Frame], split: str) -> list[int]:

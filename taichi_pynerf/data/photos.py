@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +9,8 @@ import torch
 
 from taichi_pynerf.cameras import Cameras
 from taichi_pynerf.data.images import ImageHeader, read_header
-from taichi_pynerf.data.scene_files import IMAGE_SUFFIXES, SceneFiles, shown
-from taichi_pynerf.errors import SceneError, SceneWarning
+from taichi_pynerf.data.scene_files import IMAGE_SUFFIXES, SceneFiles, shown, warn_once
+from taichi_pynerf.errors import SceneError
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -21,27 +20,33 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix in IMAGE_SUFFIXES)
 
 
-def warn_of_missing(where: Path, missing: list[str], num_all: int) -> None:
-    """Say that some of a scene's images are left out; none left is an error.
+def tell_missing(where: Path, missing: list[str], num_all: int) -> None:
+    """Warn that some of a scene's images are left out; none left is an error.
 
     Raises:
         SceneError: all are missing.
     """
-    if not missing:
-        return
     if len(missing) == num_all:
         raise SceneError(
             f"{where}: none of its {num_all} images is there; the first is {shown(missing[0])}"
         )
-    warnings.warn(
-        f"{where}: {len(missing)} of {num_all} images are missing and left out: "
-        f"{', '.join(map(shown, missing))}",
-        SceneWarning,
-        stacklevel=2,
-    )
+    if missing:
+        warn_once(
+            f"{where}: {len(missing)} of {num_all} images are missing and left out: "
+            f"{', '.join(map(shown, missing))}"
+        )
 
 
-def fit_to_files(files: SceneFiles, img_downscale: int) -> SceneFiles:
+def image_folder(data_dir: Path, img_downscale: int) -> tuple[Path, bool]:
+    """The folder of a scene's images, and whether it is of reduced ones: `images`, or `images_8`,
+    say, if it is alone and that is the reduction asked for."""
+    folder, reduced = data_dir / "images", data_dir / f"images_{img_downscale}"
+    if not folder.is_dir() and reduced.is_dir():
+        return reduced, True
+    return folder, False
+
+
+def fit_to_files(files: SceneFiles, img_downscale: int, *, are_reduced: bool = False) -> SceneFiles:
     """Bring a scene's description and its image files together.
 
     If there is a folder `images_8`, say, beside `images`, and the reduction asked for is 8, its
@@ -50,16 +55,17 @@ def fit_to_files(files: SceneFiles, img_downscale: int) -> SceneFiles:
     ask for it: most tools estimate poses for pixels as they are stored.
 
     Args:
-        files: `image_paths` at full size, and `cameras` as the description has them.
+        files: `image_paths`, and `cameras` as the description has them, at full size.
         img_downscale: the reduction asked for.
+        are_reduced: the paths are of files reduced so already.
 
     Raises:
         SceneError: a reduced file is missing, or a file's width and height are not in proportion
             to its camera's.
     """
-    paths = _reduced_paths(files.image_paths, img_downscale)
-    reduction = img_downscale if paths is not None else 1
-    paths = files.image_paths if paths is None else paths
+    reduced = None if are_reduced else _reduced_paths(files.image_paths, img_downscale)
+    paths = files.image_paths if reduced is None else reduced
+    reduction = img_downscale if are_reduced or reduced is not None else 1
     headers = {path: read_header(path) for path in dict.fromkeys(paths)}
     upright, sizes, resampled, turned = [], [], [], []
     described = zip(paths, files.cameras.width.tolist(), files.cameras.height.tolist(), strict=True)
@@ -130,11 +136,7 @@ def _reduced_paths(paths: list[Path], k: int) -> list[Path] | None:
 def _warn(some: list[Path], paths: list[Path], what: str) -> None:
     if some:
         names = shown(", ".join(path.name for path in some))
-        warnings.warn(
-            f"{some[0].parent}: {len(some)} of {len(paths)} images {what} ({names})",
-            SceneWarning,
-            stacklevel=3,
-        )
+        warn_once(f"{some[0].parent}: {len(some)} of {len(paths)} images {what} ({names})")
 
 
 def pinhole_cameras(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import reprlib
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +14,7 @@ import torch
 
 from taichi_pynerf.cameras import Cameras
 from taichi_pynerf.data.placement import Placement, SceneTransform
-from taichi_pynerf.errors import SceneError
+from taichi_pynerf.errors import SceneError, SceneWarning
 
 MAX_FILE_BYTES = 32 * 2**20
 """Some 40,000 frames; a larger file is no scene description."""
@@ -97,6 +99,12 @@ _REPR.maxstring = _REPR.maxother = 100
 def shown(value: object) -> str:
     """`value` as an error message shows it: one line, short, whatever it holds."""
     return _REPR.repr(value)
+
+
+@functools.cache
+def warn_once(message: str) -> None:
+    """Warn of something in a scene; only once, however many splits of it are loaded."""
+    warnings.warn(message, SceneWarning, stacklevel=3)
 
 
 def read_json(path: Path) -> object:

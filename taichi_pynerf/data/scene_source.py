@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.data.demo_scene import demo_scene_dir
 from taichi_pynerf.data.loading import read_scene_files, scene_splits
+from taichi_pynerf.data.placement import Placement
 from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles
 from taichi_pynerf.errors import SceneError
 
@@ -26,6 +27,8 @@ class SceneSource:
         img_downscale: what is called full size is the files' size divided by this.
         multiscale: the images are used at the scales 1, 1/2, 1/4 and 1/8.
         white_background: see-through pixels stand on white, else on black.
+        placement: how the scene stands in its coordinates.
+        allow_external_paths: the scene may name files outside of its folder.
     """
 
     data_dir: str | None
@@ -33,6 +36,8 @@ class SceneSource:
     img_downscale: int = 1
     multiscale: bool = False
     white_background: bool = True
+    placement: Placement = field(default_factory=Placement)
+    allow_external_paths: bool = False
 
     def __post_init__(self) -> None:
         if self.data_dir is not None:
@@ -72,6 +77,8 @@ class SceneSource:
             "dataset_type": self.dataset_type,
             "img_downscale": self.img_downscale,
             "white_background": self.white_background,
+            "placement": self.placement,
+            "allow_external_paths": self.allow_external_paths,
         }
         if self.multiscale or scales is not None:
             return MultiScaleDataset(**arguments, scales=scales or MULTISCALE)
@@ -83,7 +90,7 @@ class SceneSource:
         Raises:
             SceneError: the scene cannot be read; the message says why.
         """
-        options = LoadOptions(self.img_downscale)
+        options = LoadOptions(self.img_downscale, self.placement, self.allow_external_paths)
         return read_scene_files(self.folder(), split, self.dataset_type, options)
 
     def load_or_none(self, split: str) -> PyNeRFDataset | MultiScaleDataset | None:
@@ -108,4 +115,8 @@ class SceneSource:
         known = {field.name for field in fields(cls)}
         if not isinstance(values, dict) or "data_dir" not in values or not set(values) <= known:
             raise SceneError("nothing says which scene this is of")
-        return cls(**values)
+        try:
+            placement = Placement(**values.get("placement", {}))
+        except TypeError:
+            raise SceneError("the placement of the scene is not one") from None
+        return cls(**{**values, "placement": placement})

@@ -1,0 +1,51 @@
+"""Flags of command-line programs that say how a scene is to stand in its coordinates."""
+
+from __future__ import annotations
+
+import argparse
+
+from taichi_pynerf.data.placement import CENTERS, ORIENTATIONS, Placement
+
+NAMES = ("orientation", "center", "auto_scale", "scene_scale", "aabb", "allow_external_paths")
+"""Of all flags here, as argparse names their values; None means not given."""
+
+
+def add_placement_flags(group: argparse._ArgumentGroup) -> None:
+    """Add the flags to a group of a parser."""
+    group.add_argument(
+        "--orientation", choices=ORIENTATIONS, help="which way is up; by default as the format has"
+    )
+    group.add_argument(
+        "--center", choices=CENTERS, help="what is the origin; by default as the format has"
+    )
+    group.add_argument(
+        "--auto_scale",
+        action=argparse.BooleanOptionalAction,
+        help="scale the cameras' positions into [-1, 1]; by default as the format has",
+    )
+    group.add_argument("--scene_scale", type=float, help="half the side of the scene box")
+    group.add_argument(
+        "--aabb", type=float, nargs=6, metavar=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
+        help="the scene box itself",
+    )  # fmt: skip
+    group.add_argument(
+        "--allow_external_paths",
+        action="store_true",
+        default=None,
+        help="let the scene name files outside of its folder",
+    )
+
+
+def placement_of(args: argparse.Namespace) -> Placement:
+    """What the flags say.
+
+    Raises:
+        SceneError: a value is out of its range.
+    """
+    return Placement(
+        orientation=args.orientation,
+        center=args.center,
+        auto_scale=args.auto_scale,
+        scene_scale=args.scene_scale,
+        aabb=None if args.aabb is None else tuple(args.aabb),
+    )

@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+from format_makers import CENTER, circle_poses, file_rays, write_images, write_llff_scene
+from test_photo_formats import assert_rays_are
+
+from taichi_pynerf.data import Placement, detect_dataset_type, load_scene
+from taichi_pynerf.errors import MissingPackageError, SceneError, SceneWarning
+
+WIDTH, HEIGHT = 24, 16
+CAMERAS = {
+    "SIMPLE_PINHOLE": (20.0, 12.5, 7.5),
+    "PINHOLE": (20.0, 21.0, 12.5, 7.5),
+    "SIMPLE_RADIAL": (20.0, 12.5, 7.5, 0.1),
+    "RADIAL": (20.0, 12.5, 7.5, -0.1, 0.03),
+    "OPENCV": (20.0, 21.0, 12.5, 7.5, -0.1, 0.03, 0.01, -0.005),
+    "SIMPLE_RADIAL_FISHEYE": (20.0, 12.5, 7.5, 0.02),
+    "RADIAL_FISHEYE": (20.0, 12.5, 7.5, 0.02, -0.01),
+    "OPENCV_FISHEYE": (20.0, 21.0, 12.5, 7.5, 0.02, -0.01, 0.003, -0.001),
+}
+# fx, fy, cx, cy and k1, k2, k3, k4, p1, p2, by hand.
+LENSES = {
+    "SIMPLE_PINHOLE": ((20.0, 20.0, 12.5, 7.5), (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)),
+    "PINHOLE": ((20.0, 21.0, 12.5, 7.5), (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)),
+    "SIMPLE_RADIAL": ((20.0, 20.0, 12.5, 7.5), (0.1, 0.0, 0.0, 0.0, 0.0, 0.0)),
+    "RADIAL": ((20.0, 20.0, 12.5, 7.5), (-0.1, 0.03, 0.0, 0.0, 0.0, 0.0)),
+    "OPENCV": ((20.0, 21.0, 12.5, 7.5), (-0.1, 0.03, 0.0, 0.0, 0.01, -0.005)),
+    "SIMPLE_RADIAL_FISHEYE": ((20.0, 20.0, 12.5, 7.5), (0.02, 0.0, 0.0, 0.0, 0.0, 0.0)),
+    "RADIAL_FISHEYE": ((20.0, 20.0, 12.5, 7.5), (0.02, -0.01, 0.0, 0.0, 0.0, 0.0)),
+    "OPENCV_FISHEYE": ((20.0, 21.0, 12.5, 7.5), (0.02, -0.01, 0.003, -0.001, 0.0, 0.0)),
+}
+POINTS = CENTER + np.random.default_rng(1).normal(size=(50, 3)) * 0.3
+
+
+def quaternion(rotation):
+    """(w, x, y, z) of a rotation, as COLMAP writes it."""
+    values, vectors = np.linalg.eigh(
+        np.array(
+            [
+                [np.trace(rotation), 0.0, 0.0, 0.0],
+                [rotation[2, 1] - rotation[1, 2], 2 * rotation[0, 0] - np.trace(rotation), 0, 0],
+                [rotation[0, 2] - rotation[2, 0], rotation[1, 0] + rotation[0, 1],
+                 2 * rotation[1, 1] - np.trace(rotation), 0],
+                [rotation[1, 0] - rotation[0, 1], rotation[2, 0] + rotation[0, 2],
+                 rotation[2, 1] + rotation[1, 2], 2 * rotation[2, 2] - np.trace(rotation)],
+            ]
+        )
+    )  # fmt: skip
+    return vectors[:, np.argmax(values)]
+
+
+def write_model(folder, poses, model="OPENCV"):
+    """The three text files of a sparse model, in which every view sees every point."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parameters = " ".join(map(str, CAMERAS[model]))
+    (folder / "cameras.txt").write_text(f"1 {model} {WIDTH} {HEIGHT} {parameters}\n")
+    lines = []
+    for i, pose in enumerate(poses):
+        rotation = (pose[:, :3] @ np.diag([1.0, -1.0, -1.0])).T
+        translation = -rotation @ pose[:, 3]
+        numbers = " ".join(f"{x:.17g}" for x in (*quaternion(rotation), *translation))
+        lines.append(f"{i + 1} {numbers} 1 view_{i:02d}.png\n")
+        lines.append(" ".join(f"1.0 1.0 {j + 1}" for j in range(len(POINTS))) + "\n")
+    (folder / "images.txt").write_text("".join(lines))
+    lines = []
+    for j, point in enumerate(POINTS):
+        track = " ".join(f"{i + 1} {j}" for i in range(len(poses)))
+        lines.append(f"{j + 1} {' '.join(map(str, point))} 9 9 9 0.1 {track}\n")
+    (folder / "points3D.txt").write_text("".join(lines))
+
+
+@pytest.fixture
+def poses():
+    return circle_poses(9)
+
+
+@pytest.fixture
+def scene_dir(tmp_path, poses):
+    pytest.importorskip("pycolmap")
+    write_images(tmp_path / "images", [f"view_{i:02d}.png" for i in range(9)], WIDTH, HEIGHT)
+    write_model(tmp_path / "sparse" / "0", poses)
+    return tmp_path
+
+
+@pytest.mark.parametrize("model", CAMERAS)
+def test_rays_are_the_analytic_ones(scene_dir, poses, model):
+    write_model(scene_dir / "sparse" / "0", poses, model)
+    scene = load_scene(scene_dir, "train")
+    assert scene.names == [f"view_{i:02d}" for i in range(1, 8)]
+    focal, lens = LENSES[model]
+    for view in (0, 6):
+        expected = file_rays(poses[view + 1], WIDTH, HEIGHT, *focal, lens, "FISHEYE" in model)
+        assert_rays_are(scene, view, *expected)
+
+
+@pytest.mark.parametrize("place", ["sparse/0", "sparse", "colmap/sparse/0", "."])
+@pytest.mark.parametrize("suffix", [".bin", ".txt"])
+def test_both_kinds_of_files_in_all_places(scene_dir, poses, place, suffix):
+    pycolmap = pytest.importorskip("pycolmap")
+    model = pycolmap.Reconstruction(scene_dir / "sparse" / "0")
+    for path in (scene_dir / "sparse" / "0").iterdir():
+        path.unlink()
+    (scene_dir / place).mkdir(parents=True, exist_ok=True)
+    (model.write_binary if suffix == ".bin" else model.write_text)(scene_dir / place)
+    assert detect_dataset_type(scene_dir) == "colmap"
+    focal, lens = LENSES["OPENCV"]
+    expected = file_rays(poses[8], WIDTH, HEIGHT, *focal, lens)
+    assert_rays_are(load_scene(scene_dir, "test"), 1, *expected)
+
+
+def test_the_points_are_in_the_middle(scene_dir):
+    scene = load_scene(scene_dir, "train")
+    assert scene.unbounded
+    points = scene.transform.apply(POINTS)
+    np.testing.assert_allclose(np.median(POINTS, axis=0), scene.transform.undo(np.zeros(3)))
+    assert np.abs(points).max() < 1.0
+    positions = scene.cameras.c2w[:, :, 3]
+    assert 0.9 < positions.abs().max() < 1.0 + 1e-5  # the farthest may be held out
+    nearest = np.linalg.norm(points[:, None] - positions.numpy(), axis=-1).min()
+    assert 0.3 * nearest < scene.near < nearest
+    poses_in_the_middle = load_scene(scene_dir, "train", placement=Placement(center="poses"))
+    assert not np.allclose(poses_in_the_middle.transform.matrix, scene.transform.matrix)
+
+
+def test_missing_images_are_counted(scene_dir):
+    (scene_dir / "images" / "view_04.png").unlink()
+    with pytest.warns(SceneWarning, match=r"1 of 9 images are missing .*view_04\.png"):
+        assert len(load_scene(scene_dir, "train")) == 6
+
+
+def test_a_sparse_model_has_the_say_in_mipnerf360_folders(scene_dir, poses):
+    write_llff_scene(scene_dir / "other", poses + 0.0)
+    (scene_dir / "other" / "poses_bounds.npy").rename(scene_dir / "poses_bounds.npy")
+    write_images(scene_dir / "images_4", [f"view_{i:02d}.png" for i in range(9)], 6, 4)
+    assert detect_dataset_type(scene_dir) == "mipnerf360"
+    scene = load_scene(scene_dir, "train", img_downscale=4)
+    assert scene.cameras.distortion is not None
+    assert scene.images[0].shape == (4, 6, 3)
+    assert scene.cameras.fx[0].item() == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("name", ["cameras.txt", "images.txt", "points3D.txt"])
+def test_broken_models_are_refused(scene_dir, name):
+    (scene_dir / "sparse" / "0" / name).write_text("1 two 3\n")
+    with pytest.raises(SceneError) as caught:
+        load_scene(scene_dir, "train")
+    assert "\n" not in str(caught.value)
+
+
+def test_models_that_no_ray_can_be_made_for(scene_dir):
+    (scene_dir / "sparse" / "0" / "cameras.txt").write_text(
+        f"1 FULL_OPENCV {WIDTH} {HEIGHT} 20 20 12 8 0 0 0 0 0 0 0.1 0\n"
+    )
+    with pytest.raises(SceneError, match=r"camera 1: the camera model 'FULL_OPENCV' is not known"):
+        load_scene(scene_dir, "train")
+
+
+def test_names_that_lead_out_are_refused(scene_dir):
+    path = scene_dir / "sparse" / "0" / "images.txt"
+    path.write_text(path.read_text().replace("view_03.png", "../../outside.png"))
+    with pytest.raises(SceneError, match="leads out"):
+        load_scene(scene_dir, "train")
+
+
+def test_without_pycolmap_a_line_says_what_to_install(scene_dir, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pycolmap", None)
+    with pytest.raises(MissingPackageError, match=r"taichi-pynerf\[colmap\]"):
+        load_scene(scene_dir, "train")
