@@ -120,6 +120,6 @@ def file_rays(pose, width, height, fx, fy, cx, cy, lens=None, fisheye=False):
     forward = np.ones_like(x)
     if fisheye:
         theta = np.hypot(x, y)
-        x, y, forward = (x * np.sin(theta) / theta, y * np.sin(theta) / theta, np.cos(theta))
+        x, y, forward = x * np.sinc(theta / np.pi), y * np.sinc(theta / np.pi), np.cos(theta)
     rays_d = np.stack([x, -y, -forward], axis=-1) @ pose[:, :3].T
     return pose[:, 3], rays_d / np.linalg.norm(rays_d, axis=-1, keepdims=True)

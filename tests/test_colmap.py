@@ -124,7 +124,7 @@ def test_the_points_are_in_the_middle(scene_dir):
 def test_missing_images_are_counted(scene_dir):
     (scene_dir / "images" / "view_04.png").unlink()
     with pytest.warns(SceneWarning, match=r"1 of 9 images are missing .*view_04\.png"):
-        assert len(load_scene(scene_dir, "train")) == 6
+        assert len(load_scene(scene_dir, "train")) == 7
 
 
 def test_a_sparse_model_has_the_say_in_mipnerf360_folders(scene_dir, poses):
