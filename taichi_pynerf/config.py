@@ -23,6 +23,7 @@ _PRESETS: dict[str, dict] = {
         "hash_table_size": 2**19,
         "hidden_dim": 64,
         "learning_rate": 2e-2,
+        "final_learning_rate": 0.1,
         "occupancy_resolution": 96,
         "march_resolution": 256,
         "render_step": 0.5,
