@@ -13,6 +13,7 @@ import math
 import torch
 from torch.nn.functional import max_pool2d
 
+from taichi_pynerf.cameras import Cameras
 from taichi_pynerf.evaluation import Dataset
 from taichi_pynerf.rays import generate_rays
 from taichi_pynerf.scene_box import SceneBox
@@ -133,6 +134,8 @@ def carve(dataset: Dataset, box: SceneBox, resolution: int) -> torch.Tensor:
     """
     centers, radius = _cell_balls(box, resolution)
     possible = torch.ones(resolution**3, dtype=torch.bool)
+    if not dataset.has_alpha:
+        return possible
     full_size = (dataset.scales == dataset.scales.min()).nonzero().squeeze(-1).tolist()
     for view in full_size[:: -(-len(full_size) // MAX_VIEWS)]:
         if bool((dataset.alpha(view) > 0).all()):
@@ -145,23 +148,41 @@ def carve(dataset: Dataset, box: SceneBox, resolution: int) -> torch.Tensor:
     return possible
 
 
-def _empty_in_view(dataset: Dataset, view: int, points: torch.Tensor, radius: float):
+def _empty_in_view(
+    dataset: Dataset, view: int, points: torch.Tensor, radius: float
+) -> torch.Tensor:
     """bool [K]: balls of the radius around world points that fall on see-through pixels alone."""
-    cameras, alpha = dataset.cameras, dataset.alpha(view)
-    c2w = cameras.c2w[view]
-    fx, fy = float(cameras.fx[view]), float(cameras.fy[view])
-    focal = max(fx, fy)
-    x, y, z = ((points - c2w[:, 3]) @ c2w[:, :3]).unbind(-1)
-    depth = -z
-    # Blocks of pixels as wide as a ball at the median depth; a look-up sees 3 x 3 of them.
-    block = max(1, round(radius * focal / max(float(depth.median()), 1e-6)))
+    cameras, alpha, mask = dataset.cameras, dataset.alpha(view), dataset.mask(view)
+    if mask is not None:  # of masked pixels nothing is known
+        alpha = alpha.masked_fill(~mask, 255)
+    pixels, depth = cameras.project(view, points)
+    reach = _reach_in_view(cameras, view, points, pixels, depth, radius)
+    # Blocks of pixels as wide as most balls; a look-up sees 3 x 3 of them.
+    block = max(1, round(float(reach.nanmedian().nan_to_num(1.0, 1.0, 1.0))))
     blocks = max_pool2d(alpha[None].float(), block, ceil_mode=True)
     blocks = max_pool2d(blocks, 3, stride=1, padding=1)[0]
-    fits = (depth > radius) & (radius * focal <= block * (depth - radius).clamp_min(1e-6))
-    safe = depth.clamp_min(1e-6)
-    column = ((x / safe * fx + cameras.cx[view]) / block).floor().long()
-    row = ((cameras.cy[view] - y / safe * fy) / block).floor().long()
-    inside = (column >= 1) & (column < blocks.shape[1] - 1)
-    inside &= (row >= 1) & (row < blocks.shape[0] - 1) & fits
-    clear = blocks[row.clamp(0, blocks.shape[0] - 1), column.clamp(0, blocks.shape[1] - 1)] == 0
-    return inside & clear
+    # Comparisons with points that the lens cannot see are false.
+    column, row = (pixels / block).floor().unbind(-1)
+    inside = (column >= 1) & (column < blocks.shape[1] - 1) & (reach <= block)
+    inside &= (row >= 1) & (row < blocks.shape[0] - 1) & (depth > radius)
+    column = column.where(inside, 0).long()
+    row = row.where(inside, 0).long()
+    return inside & (blocks[row, column] == 0)
+
+
+def _reach_in_view(
+    cameras: Cameras,
+    view: int,
+    points: torch.Tensor,
+    pixels: torch.Tensor,
+    depth: torch.Tensor,
+    radius: float,
+) -> torch.Tensor:
+    """[K] pixels from the projection of a ball's centre to that of its border, at most."""
+    nearest = (depth - radius).clamp_min(1e-6)
+    if cameras.distortion is None and cameras.fisheye is None:
+        return radius * float(torch.maximum(cameras.fx[view], cameras.fy[view])) / nearest
+    # By the Frobenius norm of the projection's Jacobian, which no direction exceeds.
+    right, up = cameras.c2w[view, :, 0], cameras.c2w[view, :, 1]
+    shifts = [cameras.project(view, points + radius * axis)[0] - pixels for axis in (right, up)]
+    return torch.cat(shifts, dim=-1).norm(dim=-1) * depth / nearest
