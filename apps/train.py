@@ -31,7 +31,7 @@ from taichi_pynerf.errors import CheckpointError, ConfigError
 from taichi_pynerf.evaluation import evaluate
 from taichi_pynerf.files import atomic_write_text, json_text
 from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.preview import write_preview
+from taichi_pynerf.preview import median_view, write_preview
 from taichi_pynerf.runs import source_of
 from taichi_pynerf.scene_fit import fit_to_scene
 from taichi_pynerf.trainer import MultiScaleTrainer, PyNeRFTrainer
@@ -309,7 +309,7 @@ def report(trainer: PyNeRFTrainer, dataset, run_dir: Path, backend: str) -> None
         "seed": trainer.config.seed,
     }
     atomic_write_text(run_dir / "metrics.json", json_text(metrics, indent=2) + "\n")
-    write_preview(model, dataset, run_dir / "preview.png")
+    write_preview(model, dataset, run_dir / "preview.png", median_view(results["images"]))
     print(f"\n{dataset.split} images   PSNR [dB]   SSIM")
     for scale, values in results["scales"].items():
         print(f"  1/{scale:<9} {values['psnr']:9.2f}   {values['ssim']:.4f}")

@@ -1,5 +1,6 @@
 """One picture that shows what a model learned: truth, render, depth and pyramid level."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from taichi_pynerf.colormaps import depth_colors, level_colors
@@ -9,6 +10,21 @@ from taichi_pynerf.model import PyNeRF
 from taichi_pynerf.pictures import sheet, to_bytes, write_png
 
 _COLUMNS = ("ground truth", "render", "depth (near is light)", "pyramid level (fine is light)")
+
+
+def median_view(images: Sequence[dict]) -> int:
+    """The image, of those that `evaluate` found figures of, that is as good as half of its scale.
+
+    Args:
+        images: of each its "scale" and "psnr"; the first one's scale counts, and an infinite PSNR
+            may be None.
+
+    Returns:
+        Its place in `images`: neither the best picture nor the worst.
+    """
+    same = [i for i, image in enumerate(images) if image["scale"] == images[0]["scale"]]
+    same.sort(key=lambda i: float("inf") if images[i]["psnr"] is None else images[i]["psnr"])
+    return same[(len(same) - 1) // 2]
 
 
 def write_preview(model: PyNeRF, dataset: Dataset, path: str | Path, view: int = 0) -> None:
