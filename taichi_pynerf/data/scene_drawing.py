@@ -164,7 +164,7 @@ def _contact_sheet(inspection: Inspection, width: int) -> Image.Image:
         x, y = (i % COLUMNS) * step, (i // COLUMNS) * (step + 16)
         thumbnail = _thumbnail(path, step - 6)
         sheet.paste(thumbnail, (x + (step - thumbnail.width) // 2, y))
-        draw.text((x + 3, y + step - 5), name[-18:], colour, font=font)
+        draw.text((x + 3, y + thumbnail.height + 1), name[-18:], colour, font=font)
     return sheet
 
 
