@@ -11,6 +11,7 @@ from taichi_pynerf.cli import Parser, run
 
 def parse_args(argv: list[str] | None = None):
     from taichi_pynerf.data.loading import FORMATS
+    from taichi_pynerf.data.scene_flags import add_placement_flags
 
     parser = Parser(description=__doc__)
     parser.add_argument("data_dir", metavar="DIR", type=Path, help="the scene folder")
@@ -20,11 +21,7 @@ def parse_args(argv: list[str] | None = None):
     parser.add_argument(
         "--output", type=Path, default=Path("scene.png"), help="where the picture goes"
     )
-    parser.add_argument(
-        "--allow_external_paths",
-        action="store_true",
-        help="let the scene name images outside of its folder",
-    )
+    add_placement_flags(parser.add_argument_group("how the scene stands in its coordinates"))
     return parser.parse_args(argv)
 
 
@@ -32,10 +29,13 @@ def main(argv: list[str] | None = None) -> None:
     from taichi_pynerf.data.inspection import inspect_scene
     from taichi_pynerf.data.scene_drawing import draw_scene
     from taichi_pynerf.data.scene_files import LoadOptions
+    from taichi_pynerf.data.scene_flags import placement_of
     from taichi_pynerf.files import atomic_write
 
     args = parse_args(argv)
-    options = LoadOptions(allow_external_paths=args.allow_external_paths)
+    options = LoadOptions(
+        placement=placement_of(args), allow_external_paths=bool(args.allow_external_paths)
+    )
     inspection = inspect_scene(args.data_dir, args.dataset_type, options)
     print(inspection.summary())
     for warning in inspection.warnings():

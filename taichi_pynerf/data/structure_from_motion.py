@@ -117,9 +117,9 @@ def reconstruct(
     models: dict = {}
     pairs = matching_pairs(sorted(name for group in groups for name in group), matching)
     with _quiet(pycolmap):
-        _run(pycolmap, extract, num_photos, "features", "photo", progress)
-        _run(pycolmap, match, len(pairs), "matches", "pair", progress)
-        _run(pycolmap, place, num_photos, "poses", "photo", progress)
+        run_phase(pycolmap, extract, num_photos, "features", "photo", progress)
+        run_phase(pycolmap, match, len(pairs), "matches", "pair", progress)
+        run_phase(pycolmap, place, num_photos, "poses", "photo", progress)
     if not models:
         raise SceneError(
             f"no two of the {num_photos} photos fit together: take more, each overlapping the one "
@@ -151,7 +151,7 @@ def _newest_camera(pycolmap, database: Path) -> int:
         return max(camera.camera_id for camera in tables.read_all_cameras())
 
 
-def _run(
+def run_phase(
     pycolmap,
     job: Callable[[object, Callable[[int], None]], None],
     total: int,
@@ -163,25 +163,30 @@ def _run(
     token = pycolmap.CancellationToken()
     steps: list[int] = []
     failures: list[Exception] = []
+    finished = threading.Event()  # an interrupted Thread.join takes the thread for stopped
 
     def work() -> None:
         try:
             job(token, steps.append)
         except Exception as error:
             failures.append(error)
+        finally:
+            finished.set()
 
     thread = threading.Thread(target=work)
     thread.start()
     try:
         with tqdm(desc=description, total=total, unit=unit, disable=not progress) as bar:
-            while thread.is_alive():
-                thread.join(POLL_SECONDS)
+            while not finished.wait(POLL_SECONDS):
                 if (done := min(sum(steps), total)) > bar.n:
                     bar.update(done - bar.n)
+            bar.update(min(sum(steps), total) - bar.n)
+    except BaseException:
+        token.cancel()
+        raise
     finally:
-        if thread.is_alive():
-            token.cancel()
-            thread.join()
+        finished.wait()
+        thread.join()
     if failures:
         reason = " ".join(str(failures[0]).split())
         raise SceneError(f"pycolmap failed at the {description} ({reason})") from failures[0]

@@ -129,8 +129,9 @@ def test_broken_image_is_crossed_out(scene):
 
 def test_app(load_tool, scene, tmp_path, capsys):
     tool = load_tool("inspect_scene")
-    tool.main([str(scene), "--output", str(tmp_path / "look.png")])
+    tool.main([str(scene), "--scene_scale", "0.75", "--output", str(tmp_path / "look.png")])
     printed = capsys.readouterr().out
+    assert "scene box  (-0.75, -0.75, -0.75) to (0.75, 0.75, 0.75)" in printed
     assert "warning: 12 views have the very pose" in printed
     with Image.open(tmp_path / "look.png") as image:
         assert image.format == "PNG"

@@ -1,6 +1,10 @@
 """Photos with known poses, brought back by structure from motion."""
 
+import _thread
 import json
+import threading
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +14,7 @@ from PIL import Image, ImageOps
 from taichi_pynerf.data import photos_to_scene as module
 from taichi_pynerf.data.photo_folder import gather_photos
 from taichi_pynerf.data.photos_to_scene import APPLIED_TRANSFORM, photos_to_scene
-from taichi_pynerf.data.structure_from_motion import matching_pairs
+from taichi_pynerf.data.structure_from_motion import matching_pairs, run_phase
 from taichi_pynerf.errors import MissingPackageError, SceneError
 
 NUM_PHOTOS, WIDTH, HEIGHT, FOCAL, K1 = 8, 320, 240, 270.0, 0.08
@@ -210,6 +214,38 @@ def test_pairs_are_compared_once(matching, num):
         assert len(pairs) == num * (num - 1) // 2
     else:
         assert apart == {step for step in (*range(1, 11), 16, 32) if step < num}
+
+
+class Token:
+    """pycolmap's token, as far as a phase uses it."""
+
+    def __init__(self):
+        self.is_set = threading.Event()
+
+    def cancel(self):
+        self.is_set.set()
+
+
+def test_an_interrupted_phase_stops_its_thread_before_it_ends():
+    ended = []
+
+    def job(token, advance):
+        threading.Timer(0.1, _thread.interrupt_main).start()
+        token.is_set.wait(10)
+        time.sleep(0.3)  # work at hand is finished
+        ended.append(token.is_set.is_set())
+
+    with pytest.raises(KeyboardInterrupt):
+        run_phase(SimpleNamespace(CancellationToken=Token), job, 3, "poses", "photo", False)
+    assert ended == [True]
+
+
+def test_a_failing_phase_is_one_line():
+    def job(token, advance):
+        raise RuntimeError("out of\n luck")
+
+    with pytest.raises(SceneError, match=r"failed at the poses \(out of luck\)"):
+        run_phase(SimpleNamespace(CancellationToken=Token), job, 3, "poses", "photo", False)
 
 
 def test_app_reports_and_prints_the_folder(load_tool, monkeypatch, capsys, tmp_path):
