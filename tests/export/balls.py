@@ -31,7 +31,7 @@ class _Ball(torch.nn.Module):
         distance = torch.stack([(points - c).norm(dim=-1) - r for c, r in self.centers]).amin(0)
         return self.value * torch.sigmoid(-distance / self.softness)
 
-    def forward(self, positions, dirs, levels):
+    def forward(self, positions, dirs, levels, known=None):
         rgbs = color_of(self._world(positions))
         return FieldOutputs(self.density(positions, levels), rgbs, None, [])
 
