@@ -61,7 +61,7 @@ class AnalyticField:
         self.levels.append(levels)
         return self.of_world(uncontract(4 * positions.double() - 2).float())
 
-    def __call__(self, positions, dirs, levels):
+    def __call__(self, positions, dirs, levels, known=None):
         sigmas = self.density(positions, levels)
         return SimpleNamespace(sigmas=sigmas, rgbs=torch.tensor(COLOR).repeat(len(sigmas), 1))
 
