@@ -99,3 +99,33 @@ def test_ssim_refuses_other_layouts_and_windows():
     for window_size in (0, -1, 4):
         with pytest.raises(ValueError, match="odd"):
             compute_ssim(image, image, window_size=window_size)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.3])
+def test_psnr_and_ssim_agree_with_scikit_image(noise):
+    skimage = pytest.importorskip("skimage.metrics")
+    pred, target = image_pair(noise=noise, seed=5)
+    x, y = pred.double().numpy(), target.double().numpy()
+    if noise:
+        expected = skimage.peak_signal_noise_ratio(y, x, data_range=1.0)
+        assert compute_psnr(pred, target) == pytest.approx(expected, abs=1e-4)
+    expected = skimage.structural_similarity(
+        x, y, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0,
+        channel_axis=-1,
+    )  # fmt: skip
+    assert compute_ssim(pred, target) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.3])
+def test_psnr_and_ssim_agree_with_torchmetrics(noise):
+    torchmetrics = pytest.importorskip("torchmetrics.functional.image")
+    pred, target = image_pair(noise=noise, seed=6)
+    x, y = (image.permute(2, 0, 1).unsqueeze(0).double() for image in (pred, target))
+    expected = torchmetrics.peak_signal_noise_ratio(x, y, data_range=1.0)
+    assert compute_psnr(pred, target) == pytest.approx(float(expected), abs=1e-4)
+    _, ssim_map = torchmetrics.structural_similarity_index_measure(
+        x, y, gaussian_kernel=True, sigma=1.5, kernel_size=11, data_range=1.0,
+        return_full_image=True,
+    )  # fmt: skip
+    expected = ssim_map[..., 5:-5, 5:-5].mean()  # where the window lies inside of the image
+    assert compute_ssim(pred, target) == pytest.approx(float(expected), abs=1e-4)
