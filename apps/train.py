@@ -2,6 +2,7 @@
 
 python apps/train.py                                  the built-in demo scene
 python apps/train.py --data_dir data/nerf_synthetic/lego --multiscale
+python apps/train.py --gui                            watch it in a window
 """
 
 import argparse
@@ -37,6 +38,10 @@ from taichi_pynerf.scene_fit import fit_to_scene
 from taichi_pynerf.trainer import MultiScaleTrainer, PyNeRFTrainer
 from taichi_pynerf.training_log import FILE_NAME as LOG_NAME
 from taichi_pynerf.training_log import TENSORBOARD_FOLDER
+from taichi_pynerf.viewer.display import require_display
+from taichi_pynerf.viewer.live import LiveTraining
+from taichi_pynerf.viewer.viewer import Viewer
+from taichi_pynerf.viewer.window import Window
 
 DEMO_STEPS = 1000
 
@@ -96,6 +101,9 @@ def build_parser() -> Parser:
         help="log to RUN/tensorboard too (on where the extra [log] is installed)",
     )
     run_group.add_argument(
+        "--gui", action="store_true", help="watch the training in a window (docs/viewer.md)"
+    )
+    run_group.add_argument(
         "--resume", metavar="RUN_OR_FILE", help="go on with a run, its settings and its scene"
     )
     return parser
@@ -103,6 +111,8 @@ def build_parser() -> Parser:
 
 def main(argv: list[str]) -> None:
     args = build_parser().parse_args(argv)
+    if args.gui:
+        require_display()
     backend = runtime.start(args.backend)
     resumed = None
     if args.resume:
@@ -146,9 +156,12 @@ def main(argv: list[str]) -> None:
             (run_dir / name).unlink(missing_ok=True)
         shutil.rmtree(run_dir / TENSORBOARD_FOLDER, ignore_errors=True)
 
+    live = watch(trainer, run_dir) if args.gui else None
     with stop_on_interrupt(trainer):
-        trainer.train()
+        trainer.train(on_step=live)
     checkpoint = trainer.save()
+    if live is not None:
+        live.finish()
     if trainer.stop_requested:
         print(f"stopped at step {trainer.step}; checkpoint: {checkpoint}")
         print(f"go on with:  python apps/train.py --resume {shlex.quote(str(run_dir))}")
@@ -288,6 +301,18 @@ def stop_on_interrupt(trainer: PyNeRFTrainer):
             signal.signal(signal.SIGINT, self.before)
 
     return Handler()
+
+
+def watch(trainer: PyNeRFTrainer, run_dir: Path) -> LiveTraining:
+    """A window on the training."""
+    viewer = Viewer(
+        trainer.model,
+        trainer.train_dataset,
+        output_dir=run_dir,
+        save=trainer.save,
+    )
+    print("watching: H in the window shows its controls; the training goes on when it is closed")
+    return LiveTraining(viewer, Window(f"taichi_pynerf: {run_dir.name}"), trainer)
 
 
 def report(trainer: PyNeRFTrainer, dataset, run_dir: Path, backend: str) -> None:

@@ -31,3 +31,7 @@ class MissingPackageError(UserError):
 
 class SceneWarning(UserWarning):
     """Something of a scene was left out or adapted; the message says what, in one line."""
+
+
+class DisplayError(UserError):
+    """There is no screen, or no driver, to show a window with."""

@@ -12,7 +12,7 @@ from taichi_pynerf.cameras import Cameras
 from taichi_pynerf.memory import free_memory
 from taichi_pynerf.model import PyNeRF
 from taichi_pynerf.rays import RayBatch, generate_rays
-from taichi_pynerf.renderer import SAMPLES_PER_ROUND, Rays, Rendered
+from taichi_pynerf.renderer import SAMPLES_PER_ROUND, PyramidRenderer, Rays, Rendered
 
 WHITE = (1.0, 1.0, 1.0)
 RAYS_PER_CHUNK = 2**15  # at most: more are not faster
@@ -72,6 +72,7 @@ def render_rays(
     level: float | None = None,
     chunk_size: int | None = None,
     on_rays: Callable[[int], object] | None = None,
+    renderer: PyramidRenderer | None = None,
 ) -> Rendered:
     """Render any number of rays, chunk by chunk.
 
@@ -80,13 +81,15 @@ def render_rays(
         level: one pyramid level for all samples instead of each sample's own.
         chunk_size: rays at once; by default `fitting_chunk_size(model)`.
         on_rays: called with the number of rays of each chunk that is done.
+        renderer: another one of the model's field than its own, with other steps, say.
     """
+    renderer = renderer or model.renderer
     chunk_size = chunk_size or fitting_chunk_size(model)
     samples = min(max(_SAMPLES_PER_RAY * chunk_size, 2**13), SAMPLES_PER_ROUND)
     parts = []
     for i in range(0, max(len(rays), 1), chunk_size):
         part = rays[i : i + chunk_size]
-        parts.append(model.renderer.render_rays(part, level, samples))
+        parts.append(renderer.render_rays(part, level, samples))
         if on_rays is not None:
             on_rays(len(part))
     columns = ((getattr(part, name) for part in parts) for name in Rendered.__dataclass_fields__)

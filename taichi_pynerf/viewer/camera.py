@@ -1,0 +1,175 @@
+"""The camera of the viewer, and how a person moves it.
+
+All of this is float64: a camera that is moved a thousand times stays a rotation to float32's eye.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from taichi_pynerf.cameras import Cameras, look_at
+
+POLE = math.radians(1.0)  # an orbit stops so close to straight above or below
+FOV_RANGE = (math.radians(5.0), math.radians(120.0))
+_NEAR_SHARE = 1e-3  # clipping distance for lines, as a share of the distance to the target
+
+
+@dataclass(frozen=True, eq=False)
+class ViewCamera:
+    """A pinhole camera that turns about a target straight ahead of it. Axes are OpenGL's.
+
+    Every move gives a new camera; one that changes nothing gives the same object.
+
+    Attributes:
+        rotation: [3, 3], columns right, up, backward in the world.
+        position: [3], world units.
+        distance: from the position to the target, world units.
+        fov_y: vertical angle of view, radians.
+        world_up: [3] unit vector, the axis of orbits.
+    """
+
+    rotation: np.ndarray
+    position: np.ndarray
+    distance: float
+    fov_y: float
+    world_up: np.ndarray
+
+    @classmethod
+    def looking_at(cls, eye, target, world_up, fov_y: float) -> ViewCamera:
+        """A camera at `eye` [3] that looks at `target` [3] with `world_up` upwards.
+
+        Raises:
+            ValueError: `eye` and `target` coincide, or `world_up` points along the view.
+        """
+        pose = look_at(*(np.asarray(v, dtype=np.float64) for v in (eye, target, world_up)))
+        distance = float(np.linalg.norm(np.subtract(target, eye)))
+        return cls.from_pose(pose.numpy(), distance, fov_y, world_up)
+
+    @classmethod
+    def from_pose(cls, c2w, distance: float, fov_y: float, world_up) -> ViewCamera:
+        """A camera with the camera-to-world pose `c2w` [3, 4], made a rotation if it nearly is."""
+        c2w = np.asarray(c2w, dtype=np.float64)
+        u, _, vh = np.linalg.svd(c2w[:, :3])
+        up = np.asarray(world_up, dtype=np.float64)
+        return cls(u @ vh, c2w[:, 3].copy(), distance, fov_y, up / np.linalg.norm(up))
+
+    # ---- what it is -----------------------------------------------------------------------
+
+    @property
+    def c2w(self) -> np.ndarray:
+        """[3, 4] camera-to-world pose."""
+        return np.concatenate([self.rotation, self.position[:, None]], axis=1)
+
+    @property
+    def forward(self) -> np.ndarray:
+        """[3] unit vector along the view."""
+        return -self.rotation[:, 2]
+
+    @property
+    def target(self) -> np.ndarray:
+        """[3] the point that orbits turn about."""
+        return self.position + self.distance * self.forward
+
+    def cameras(self, width: int, height: int) -> Cameras:
+        """This camera with an image of so many pixels; its angle of view is that of the height."""
+        focal = 0.5 * height / math.tan(0.5 * self.fov_y)
+        return Cameras(
+            c2w=torch.from_numpy(self.c2w).float()[None],
+            fx=torch.tensor([focal]),
+            fy=torch.tensor([focal]),
+            cx=torch.tensor([0.5 * width]),
+            cy=torch.tensor([0.5 * height]),
+            width=torch.tensor([width]),
+            height=torch.tensor([height]),
+        )
+
+    def project_segments(self, segments: np.ndarray, width: int, height: int) -> np.ndarray:
+        """Straight lines in the world to lines in the image, cut off where they pass behind.
+
+        Args:
+            segments: [K, 2, 3] end points in the world.
+            width, height: of the image, pixels.
+
+        Returns:
+            [K', 2, 2] end points in image coordinates (x, y), for those K' <= K that reach in
+            front of the camera; they may lie outside of the image.
+        """
+        near = _NEAR_SHARE * self.distance
+        ends = (segments - self.position) @ self.rotation
+        depth = -ends[..., 2]
+        ends = ends[(depth > near).any(1)]
+        depth = -ends[..., 2]
+        # An end behind moves along its segment to where that crosses the near plane.
+        share = (near - depth) / np.where(depth == depth[:, ::-1], 1.0, depth[:, ::-1] - depth)
+        moved = ends + share[..., None] * (ends[:, ::-1] - ends)
+        ends = np.where((depth < near)[..., None], moved, ends)
+        focal = 0.5 * height / math.tan(0.5 * self.fov_y)
+        plane = ends[..., :2] / -ends[..., 2:]
+        return plane * [focal, -focal] + [0.5 * width, 0.5 * height]
+
+    # ---- moves ----------------------------------------------------------------------------
+
+    def orbit(self, yaw: float, pitch: float) -> ViewCamera:
+        """Turn about the target: `yaw` radians around the world's up, `pitch` radians upwards."""
+        if not (yaw or pitch):
+            return self
+        rotation = self._turned(yaw, pitch)
+        position = self.target + self.distance * rotation[:, 2]
+        return replace(self, rotation=rotation, position=position)
+
+    def look(self, yaw: float, pitch: float) -> ViewCamera:
+        """Turn in place: `yaw` radians to the left, `pitch` radians of the view upwards."""
+        if not (yaw or pitch):
+            return self
+        return replace(self, rotation=self._turned(yaw, -pitch))
+
+    def pan(self, right: float, up: float) -> ViewCamera:
+        """Shift the camera and its target, in heights of the picture at the target's distance."""
+        height = 2.0 * self.distance * math.tan(0.5 * self.fov_y)
+        return self.fly(right * height, up * height, 0.0)
+
+    def fly(self, right: float, up: float, forward: float) -> ViewCamera:
+        """Shift the camera and its target along its own axes, world units."""
+        if not (right or up or forward):
+            return self
+        return replace(self, position=self.position + self.rotation @ [right, up, -forward])
+
+    def dolly(self, amount: float) -> ViewCamera:
+        """Go `exp(amount)` times as far from the target; the target stays."""
+        return self.at_distance(self.distance * math.exp(amount)) if amount else self
+
+    def at_distance(self, distance: float) -> ViewCamera:
+        """Stand so far from the target, world units."""
+        if distance == self.distance:
+            return self
+        return replace(self, position=self.target - distance * self.forward, distance=distance)
+
+    def with_fov(self, fov_y: float) -> ViewCamera:
+        """The same place with another angle of view, held within `FOV_RANGE`."""
+        fov_y = min(max(fov_y, FOV_RANGE[0]), FOV_RANGE[1])
+        return self if fov_y == self.fov_y else replace(self, fov_y=fov_y)
+
+    def _turned(self, yaw: float, pitch: float) -> np.ndarray:
+        """The rotation after a turn of its backward axis; a roll is kept, poles are kept away."""
+        rotation = _rotation_about(self.world_up, yaw) @ self.rotation
+        backward = rotation[:, 2]
+        angle = math.acos(float(np.clip(backward @ self.world_up, -1.0, 1.0)))  # from above
+        axis = np.cross(self.world_up, backward)
+        length = np.linalg.norm(axis)
+        axis = axis / length if length > 1e-9 else rotation[:, 0]
+        if pitch:
+            wanted = min(max(angle - pitch, POLE), math.pi - POLE)
+            rotation = _rotation_about(axis, wanted - angle) @ rotation
+        u, _, vh = np.linalg.svd(rotation)  # a thousand turns add up no rounding
+        return u @ vh
+
+
+def _rotation_about(axis: np.ndarray, angle: float) -> np.ndarray:
+    """[3, 3] rotation by `angle` radians about a unit axis (Rodrigues' formula)."""
+    x, y, z = axis
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.eye(3) + math.sin(angle) * cross + (1.0 - math.cos(angle)) * cross @ cross

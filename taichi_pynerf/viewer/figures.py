@@ -1,0 +1,35 @@
+"""The figures of a training that the panel shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from taichi_pynerf.viewer.chart import Curve
+
+
+@dataclass
+class TrainingFigures:
+    """The newest figures and the curves of a training.
+
+    Attributes:
+        max_steps: steps at most.
+        step, loss, psnr, samples_per_second: of the last step.
+        losses, psnrs: their smoothed curves.
+        finished: whether the training came to its end.
+    """
+
+    max_steps: int
+    step: int = 0
+    loss: float = float("nan")
+    psnr: float = float("nan")
+    samples_per_second: float = 0.0
+    losses: Curve = field(default_factory=Curve)
+    psnrs: Curve = field(default_factory=Curve)
+    finished: bool = False
+
+    def note(self, figures: dict) -> None:
+        """Take a step's figures as `PyNeRFTrainer.train` gives them."""
+        self.step, self.loss, self.psnr = figures["step"], figures["loss"], figures["psnr"]
+        self.samples_per_second = figures["samples_per_second"]
+        self.losses.add(self.loss)
+        self.psnrs.add(self.psnr)

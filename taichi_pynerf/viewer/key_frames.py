@@ -1,0 +1,72 @@
+"""Key frames of a flight, recorded in the viewer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from taichi_pynerf.camera_path_files import write_camera_path
+from taichi_pynerf.camera_paths import frame_cameras
+from taichi_pynerf.cameras import Cameras
+from taichi_pynerf.errors import UserError
+from taichi_pynerf.pose_interpolation import interpolate_poses
+from taichi_pynerf.viewer.camera import ViewCamera
+
+FPS = 24
+SECONDS_PER_KEY = 2.0
+
+
+class KeyFrames:
+    """Cameras in the order in which a flight passes them."""
+
+    def __init__(self) -> None:
+        self.cameras: list[ViewCamera] = []
+
+    def __len__(self) -> int:
+        return len(self.cameras)
+
+    def add(self, camera: ViewCamera) -> None:
+        """One more at the end."""
+        self.cameras.append(camera)
+
+    def drop(self) -> None:
+        """Take the last one away, if there is any."""
+        del self.cameras[-1:]
+
+    def segments(self) -> np.ndarray:
+        """[K - 1, 2, 3] straight lines from each key frame to the next."""
+        places = np.stack([camera.position for camera in self.cameras])
+        return np.stack([places[:-1], places[1:]], axis=1)
+
+    def export(self, path: Path, width: int, height: int) -> None:
+        """Write a camera_path.json with a smooth flight through the key frames.
+
+        Args:
+            path: the file.
+            width, height: of the film's frames, pixels.
+
+        Raises:
+            UserError: there are fewer than two key frames.
+            OSError: the file cannot be written.
+        """
+        if len(self) < 2:
+            raise UserError("a flight needs two key frames: K adds one")
+        keys = Cameras.cat([camera.cameras(width, height) for camera in self.cameras])
+        poses = interpolate_poses(keys.c2w, round(FPS * SECONDS_PER_KEY * (len(self) - 1)))
+        passes = _passing_frames(poses, keys.c2w)
+        # Between key frames the focal length changes by even factors.
+        logs = np.interp(np.arange(len(poses)), passes, keys.fy.log().numpy())
+        frames = frame_cameras(poses, torch.from_numpy(np.exp(logs)), width, height)
+        write_camera_path(path, frames, FPS, keyframes=keys)
+
+
+def _passing_frames(poses: torch.Tensor, keys: torch.Tensor) -> list[int]:
+    """The frame [F, 3, 4] at which each key [K, 3, 4] is passed, in order."""
+    passes: list[int] = []
+    for key in keys:
+        first = passes[-1] if passes else 0
+        gaps = (poses[first:] - key).square().sum((1, 2))
+        passes.append(first + int(gaps.argmin()))
+    return passes

@@ -1,0 +1,97 @@
+"""Running the viewer: beside a training on the same thread, or alone."""
+
+from __future__ import annotations
+
+import time
+
+from taichi_pynerf.trainer import PyNeRFTrainer
+from taichi_pynerf.viewer.figures import TrainingFigures
+from taichi_pynerf.viewer.viewer import Screen, Viewer
+
+ROUND_SECONDS = 0.15  # of drawing between two looks at the input
+_QUIET_SECONDS = 0.1  # between two looks at the input while nothing is drawn
+_REST_SECONDS = 0.03  # of sleep when all is drawn
+_SHOW_SECONDS = 0.02  # that showing a frame takes, about
+
+
+class LiveTraining:
+    """Draws between the steps of a training; Taichi allows no second thread.
+
+    Pass it to `PyNeRFTrainer.train` as `on_step`. Training's share of the time is what the
+    viewer's slider says; without drawing, or with the window minimised, it has all.
+
+    Args:
+        viewer: what is drawn.
+        screen: where.
+        trainer: the training, whose end it has to know.
+    """
+
+    def __init__(self, viewer: Viewer, screen: Screen, trainer: PyNeRFTrainer):
+        self.viewer, self.screen, self.trainer = viewer, screen, trainer
+        viewer.figures = TrainingFigures(trainer.config.max_steps)
+        self._left_at: float | None = None  # when training went on
+        self._looked_at = float("-inf")
+
+    def __call__(self, trainer: PyNeRFTrainer, figures: dict) -> None:
+        """After a step: draw as much as is due."""
+        viewer, screen = self.viewer, self.screen
+        now = time.perf_counter()
+        if self._left_at is not None:
+            viewer.share.trained(now - self._left_at)
+        viewer.figures.note(figures)
+        viewer.renderer.model_changed(training=True)
+        if screen.open:
+            if screen.hidden or not viewer.settings.drawing:
+                self._look_seldom(now)
+            else:
+                self._draw_what_is_due()
+            if viewer.settings.paused:
+                self._hold()
+        self._left_at = time.perf_counter()
+
+    def finish(self) -> None:
+        """After the training: show its model until the window is closed, or at once if asked."""
+        self.viewer.figures.finished = True
+        if self.trainer.stop_requested:
+            self.screen.close()
+        else:
+            print("training is done; close the window to go on")
+            view_until_closed(self.viewer, self.screen)
+
+    def _round(self, seconds: float) -> None:
+        started = time.perf_counter()
+        self.viewer.round(self.screen, seconds)
+        self.viewer.share.drew(time.perf_counter() - started)
+
+    def _draw_what_is_due(self) -> None:
+        viewer, screen = self.viewer, self.screen
+        while viewer.share.drawing_due > 0.0 and screen.open and not screen.hidden:
+            self._round(min(viewer.share.drawing_due, ROUND_SECONDS) - _SHOW_SECONDS)
+            if not viewer.settings.drawing or viewer.renderer.at_rest:
+                viewer.share.settle()
+
+    def _look_seldom(self, now: float) -> None:
+        """Input only, so that drawing can be switched on again."""
+        if now - self._looked_at >= _QUIET_SECONDS:
+            self._looked_at = now
+            self._round(0.0)
+
+    def _hold(self) -> None:
+        """Training pauses; the picture is refined meanwhile."""
+        viewer, screen = self.viewer, self.screen
+        viewer.renderer.training_rests()
+        while viewer.settings.paused and screen.open and not self.trainer.stop_requested:
+            if not viewer.round(screen, ROUND_SECONDS):
+                time.sleep(_REST_SECONDS)
+        viewer.share.restart()
+
+
+def view_until_closed(viewer: Viewer, screen: Screen) -> None:
+    """Show a model that stays as it is until the window is closed, or until Ctrl-C."""
+    viewer.renderer.training_rests()
+    try:
+        while screen.open:
+            if not viewer.round(screen, ROUND_SECONDS):
+                time.sleep(_REST_SECONDS)
+    except KeyboardInterrupt:
+        screen.close()

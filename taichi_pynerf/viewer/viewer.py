@@ -1,0 +1,255 @@
+"""The viewer without its window: what is seen, how it is drawn, what each action does."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from taichi_pynerf.errors import UserError
+from taichi_pynerf.evaluation import Dataset
+from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.pictures import write_png
+from taichi_pynerf.viewer import overlays
+from taichi_pynerf.viewer.canvas import PictureCanvas
+from taichi_pynerf.viewer.controls import Controls, InputFrame
+from taichi_pynerf.viewer.figures import TrainingFigures
+from taichi_pynerf.viewer.key_frames import KeyFrames
+from taichi_pynerf.viewer.layout import Layout
+from taichi_pynerf.viewer.pacing import Rate, TimeShare
+from taichi_pynerf.viewer.progressive import ProgressiveRenderer, Shot
+from taichi_pynerf.viewer.settings import Mode, ViewSettings
+from taichi_pynerf.viewer.views import TrainingViews, initial_camera
+
+MOVING_SECONDS = 0.15  # after the last move a picture counts as moving for so long
+IDLE_SECONDS = 1.0  # between two showings of a window in which nothing happens
+_SETTLING_ROUNDS = 3  # to show after input: widgets answer some frames late
+_FRUSTUM_SHARE = 0.04  # height of a drawn frustum, in sides of the scene box
+
+
+class Screen(Protocol):
+    """What the viewer needs of a window."""
+
+    def poll(self) -> InputFrame:
+        """Input since the last call."""
+
+    def show(self, viewer: Viewer) -> bool:
+        """Show the viewer's picture and panels; whether something in a panel was changed."""
+
+    @property
+    def open(self) -> bool:
+        """False once the window was closed."""
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the window is minimised."""
+
+    def close(self) -> None:
+        """Close the window."""
+
+
+class Viewer:
+    """A model looked at from anywhere.
+
+    Args:
+        model: the model; it may be in training.
+        dataset: the training images, for their cameras and background; the viewer does without.
+        output_dir: where screenshots and camera paths go.
+        save: writes a checkpoint and returns its path; None where there is nothing to save.
+    """
+
+    def __init__(
+        self,
+        model: PyNeRF,
+        dataset: Dataset | None = None,
+        output_dir: str | Path = ".",
+        save=None,
+    ):
+        self.model, self.output_dir, self.save = model, Path(output_dir), save
+        box = model.renderer.box
+        self.views = TrainingViews(dataset, box.size) if dataset is not None else None
+        near, far = (dataset.near, dataset.far) if dataset is not None else (0.01, 10 * box.size)
+        background = (1.0, 1.0, 1.0) if dataset is None else tuple(dataset.background.tolist())
+        self.settings = ViewSettings(background=background)
+        self.camera = initial_camera(self.views, box)
+        self.view: int | None = 0 if self.views is not None else None  # training view shown
+        self.renderer = ProgressiveRenderer(model, near, far)
+        self.canvas = PictureCanvas(self.renderer, self.views)
+        self.controls, self.key_frames = Controls(), KeyFrames()
+        self.figures: TrainingFigures | None = None
+        self.share = TimeShare()
+        self.layout = Layout(*Layout.window_size(640, 480))
+        self.frames, self.rays = Rate(), Rate()
+        self.message = "H shows the controls"
+        self.close_requested = False
+        self._moved_at = self._shown_at = float("-inf")
+        self._last_frame, self._settling = InputFrame(), 0
+        self._box_lines = overlays.box_segments(box.aabb)
+        self._frusta = None
+        if self.views is not None:
+            size = _FRUSTUM_SHARE * box.size
+            self._frusta = overlays.frustum_segments(self.views.cameras, size)
+
+    # ---- one round ------------------------------------------------------------------------
+
+    def round(self, screen: Screen, seconds: float) -> bool:
+        """Take input, draw for about so long, show what is new. Whether there was anything."""
+        frame = screen.poll()
+        busy = self.react(frame)
+        if self.close_requested:
+            screen.close()
+        if not screen.open or screen.hidden:
+            return False
+        drawn = self.draw(seconds)
+        now = time.perf_counter()
+        if drawn or busy or now - self._shown_at > IDLE_SECONDS:
+            if drawn:
+                self.frames.note(now)
+            if screen.show(self):
+                self.camera = self.controls.cancel_drag(self.camera)
+                self._settling = _SETTLING_ROUNDS
+            self._shown_at = now
+        return drawn or busy
+
+    def react(self, frame: InputFrame) -> bool:
+        """Let a frame of input act. Whether it did, or may have done something in a panel."""
+        layout = Layout(*(max(n, 1) for n in frame.size), self.settings.panels, self.settings.help)
+        changed = layout != self.layout
+        self.layout = layout
+        camera, actions = self.controls.update(frame, self.camera, layout)
+        if camera is not self.camera:
+            self.camera, self.view = camera, None
+            self._moved_at = time.perf_counter()
+        for action in actions:
+            self.act(action)
+        last, self._last_frame = self._last_frame, frame
+        used = bool(frame.pressed) or frame.held != last.held
+        at_panel = frame.cursor != last.cursor and not layout.on_picture(frame.cursor)
+        if changed or used or at_panel or self.controls.dragging:
+            self._settling = _SETTLING_ROUNDS
+        self._settling -= 1
+        return self._settling >= 0
+
+    @property
+    def moving(self) -> bool:
+        """Whether the camera moved a moment ago."""
+        return time.perf_counter() - self._moved_at < MOVING_SECONDS
+
+    def draw(self, seconds: float) -> bool:
+        """Draw for about so long. Whether the picture changed."""
+        settings = self.settings
+        if not settings.drawing:
+            return False
+        level = settings.level if settings.fixed_level else None
+        normals = settings.mode is Mode.NORMALS
+        self.renderer.look(Shot(self.camera, *self.layout.picture_size, level, normals))
+        before = self.renderer.num_rays
+        changed = self.canvas.update(settings, seconds, refine=not self.moving)
+        if self.renderer.num_rays > before:
+            self.rays.note(time.perf_counter(), self.renderer.num_rays - before)
+        return changed
+
+    def picture(self) -> np.ndarray:
+        """uint8 [H, W, 3]: what is drawn so far, with the lines over it."""
+        image = self.canvas.image(self.layout.picture_size, self.settings.background)
+        if self.settings.frusta and self._frusta is not None:
+            overlays.draw_world_lines(
+                image, self.camera, self._frusta, overlays.FRUSTUM_COLOR, opacity=0.8
+            )
+            nearest = self._frusta[self.views.nearest(self.camera)]
+            overlays.draw_world_lines(image, self.camera, nearest, overlays.NEAREST_COLOR)
+        if self.settings.box:
+            overlays.draw_world_lines(image, self.camera, self._box_lines, overlays.BOX_COLOR)
+        if self.settings.frusta and len(self.key_frames) > 1:
+            path = self.key_frames.segments()
+            overlays.draw_world_lines(image, self.camera, path, overlays.PATH_COLOR)
+        return image
+
+    # ---- actions --------------------------------------------------------------------------
+
+    def act(self, action: str) -> None:
+        """Do what a key or button asks for; see `controls.ACTIONS`. Faults become the message."""
+        try:
+            if action.startswith("view_"):
+                self.show_view(self._spread(int(action.removeprefix("view_"))))
+            elif action in ("frusta", "box", "drawing", "panels", "help"):
+                setattr(self.settings, action, not getattr(self.settings, action))
+            else:
+                getattr(self, f"_{action}")()
+        except (UserError, OSError) as error:
+            self.message = str(error)
+
+    def show_view(self, view: int | None) -> None:
+        """Stand where a training camera stands."""
+        if self.views is None or view is None:
+            self.message = "no training images here"
+            return
+        self.view = view % len(self.views)
+        self.look_from(self.views.camera(self.view))
+        self.message = f"training view {self.view}: {self.views.name(self.view)}"
+
+    def look_from(self, camera) -> None:
+        """Take another camera."""
+        if camera is not self.camera:
+            self.camera, self._moved_at = camera, time.perf_counter()
+
+    def _spread(self, digit: int) -> int | None:
+        """The training view of a digit key: 1 … 9, 0 are spread evenly over all."""
+        if self.views is None:
+            return None
+        place, last = (digit - 1) % 10, len(self.views) - 1
+        return min(place, last) if last < 10 else round(place * last / 9)
+
+    def _pause(self) -> None:
+        self.settings.paused = not self.settings.paused
+
+    def _reset(self) -> None:
+        self.look_from(initial_camera(self.views, self.model.renderer.box))
+
+    def _next_mode(self) -> None:
+        self.settings.mode = self.settings.mode.following
+
+    def _next_view(self, step: int = 1) -> None:
+        here = self.view
+        if here is None and self.views is not None:
+            here = self.views.nearest(self.camera) - (step > 0)
+        self.show_view(None if here is None else here + step)
+
+    def _previous_view(self) -> None:
+        self._next_view(-1)
+
+    def _close(self) -> None:
+        self.close_requested = True
+
+    def _screenshot(self) -> None:
+        path = self._free_path("screenshot", ".png")
+        write_png(path, self.picture())
+        self.message = f"saved {path}"
+
+    def _save_checkpoint(self) -> None:
+        if self.save is not None:
+            self.message = f"saved {self.save()}"
+
+    def _key_frame(self) -> None:
+        self.key_frames.add(self.camera)
+        self.message = f"{len(self.key_frames)} key frames"
+
+    def _drop_key_frame(self) -> None:
+        self.key_frames.drop()
+        self.message = f"{len(self.key_frames)} key frames"
+
+    def _export_path(self) -> None:
+        path = self.output_dir / "camera_path.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.key_frames.export(path, *self.layout.picture_size)
+        self.message = f"saved {path}"
+
+    def _free_path(self, stem: str, suffix: str) -> Path:
+        """A path in the output folder that no file has yet."""
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while (path := self.output_dir / f"{stem}_{number:03}{suffix}").exists():
+            number += 1
+        return path
