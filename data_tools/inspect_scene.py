@@ -9,7 +9,7 @@ from pathlib import Path
 from taichi_pynerf.cli import Parser, run
 
 
-def parse_args(argv: list[str] | None = None):
+def build_parser() -> Parser:
     from taichi_pynerf.data.loading import FORMATS
     from taichi_pynerf.data.scene_flags import add_placement_flags
 
@@ -22,7 +22,7 @@ def parse_args(argv: list[str] | None = None):
         "--output", type=Path, default=Path("scene.png"), help="where the picture goes"
     )
     add_placement_flags(parser.add_argument_group("how the scene stands in its coordinates"))
-    return parser.parse_args(argv)
+    return parser
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     from taichi_pynerf.data.scene_flags import placement_of
     from taichi_pynerf.files import atomic_write
 
-    args = parse_args(argv)
+    args = build_parser().parse_args(argv)
     options = LoadOptions(
         placement=placement_of(args), allow_external_paths=bool(args.allow_external_paths)
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from taichi_pynerf.cli import Parser, run
 
 
-def parse_args(argv: list[str] | None = None):
+def build_parser() -> Parser:
     parser = Parser(description=__doc__)
     parser.add_argument("data_dir", metavar="IN", type=Path, help="folder of the Blender scene")
     parser.add_argument("out_dir", metavar="OUT", type=Path, help="new or empty folder")
@@ -29,13 +29,13 @@ def parse_args(argv: list[str] | None = None):
         action="store_true",
         help="let the scene name images outside of its folder",
     )
-    return parser.parse_args(argv)
+    return parser
 
 
 def main(argv: list[str] | None = None) -> None:
     from taichi_pynerf.data.multiscale_writer import write_multiscale
 
-    print(write_multiscale(**vars(parse_args(argv))))
+    print(write_multiscale(**vars(build_parser().parse_args(argv))))
 
 
 if __name__ == "__main__":

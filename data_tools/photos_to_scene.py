@@ -24,7 +24,7 @@ def count(text: str) -> int:
     return value
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+def build_parser() -> Parser:
     from taichi_pynerf.data.structure_from_motion import CAMERA_MODELS, MATCHINGS
 
     parser = Parser(description=__doc__)
@@ -60,13 +60,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="least share of the photos that must get a pose (and at least 3 photos)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an older result in OUT")
-    return parser.parse_args(argv)
+    return parser
 
 
 def main(argv: list[str] | None = None) -> None:
     from taichi_pynerf.data.photos_to_scene import photos_to_scene
 
-    arguments = parse_args(argv)
+    arguments = build_parser().parse_args(argv)
     print(photos_to_scene(**vars(arguments)))
     print(arguments.out_dir)
 

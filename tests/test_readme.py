@@ -1,5 +1,6 @@
 """What the README tells a newcomer to type works as it stands there."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -39,7 +40,30 @@ def test_links_to_files_lead_somewhere():
     assert absent == []
 
 
-@pytest.mark.parametrize("flag", sorted(set(re.findall(r"--[a-z_]+", README)) - {"--help"}))
-def test_flags_exist(flag):
-    app = (ROOT / "apps" / "train.py").read_text(encoding="utf-8")
-    assert f'"{flag}"' in app
+PROGRAMS = {
+    str(path.relative_to(ROOT)): path
+    for folder in ("apps", "data_tools")
+    for path in sorted((ROOT / folder).glob("*.py"))
+}
+
+
+def flags_of(program):
+    """The flags of a program, by its own parser."""
+    spec = importlib.util.spec_from_file_location(program.stem, program)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return {flag for action in module.build_parser()._actions for flag in action.option_strings}
+
+
+COMMANDS = re.findall(r"`python ((?:apps|data_tools)/\w+\.py)([^`]*)`", README)
+
+
+@pytest.mark.parametrize(("program", "arguments"), COMMANDS)
+def test_commands_name_flags_that_the_program_has(program, arguments):
+    flags = set(re.findall(r"--\w+", arguments))
+    assert flags <= flags_of(PROGRAMS[program])
+
+
+def test_flags_named_alone_are_some_program_s():
+    known = set().union(*map(flags_of, PROGRAMS.values())) | {"--help"}
+    assert set(re.findall(r"--\w+", README)) <= known
