@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from taichi_pynerf.files import atomic_write, atomic_write_text, json_text
 
 _MARGIN, _HEADING = 8, 22
+_LEAST_WIDTH = 160
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)
 _DEEPEST = 2**16 - 1
 
@@ -71,6 +72,8 @@ def sheet(rows: Sequence[Sequence[tuple[str, np.ndarray | None]]]) -> Image.Imag
     """
     pictures = [picture for row in rows for _, picture in row if picture is not None]
     width, height = (max(p.shape[axis] for p in pictures) for axis in (1, 0))
+    enlarge = -(-_LEAST_WIDTH // width)  # so that headings have room
+    width, height = enlarge * width, enlarge * height
     num_columns = max(len(row) for row in rows)
     paper = Image.new(
         "RGB",

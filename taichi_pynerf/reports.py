@@ -70,12 +70,15 @@ def metrics_table(summaries: dict[str, dict]) -> str:
             values += [summary[metric]] if len(scales) > 1 else []
             cells = [_figure(metric, value) for value in values]
             rows.append([HEADINGS.get(metric, metric), *([run] if named else []), *cells])
-    return markdown_table(["", *([""] if named else []), *scale_names], rows)
+    num_words = 2 if named else 1
+    return markdown_table([*[""] * num_words, *scale_names], rows, num_words)
 
 
-def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lines of a Markdown table, the first column to the left and the others to the right."""
-    rules = ["---", *["---:"] * (len(headings) - 1)]
+def markdown_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], num_words: int = 1
+) -> str:
+    """Lines of a Markdown table: first `num_words` columns of words, then columns of figures."""
+    rules = ["---" if column < num_words else "---:" for column in range(len(headings))]
     lines = [headings, rules, *rows]
     return "".join("| " + " | ".join(_escaped(cell) for cell in line) + " |\n" for line in lines)
 

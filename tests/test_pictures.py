@@ -87,8 +87,8 @@ def test_a_sheet_shows_each_picture_in_its_place():
     red[..., 0], blue[..., 2] = 255, 255
     paper = np.asarray(sheet([[("red", red), ("", None)], [("small", blue), ("again", red)]]))
     is_red, is_blue = ((paper == color).all(-1) for color in ((255, 0, 0), (0, 0, 255)))
-    assert is_red.sum() == 2 * red.shape[0] * red.shape[1]
-    assert is_blue.sum() == 10 * 20  # enlarged to fill its place
+    assert is_red.sum() == 2 * 80 * 160  # enlarged by whole pixels, to give headings room
+    assert is_blue.sum() == 80 * 160  # and to fill its place
     rows, columns = np.nonzero(is_blue)
     assert rows.min() > np.nonzero(is_red)[0].min()
     assert columns.max() < paper.shape[1] // 2
