@@ -8,7 +8,7 @@ from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write
 from taichi_pynerf.training_log import read_log
 
-_SMOOTHING = 0.8  # share of the running mean that each line of the log keeps
+_SMOOTHING = 0.6  # share of the running mean that each line of the log keeps
 
 
 def write_curves(log: str | Path, path: str | Path) -> None:

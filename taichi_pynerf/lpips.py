@@ -30,8 +30,14 @@ class LPIPS:
     def __init__(self, net: str = "alex"):
         if net not in NETS:
             raise ValueError(f"net must be one of {', '.join(NETS)}, not {net!r}")
-        optional("torchvision", "lpips")
-        module = optional("torchmetrics.image.lpip", "lpips")
+        try:
+            optional("torchvision", "lpips")
+            module = optional("torchmetrics.image.lpip", "lpips")
+        except RuntimeError as error:  # a torchvision that was built for another torch
+            raise MissingPackageError(
+                f"torchvision does not fit torch {torch.__version__} ({_first_line(error)}): "
+                "install the two from one place"
+            ) from None
         self.net = net
         try:
             with warnings.catch_warnings():
@@ -39,9 +45,8 @@ class LPIPS:
                 metric = module.LearnedPerceptualImagePatchSimilarity
                 self._model = metric(net_type=net, normalize=True)
         except (OSError, RuntimeError) as error:  # no network, a broken or partial file
-            reason = str(error).strip().splitlines()[0]
             raise MissingPackageError(
-                f"the weights of LPIPS's {net} network cannot be fetched ({reason}): put "
+                f"the weights of LPIPS's {net} network cannot be fetched ({_first_line(error)}): put "
                 f"torchvision's file into {torch.hub.get_dir()}/checkpoints, or leave LPIPS out"
             ) from None
 
@@ -59,3 +64,7 @@ class LPIPS:
         value = float(self._model(*images))
         self._model.reset()
         return value
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -70,6 +70,15 @@ def test_a_missing_package_names_the_extra(monkeypatch):
         LPIPS()
 
 
+def test_a_torchvision_of_another_torch_is_one_line(monkeypatch):
+    def broken(module, extra):
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr("taichi_pynerf.lpips.optional", broken)
+    with pytest.raises(MissingPackageError, match="does not fit torch"):
+        LPIPS()
+
+
 def test_an_unknown_net_is_refused():
     with pytest.raises(ValueError, match="resnet"):
         LPIPS("resnet")
