@@ -46,8 +46,8 @@ class LPIPS:
                 self._model = metric(net_type=net, normalize=True)
         except (OSError, RuntimeError) as error:  # no network, a broken or partial file
             raise MissingPackageError(
-                f"the weights of LPIPS's {net} network cannot be fetched ({_first_line(error)}): put "
-                f"torchvision's file into {torch.hub.get_dir()}/checkpoints, or leave LPIPS out"
+                f"the weights of LPIPS's {net} network cannot be fetched ({_first_line(error)}): "
+                f"put torchvision's file into {torch.hub.get_dir()}/checkpoints, or leave LPIPS out"
             ) from None
 
     @property
