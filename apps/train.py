@@ -121,12 +121,14 @@ def main(argv: list[str]) -> None:
         run_dir = resumed_run_dir(args.resume)
     else:
         run_dir = new_run_dir(args)
-        source, config = new_settings(args, backend)
+        config = new_config(args, backend)  # complain of the settings before the images load
+        source = new_source(args)
 
     schedule = parse_schedule(args.scale_schedule, source) if args.scale_schedule else None
     train_set = source.load("train")
     val_set, test_set = source.load_or_none("val"), source.load_or_none("test")
-    config = config if resumed else fit_to_scene(config, train_set)
+    if not resumed:
+        config = fit_to_scene(new_config(args, backend, train_set.unbounded), train_set)
     model = model_from_checkpoint(resumed, args.resume) if resumed else PyNeRF(config)
     print(
         f"{len(train_set)} training images, {train_set.num_pixels / 1e6:.1f} M pixels; "
@@ -169,25 +171,30 @@ def main(argv: list[str]) -> None:
     report(trainer, test_set or val_set, run_dir, backend)
 
 
-def new_settings(args, backend: str) -> tuple[SceneSource, PyNeRFConfig]:
-    """Scene and settings of a new run, from the command line."""
-    demo = args.data_dir is None
-    img_downscale = 1 if args.img_downscale is None else args.img_downscale
-    if img_downscale < 1:
-        raise ConfigError(f"--img_downscale is {img_downscale}: give a whole number from 1 on")
+def new_config(args, backend: str, unbounded: bool = False) -> PyNeRFConfig:
+    """Settings of a new run, from the command line."""
     preset = args.preset or ("gpu" if backend == "cuda" else "cpu")
     overrides = {
         name: getattr(args, name)
         for name in ("max_steps", "seed", "learning_rate", "single_level")
         if getattr(args, name) is not None
     }
-    if demo:
+    if args.data_dir is None:
         overrides.setdefault("max_steps", DEMO_STEPS)
     overrides["max_seconds"] = args.max_seconds or 0.0
-    overrides["background"] = "black" if args.black_background else "white"
+    overrides["unbounded"] = unbounded
+    if not unbounded:
+        overrides["background"] = "black" if args.black_background else "white"
     overrides.update(parse_settings(args.set))
-    config = PyNeRFConfig.preset(preset, **overrides)
-    source = SceneSource(
+    return PyNeRFConfig.preset(preset, **overrides)
+
+
+def new_source(args) -> SceneSource:
+    """The scene of a new run, from the command line."""
+    img_downscale = 1 if args.img_downscale is None else args.img_downscale
+    if img_downscale < 1:
+        raise ConfigError(f"--img_downscale is {img_downscale}: give a whole number from 1 on")
+    return SceneSource(
         data_dir=args.data_dir,
         dataset_type=args.dataset_type,
         img_downscale=img_downscale,
@@ -196,7 +203,6 @@ def new_settings(args, backend: str) -> tuple[SceneSource, PyNeRFConfig]:
         placement=placement_of(args),
         allow_external_paths=bool(args.allow_external_paths),
     )
-    return source, config
 
 
 def comes_in_scales(args) -> bool:
@@ -238,8 +244,8 @@ def parse_settings(assignments: list[str]) -> dict:
         name, equals, value = assignment.partition("=")
         if not equals:
             raise ConfigError(f"--set {assignment}: write NAME=VALUE")
-        if name in ("aabb", "background"):
-            other = "the scene gives it" if name == "aabb" else "use --black_background"
+        if name in ("aabb", "unbounded", "background"):
+            other = "use --black_background" if name == "background" else "the scene gives it"
             raise ConfigError(f"--set {assignment}: {name} cannot be set so; {other}")
         try:
             settings[name] = json.loads(value.lower() if value in ("True", "False") else value)

@@ -44,6 +44,24 @@ _PRESETS: dict[str, dict] = {
     },
 }
 
+# What an unbounded scene has on top: docs/unbounded.md.
+_UNBOUNDED_PRESETS: dict[str, dict] = {
+    "default": {},
+    "cpu": {
+        "occupancy_resolution": 64,
+        "occupancy_threshold": 0.1,
+        "background": "random",
+        "distortion_loss_weight": 0.02,
+        "gradient_distance": 0.5,
+    },
+    "gpu": {
+        "occupancy_threshold": 0.02,
+        "background": "random",
+        "distortion_loss_weight": 0.02,
+        "gradient_distance": 0.5,
+    },
+}
+
 
 @dataclass(frozen=True)
 class PyNeRFConfig:
@@ -182,12 +200,15 @@ class PyNeRFConfig:
     def preset(cls, name: str, **overrides) -> "PyNeRFConfig":
         """The named preset, with settings of one's own on top.
 
+        With `unbounded=True` among these it is the one for unbounded scenes.
+
         Raises:
             ConfigError: an unknown preset or setting, or a bad value.
         """
         if name not in _PRESETS:
             raise ConfigError(f"unknown preset {name!r}: choose one of {', '.join(_PRESETS)}")
-        return cls.from_dict({**_PRESETS[name], **overrides})
+        unbounded = _UNBOUNDED_PRESETS[name] if overrides.get("unbounded") is True else {}
+        return cls.from_dict({**_PRESETS[name], **unbounded, **overrides})
 
     def replace(self, **changes) -> "PyNeRFConfig":
         """A copy with some settings changed, checked anew."""

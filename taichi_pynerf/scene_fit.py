@@ -18,14 +18,13 @@ MAX_CASCADES = 6
 def fit_to_scene(config: PyNeRFConfig, dataset: Dataset) -> PyNeRFConfig:
     """The configuration for a dataset: its scene box, whether it is unbounded and how far it goes.
 
-    A `max_resolution` that is "auto" is taken from the cameras. In an unbounded scene every ray
-    ends somewhere, so it is trained on random backgrounds, which no transparency can match.
+    A `max_resolution` that is "auto" is taken from the cameras. Presets have other settings for
+    unbounded scenes: `PyNeRFConfig.preset(name, unbounded=dataset.unbounded)`.
     """
     config = config.replace(aabb=list(dataset.aabb), unbounded=dataset.unbounded)
     box = SceneBox(config.aabb, config.unbounded)
     if config.unbounded:
-        cascades = fit_cascades(dataset, box)
-        config = config.replace(num_cascades=cascades, background="random")
+        config = config.replace(num_cascades=fit_cascades(dataset, box))
     if config.max_resolution != AUTO:
         return config
     width = finest_footprint(dataset, box)

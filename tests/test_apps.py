@@ -356,6 +356,7 @@ def test_a_broken_scene_is_refused(train, broken, old_run, spoil):
         (["--set", "hash_table_size=1000"], "hash_table_size"),
         (["--set", "num_level=8"], "num_level"),
         (["--set", "num_levels"], "--set num_levels"),
+        (["--set", "unbounded=true"], "unbounded"),
         (["--experiment_name", "../elsewhere"], "--experiment_name"),
         (["--scale_schedule", "0:8"], "--scale_schedule"),
         (["--multiscale", "--scale_schedule", "0:3"], "--scale_schedule 0:3"),

@@ -155,6 +155,18 @@ def test_presets_are_valid_and_take_changes(name):
     assert PyNeRFConfig.preset(name, seed=5) == preset.replace(seed=5)
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_have_settings_for_unbounded_scenes_and_ones_own_come_first(name):
+    bounded = PyNeRFConfig.preset(name)
+    unbounded = PyNeRFConfig.preset(name, unbounded=True)
+    assert unbounded.unbounded
+    assert not bounded.unbounded
+    assert PyNeRFConfig.preset(name, unbounded=False) == bounded
+    if name != "default":
+        assert unbounded.background == "random" != bounded.background
+        assert PyNeRFConfig.preset(name, unbounded=True, background="black").background == "black"
+
+
 def test_the_default_preset_is_the_defaults_and_the_cpu_preset_is_not():
     assert PyNeRFConfig.preset("default") == PyNeRFConfig()
     assert PyNeRFConfig.preset("cpu") != PyNeRFConfig()

