@@ -7,8 +7,32 @@ from torch import nn
 
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.field import FieldOutputs
+from taichi_pynerf.model import PyNeRF
 from taichi_pynerf.ops.ray_march import Samples
+from taichi_pynerf.renderer import TrainingRender
 from taichi_pynerf.scene_box import SceneBox
+
+
+def loss_inputs(
+    model: PyNeRF, render: TrainingRender, background: torch.Tensor
+) -> dict[str, object]:
+    """What a loss is told of a batch of rays.
+
+    Args:
+        background: [3] or [N, 3] colour behind.
+
+    Returns:
+        {"rgb": [N, 3] over the background, "depth": [N], "acc": [N], "render": the render,
+        "resolutions" and "encoders" of the field's grids}.
+    """
+    return {
+        "rgb": render.rgb + (1 - render.acc).unsqueeze(-1) * background,
+        "depth": render.depth,
+        "acc": render.acc,
+        "render": render,
+        "resolutions": model.field.resolutions,
+        "encoders": model.field.encoders,
+    }
 
 
 class PyNeRFLoss(nn.Module):
@@ -26,8 +50,7 @@ class PyNeRFLoss(nn.Module):
         """Losses of one batch of rays.
 
         Args:
-            outputs: "rgb" [N, 3] over the background; "render", the `TrainingRender`;
-                "resolutions" and "encoders" of the field's grids.
+            outputs: as `loss_inputs` gives them.
             targets: "rgb" [N, 3]; "weights" [N], what each pixel counts for, mean 1: all 1 where
                 pixels are drawn by area, the default, else multi-scale Blender's `lossmult`.
 

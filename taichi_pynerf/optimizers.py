@@ -12,7 +12,7 @@ BETAS, EPS = (0.9, 0.99), 1e-15  # instant-ngp, section 4
 class TableRMSProp(torch.optim.Optimizer):
     """RMSProp that steps only the table rows that got a gradient; see `ops.rmsprop`.
 
-    It leaves every gradient zero: no `zero_grad` is needed, and none should replace the buffers.
+    It leaves every gradient zero: no `zero_grad` is needed.
     """
 
     def __init__(self, tables, lr: float, beta: float = BETAS[1], eps: float = EPS):
@@ -22,6 +22,11 @@ class TableRMSProp(torch.optim.Optimizer):
         for state in self.state.values():
             to_host(state["square_avg"])
         return super().state_dict()
+
+    def zero_grad(self, set_to_none: bool = True):
+        """Zero the gradients in place: encoders add into these buffers, which are as large as the
+        tables."""
+        super().zero_grad(set_to_none=False)
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -48,13 +53,25 @@ def network_parameters(model: PyNeRF) -> list[torch.nn.Parameter]:
     return [*model.field.heads.parameters(), *model.field.color_heads.parameters()]
 
 
-def build_optimizers(model: PyNeRF, learning_rate: float) -> dict[str, torch.optim.Optimizer]:
-    """{"tables": TableRMSProp, "networks": Adam}; tables then take their gradients in place."""
+def parameter_groups(model: PyNeRF) -> dict[str, list[torch.nn.Parameter]]:
+    """{"tables", "networks"}: what has an optimizer of its own.
+
+    From here on the encoders add the tables' gradients into buffers of their own, in place.
+    """
     for encoder in model.field.encoders:
         encoder.accumulate_in_place = True
     return {
-        "tables": TableRMSProp(model.field.encoders.parameters(), learning_rate),
+        "tables": list(model.field.encoders.parameters()),
+        "networks": network_parameters(model),
+    }
+
+
+def build_optimizers(model: PyNeRF, learning_rate: float) -> dict[str, torch.optim.Optimizer]:
+    """{"tables": TableRMSProp, "networks": Adam}; tables then take their gradients in place."""
+    groups = parameter_groups(model)
+    return {
+        "tables": TableRMSProp(groups["tables"], learning_rate),
         "networks": torch.optim.Adam(
-            network_parameters(model), lr=learning_rate, betas=BETAS, eps=EPS, fused=True
+            groups["networks"], lr=learning_rate, betas=BETAS, eps=EPS, fused=True
         ),
     }

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+MAX_RAYS_PER_STEP = 2**17
+
 
 def learning_rate_factor(step: int, progress: float, warmup_steps: int, final: float) -> float:
     """Linear warm-up, then exponential decay to `final` at progress 1.
@@ -14,6 +16,21 @@ def learning_rate_factor(step: int, progress: float, warmup_steps: int, final: f
     """
     warmup = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
     return warmup * final ** min(max(progress, 0.0), 1.0)
+
+
+def next_num_rays(num_rays: int, num_samples: int, samples_per_batch: int) -> int:
+    """How many rays the next step should have, so that it has about `samples_per_batch` samples.
+
+    At most double: the first batches after an update of the grid can mislead.
+
+    Args:
+        num_rays, num_samples: of the step before.
+        samples_per_batch: what is wanted; 0 keeps the number of rays.
+    """
+    if not samples_per_batch:
+        return num_rays
+    wanted = num_rays * samples_per_batch / max(num_samples, 1)
+    return int(min(wanted, 2 * num_rays, MAX_RAYS_PER_STEP)) or 1
 
 
 def scale_at(step: int, scale_schedule: Mapping[int, int]) -> int:

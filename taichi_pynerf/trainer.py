@@ -16,14 +16,13 @@ from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.datasets import MultiScaleDataset
 from taichi_pynerf.errors import CheckpointError, TrainingError
 from taichi_pynerf.evaluation import METRICS, Dataset, evaluate
-from taichi_pynerf.losses import PyNeRFLoss
+from taichi_pynerf.losses import PyNeRFLoss, loss_inputs
 from taichi_pynerf.model import PyNeRF
 from taichi_pynerf.optimizers import build_optimizers, network_parameters
 from taichi_pynerf.renderer import Rays
-from taichi_pynerf.schedules import learning_rate_factor, scale_at
+from taichi_pynerf.schedules import learning_rate_factor, next_num_rays, scale_at
 from taichi_pynerf.training_log import TrainingLog
 
-MAX_RAYS_PER_STEP = 2**17
 LOG_INTERVAL = 20  # steps between lines of the log
 
 
@@ -149,14 +148,7 @@ class PyNeRFTrainer:
         batch, background = batch.to(self.model.device), background.to(self.model.device)
         rays = Rays(batch.rays_o, batch.rays_d, batch.pixel_areas, batch.bounds)
         render = self.model.renderer.train_rays(rays, self.generator)
-        outputs = {
-            "rgb": render.rgb + (1 - render.acc).unsqueeze(-1) * background,
-            "depth": render.depth,
-            "acc": render.acc,
-            "render": render,
-            "resolutions": self.model.field.resolutions,
-            "encoders": self.model.field.encoders,
-        }
+        outputs = loss_inputs(self.model, render, background)
         losses = self.loss(outputs, {"rgb": batch.rgb, "weights": batch.weights})
         loss = losses["total_loss"]
         if not math.isfinite(loss.item()):
@@ -183,10 +175,7 @@ class PyNeRFTrainer:
             "num_rays": self.num_rays,
             "num_samples": num_samples,
         }
-        if config.samples_per_batch:
-            wanted = self.num_rays * config.samples_per_batch / max(num_samples, 1)
-            # At most double: the first batches after an update of the grid can mislead.
-            self.num_rays = int(min(wanted, 2 * self.num_rays, MAX_RAYS_PER_STEP)) or 1
+        self.num_rays = next_num_rays(self.num_rays, num_samples, config.samples_per_batch)
         return figures
 
     def before_step(self) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from taichi_pynerf.schedules import learning_rate_factor, scale_at
+from taichi_pynerf.schedules import learning_rate_factor, next_num_rays, scale_at
 
 SCHEDULE = {0: 8, 2000: 4, 5000: 2, 10000: 1}
 
@@ -40,3 +40,13 @@ def test_scale_of_a_step_is_the_last_that_has_begun(step, scale):
 def test_a_schedule_without_a_beginning_is_refused(schedule):
     with pytest.raises(ValueError, match="begin at 0"):
         scale_at(4, schedule)
+
+
+def test_the_number_of_rays_follows_the_samples_they_had():
+    assert next_num_rays(1000, 20000, 10000) == 500
+    assert next_num_rays(1000, 8000, 12000) == 1500
+    assert next_num_rays(1000, 100, 12000) == 2000  # at most double
+    assert next_num_rays(1000, 0, 12000) == 2000
+    assert next_num_rays(2**17, 1000, 2**18) == 2**17
+    assert next_num_rays(1, 1000, 1) == 1
+    assert next_num_rays(1000, 5, 0) == 1000

@@ -1,0 +1,78 @@
+"""This package's scene formats as a data parser of nerfstudio.
+
+Cameras, scene box and units are those that `apps/train.py` has for the same folder, so that a run
+brought over sees the same scene.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from nerfstudio.data.dataparsers.base_dataparser import (
+    DataParser,
+    DataParserConfig,
+    DataparserOutputs,
+)
+from nerfstudio.data.scene_box import SceneBox
+from nerfstudio.plugins.registry_dataparser import DataParserSpecification
+from nerfstudio.utils.colors import get_color
+
+from taichi_pynerf.data.loading import read_scene_files, scene_splits
+from taichi_pynerf.data.scene_files import LoadOptions
+from taichi_pynerf.nerfstudio.views import cameras_to_studio
+
+
+@dataclass
+class PyNeRFDataParserConfig(DataParserConfig):
+    """A scene folder in any format that taichi_pynerf reads."""
+
+    _target: type = field(default_factory=lambda: PyNeRFDataParser)
+    data: Path = Path("data")
+    """The scene folder."""
+    dataset_type: str | None = None
+    """The format; found out from the folder by default."""
+    img_downscale: int = 1
+    """Take images that the folder holds reduced by this factor, if it does."""
+    alpha_color: str | None = "white"
+    """Colour behind see-through pixels; None keeps their alpha."""
+
+
+class PyNeRFDataParser(DataParser):
+    """Reads a split's description; nerfstudio loads the images."""
+
+    config: PyNeRFDataParserConfig
+
+    def _generate_dataparser_outputs(self, split: str = "train", **kwargs) -> DataparserOutputs:
+        config = self.config
+        options = LoadOptions(config.img_downscale)
+        split = self._present(split)
+        files = read_scene_files(config.data, split, config.dataset_type, options)
+        transform = torch.from_numpy(files.transform.matrix).float()
+        masks = files.mask_paths
+        color = config.alpha_color
+        return DataparserOutputs(
+            image_filenames=files.image_paths,
+            cameras=cameras_to_studio(files.cameras),
+            alpha_color=None if color is None else get_color(color),
+            scene_box=SceneBox(aabb=torch.tensor(files.aabb).view(2, 3)),
+            mask_filenames=masks if masks is not None and None not in masks else None,
+            dataparser_transform=transform,
+            dataparser_scale=float(files.transform.scale),
+        )
+
+    def _present(self, split: str) -> str:
+        """The split, or what a scene without it has to compare with."""
+        known = scene_splits(self.config.data, self.config.dataset_type)
+        other = {"val": "test", "test": "val"}.get(split, split)
+        return next((name for name in (split, other) if name in known), "train")
+
+
+any_scene = DataParserSpecification(
+    PyNeRFDataParserConfig(), "Scene folders of any format that taichi_pynerf reads"
+)
+multiscale_blender = DataParserSpecification(
+    PyNeRFDataParserConfig(dataset_type="multiscale_blender"),
+    "Mip-NeRF's multi-scale Blender folders",
+)

@@ -1,0 +1,237 @@
+"""The model in nerfstudio: its rays in, this package's field and renderer, its outputs back."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+import torch
+from nerfstudio.cameras.cameras import Cameras as StudioCameras
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.data.scene_box import OrientedBox
+from nerfstudio.engine.callbacks import (
+    TrainingCallback,
+    TrainingCallbackAttributes,
+    TrainingCallbackLocation,
+)
+from nerfstudio.models.base_model import Model, ModelConfig
+from nerfstudio.utils import colormaps
+from torch.nn import Parameter
+
+from taichi_pynerf import runtime
+from taichi_pynerf.carving import possible_cells
+from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.errors import CheckpointError
+from taichi_pynerf.losses import PyNeRFLoss, loss_inputs
+from taichi_pynerf.metrics import compute_psnr, compute_ssim
+from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.nerfstudio.views import TrainingViews, cameras_from_studio, has_lenses
+from taichi_pynerf.optimizers import parameter_groups
+from taichi_pynerf.rays import view_rays
+from taichi_pynerf.renderer import Rays
+from taichi_pynerf.scene_fit import fit_to_scene
+
+_BACKGROUNDS = {"white": 1.0, "black": 0.0}
+
+
+@dataclass
+class PyNeRFStudioModelConfig(ModelConfig):
+    """Settings of the model in nerfstudio."""
+
+    _target: type = field(default_factory=lambda: PyNeRFStudioModel)
+    pynerf: PyNeRFConfig = field(default_factory=lambda: PyNeRFConfig.preset("cpu"))
+    """The field, its sampling and its losses. Steps, batch and learning rate are nerfstudio's."""
+    fit_to_scene: bool = True
+    """Take the scene box, the finest resolution and the cascades from the training images."""
+    near_plane: float = 0.05
+    """Least distance along rays, in nerfstudio's units."""
+    far_plane: float = 1000.0
+    """Greatest distance along rays, in nerfstudio's units."""
+    enable_collider: bool = False
+    eval_num_rays_per_chunk: int = 2**15
+
+
+class PyNeRFStudioModel(Model):
+    """`PyNeRF` as a model of nerfstudio.
+
+    Attributes:
+        pynerf: the model itself. Its configuration is in every checkpoint, beside the tensors.
+    """
+
+    config: PyNeRFStudioModelConfig
+
+    def populate_modules(self) -> None:
+        super().populate_modules()
+        device = torch.device(self.kwargs.get("device", "cpu"))
+        runtime.start("cuda" if device.type == "cuda" else "cpu")
+        config = self.config.pynerf
+        images = self.kwargs["metadata"].get("training_images")
+        self.views = None
+        if images is not None:
+            self.views = TrainingViews(
+                images, config.unbounded, self.config.near_plane, self.config.far_plane
+            )
+            if self.config.fit_to_scene:
+                config = fit_to_scene(config, self.views)
+        self.pynerf = PyNeRF(config)
+        self.loss = PyNeRFLoss(config)
+        self.generator = torch.Generator(self.pynerf.device).manual_seed(config.seed)
+        # Taichi takes one launch at a time; the viewer has threads of its own.
+        self.render_lock = threading.RLock()
+
+    # ---- state ----------------------------------------------------------------------------
+
+    def get_extra_state(self) -> dict:
+        return {"config": self.pynerf.config.to_dict()}
+
+    def set_extra_state(self, state: dict) -> None:
+        here, there = self.pynerf.config.to_dict(), state["config"]
+        different = [
+            f"{name} is {there[name]}, here {here[name]}"
+            for name in ("aabb", "max_resolution", "unbounded", "num_cascades")
+            if there.get(name) != here[name]
+        ]
+        if different:
+            raise CheckpointError(
+                f"the checkpoint is of another scene than the data here ({'; '.join(different)})"
+            )
+
+    def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
+        """Always strict: nerfstudio would go on with weights that are no one's."""
+        return super().load_state_dict(state_dict, strict=True, assign=assign)
+
+    # ---- training -------------------------------------------------------------------------
+
+    def get_param_groups(self) -> dict[str, list[Parameter]]:
+        return parameter_groups(self.pynerf)
+
+    def get_training_callbacks(
+        self, training_callback_attributes: TrainingCallbackAttributes
+    ) -> list[TrainingCallback]:
+        config = self.pynerf.config
+        if config.sampler != "occupancy":
+            return []
+        before = [TrainingCallbackLocation.BEFORE_TRAIN_ITERATION]
+        return [
+            TrainingCallback(before, self.restrict_occupancy, iters=(0,)),
+            TrainingCallback(before, self.update_occupancy, config.occupancy_interval),
+        ]
+
+    def restrict_occupancy(self, step: int) -> None:
+        """Before the first step: carve by the images' alpha, and leave out what none sees."""
+        config, box = self.pynerf.config, self.pynerf.renderer.box
+        if self.views is not None and (config.carve or box.unbounded):
+            cells = possible_cells(self.views, box, config.occupancy_resolution, config.carve)
+            self.pynerf.occupancy.restrict(cells)
+
+    def update_occupancy(self, step: int) -> None:
+        self.pynerf.renderer.update_occupancy(self.generator)
+
+    def get_outputs(self, ray_bundle: RayBundle) -> dict:
+        """Render N rays: "rgb" [N, 3], "accumulation", "depth" and, in evaluation, "level" [N, 1].
+
+        Depth is along the ray, in nerfstudio's units, and 0 where nothing is.
+        """
+        rays = self.rays_of(ray_bundle)
+        with self.render_lock:
+            if not self.training:
+                out = self.pynerf.renderer.render_rays(rays)
+                rgb = out.rgb + (1 - out.acc).unsqueeze(-1) * self.background(len(rays))
+                columns = {"accumulation": out.acc, "depth": out.depth, "level": out.level}
+                return {
+                    "rgb": rgb.clamp(0, 1),
+                    **{name: column.unsqueeze(-1) for name, column in columns.items()},
+                }
+            background = self.background(len(rays))
+            render = self.pynerf.renderer.train_rays(rays, self.generator)
+        outputs = loss_inputs(self.pynerf, render, background)
+        return {
+            "rgb": outputs["rgb"],
+            "accumulation": render.acc.unsqueeze(-1),
+            "depth": (render.depth / render.acc.clamp_min(1e-6)).unsqueeze(-1),
+            "loss_inputs": outputs,
+            "background": background,
+            "num_samples": render.levels.shape[0],
+        }
+
+    def rays_of(self, bundle: RayBundle) -> Rays:
+        """nerfstudio's rays as this package's, on the device."""
+        origins, directions = bundle.origins, bundle.directions
+        near, far = bundle.nears, bundle.fars
+        near = torch.zeros_like(origins[:, :1]) if near is None else near
+        far = torch.full_like(near, self.config.far_plane) if far is None else far
+        bounds = torch.cat([near.clamp_min(self.config.near_plane), far], -1)
+        columns = (origins, directions, bundle.pixel_area[..., 0], bounds)
+        return Rays(*(x.to(self.pynerf.device).float().contiguous() for x in columns))
+
+    def background(self, num_rays: int) -> torch.Tensor:
+        """[3] the colour behind, or [N, 3] of which every ray has its own; white in evaluation."""
+        kind = self.pynerf.config.background
+        if kind == "random" and self.training:
+            return torch.rand(num_rays, 3, generator=self.generator, device=self.pynerf.device)
+        return torch.full((3,), _BACKGROUNDS.get(kind, 1.0), device=self.pynerf.device)
+
+    def get_loss_dict(self, outputs, batch, metrics_dict=None) -> dict[str, torch.Tensor]:
+        target = self.target(outputs, batch["image"])
+        if "loss_inputs" not in outputs:  # in evaluation nothing but the colour is compared
+            return {"color_loss": (outputs["rgb"] - target).square().mean()}
+        targets = {"rgb": target, "weights": torch.ones_like(target[:, 0])}
+        loss = self.loss(outputs["loss_inputs"], targets)["total_loss"]
+        if not outputs["num_samples"]:  # no ray met anything, but a gradient there must be
+            loss = loss + 0 * self.pynerf.field.heads[0][0].weight.sum()
+        return {"total_loss": loss}
+
+    def get_metrics_dict(self, outputs, batch) -> dict[str, torch.Tensor]:
+        error = (outputs["rgb"].detach() - self.target(outputs, batch["image"])).square().mean()
+        metrics = {"psnr": -10 * error.clamp_min(1e-10).log10()}
+        if "num_samples" in outputs:
+            metrics["num_samples"] = outputs["num_samples"]
+        return metrics
+
+    def target(self, outputs: dict, image: torch.Tensor) -> torch.Tensor:
+        """[..., 3] the photograph's colours; see-through pixels on the background of the render."""
+        image = image.to(self.pynerf.device)
+        if image.shape[-1] == 3:
+            return image
+        background = outputs.get("background", self.background(1))
+        return image[..., :3] * image[..., 3:] + (1 - image[..., 3:]) * background
+
+    # ---- images ---------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def get_outputs_for_camera(
+        self, camera: StudioCameras, obb_box: OrientedBox | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Render what one camera sees, each output [H, W, C].
+
+        Rays and the areas of their pixels are this package's, exactly, where it has such a camera
+        and the view is not cropped.
+        """
+        if obb_box is not None or not has_lenses(camera):
+            return super().get_outputs_for_camera(camera, obb_box)
+        cameras = cameras_from_studio(camera)
+        shape = (int(cameras.height[0]), int(cameras.width[0]))
+        rays = view_rays(cameras, 0)
+        bundle = RayBundle(
+            origins=rays.rays_o.view(*shape, 3),
+            directions=rays.rays_d.view(*shape, 3),
+            pixel_area=rays.pixel_areas.view(*shape, 1),
+        )
+        return self.get_outputs_for_camera_ray_bundle(bundle)
+
+    def get_image_metrics_and_images(
+        self, outputs: dict[str, torch.Tensor], batch: dict[str, torch.Tensor]
+    ) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+        rgb = outputs["rgb"].cpu()
+        truth = self.target({}, batch["image"]).cpu()
+        metrics = {"psnr": float(compute_psnr(rgb, truth)), "ssim": float(compute_ssim(rgb, truth))}
+        accumulation = outputs["accumulation"].cpu()
+        depth = colormaps.apply_depth_colormap(outputs["depth"].cpu(), accumulation)
+        top = max(self.pynerf.field.num_heads - 1, 1)
+        images = {
+            "img": torch.cat([truth, rgb], 1),
+            "accumulation": colormaps.apply_colormap(accumulation),
+            "depth": depth,
+            "level": colormaps.apply_colormap(outputs["level"].cpu() / top),
+        }
+        return metrics, images

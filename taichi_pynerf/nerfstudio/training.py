@@ -1,0 +1,109 @@
+"""How nerfstudio trains the model: optimizers, learning rate, and the number of rays per step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager
+from nerfstudio.engine.optimizers import OptimizerConfig, Optimizers
+from nerfstudio.engine.schedulers import Scheduler, SchedulerConfig
+from nerfstudio.engine.trainer import Trainer
+from nerfstudio.pipelines.base_pipeline import VanillaPipeline
+from torch.optim.lr_scheduler import LambdaLR
+
+from taichi_pynerf.optimizers import BETAS, EPS, TableRMSProp
+from taichi_pynerf.schedules import learning_rate_factor, next_num_rays
+
+
+@dataclass
+class TableRMSPropConfig(OptimizerConfig):
+    """RMSProp that steps the table rows with a gradient alone."""
+
+    _target: type = field(default_factory=lambda: TableRMSProp)
+    eps: float = EPS
+    beta: float = BETAS[1]
+    """Decay of the mean square."""
+
+
+@dataclass
+class NetworkAdamConfig(OptimizerConfig):
+    """Adam with instant-ngp's settings."""
+
+    _target: type = torch.optim.Adam
+    eps: float = EPS
+    betas: tuple[float, float] = BETAS
+    """Decays of the mean and of the mean square."""
+    fused: bool = True
+    """One kernel for all parameters."""
+
+
+@dataclass
+class WarmupDecaySchedulerConfig(SchedulerConfig):
+    """Linear warm-up, then exponential decay over the whole run."""
+
+    _target: type = field(default_factory=lambda: WarmupDecayScheduler)
+    warmup_steps: int = 50
+    """Steps until the full rate."""
+    final: float = 0.03
+    """Share of the rate left at the end."""
+    max_steps: int | None = None
+    """Steps until the end; by default --max-num-iterations."""
+
+
+class WarmupDecayScheduler(Scheduler):
+    """See `taichi_pynerf.schedules.learning_rate_factor`.
+
+    Its state holds Python numbers alone, as checkpoints must that load with `weights_only`.
+    """
+
+    config: WarmupDecaySchedulerConfig
+
+    def get_scheduler(self, optimizer: torch.optim.Optimizer, lr_init: float) -> LambdaLR:
+        config = self.config
+        if config.max_steps is None:
+            raise ValueError("max_steps must be given outside of a training run")
+        return LambdaLR(
+            optimizer,
+            lambda step: learning_rate_factor(
+                step, step / config.max_steps, config.warmup_steps, config.final
+            ),
+        )
+
+
+class PyNeRFStudioTrainer(Trainer):
+    """nerfstudio's trainer, with schedules that end when the run does."""
+
+    def setup_optimizers(self) -> Optimizers:
+        groups = {name: dict(group) for name, group in self.config.optimizers.items()}
+        for group in groups.values():
+            scheduler = group["scheduler"]
+            if isinstance(scheduler, WarmupDecaySchedulerConfig) and scheduler.max_steps is None:
+                group["scheduler"] = replace(scheduler, max_steps=self.config.max_num_iterations)
+        return Optimizers(groups, self.pipeline.get_param_groups())
+
+
+class PyNeRFDataManager(VanillaDataManager):
+    """nerfstudio's, which also tells the model what it is to be fitted to."""
+
+    def create_train_dataset(self):
+        dataset = super().create_train_dataset()
+        dataset.metadata["training_images"] = dataset
+        return dataset
+
+
+class PyNeRFPipeline(VanillaPipeline):
+    """nerfstudio's, with as many rays in a step as have about `samples_per_batch` samples."""
+
+    def get_train_loss_dict(self, step: int):
+        outputs, losses, metrics = super().get_train_loss_dict(step)
+        sampler = self.datamanager.train_pixel_sampler
+        metrics["num_rays"] = sampler.num_rays_per_batch
+        sampler.set_num_rays_per_batch(
+            next_num_rays(
+                sampler.num_rays_per_batch,
+                outputs["num_samples"],
+                self.model.pynerf.config.samples_per_batch,
+            )
+        )
+        return outputs, losses, metrics

@@ -1,0 +1,33 @@
+"""Let torchvision load beside a torch that it was not built for.
+
+Its registry build brings operators compiled against a CUDA torch; beside a CPU-only one they do not
+load, and the import stops at the first that it names. nerfstudio uses none of them: declaring the
+names is enough. For the tests' environment alone.
+
+    python tests/nerfstudio/torchvision_shim.py ns-train --help
+"""
+
+import importlib.util
+import sys
+from importlib.metadata import entry_points
+
+import torch
+
+_NMS = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+_library = None  # operators live as long as their library
+
+
+def declare_operators() -> None:
+    """Declare the operators that `import torchvision` asks for, unless they are there."""
+    global _library
+    if _library is None and importlib.util.find_spec("torchvision") is not None:
+        _library = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            _library.define(name + _NMS)
+
+
+if __name__ == "__main__":
+    declare_operators()
+    command, *sys.argv = sys.argv[1:2] + sys.argv[1:]
+    (script,) = entry_points(group="console_scripts", name=command)
+    script.load()()
