@@ -15,6 +15,8 @@ from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.encodings import PyramidEncoder
 from taichi_pynerf.metrics import compute_psnr, compute_ssim
 from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.nerfstudio.convert import convert_to_nerfstudio_format
+from taichi_pynerf.nerfstudio_runs import load_nerfstudio_run
 from taichi_pynerf.pyramid import (
     compute_sample_area,
     create_pyramid_hierarchy,
@@ -36,9 +38,11 @@ __all__ = [
     "compute_psnr",
     "compute_sample_area",
     "compute_ssim",
+    "convert_to_nerfstudio_format",
     "create_pyramid_hierarchy",
     "get_pyramid_level",
     "interpolate_pyramid_outputs",
+    "load_nerfstudio_run",
     "load_pyramid_model",
     "save_pyramid_model",
 ]

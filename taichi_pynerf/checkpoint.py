@@ -125,6 +125,11 @@ def config_of(content: dict[str, Any], path: str | Path) -> PyNeRFConfig:
         raise CheckpointError(f"{path}: its configuration is not usable: {error}") from None
 
 
+def differing_field(a: PyNeRFConfig, b: PyNeRFConfig) -> str | None:
+    """A setting by which the same tensors would mean another field; None if there is none."""
+    return next((name for name in _MODEL_FIELDS if getattr(a, name) != getattr(b, name)), None)
+
+
 def model_from_checkpoint(
     content: dict[str, Any], path: str | Path, model: PyNeRF | None = None
 ) -> PyNeRF:
@@ -132,13 +137,13 @@ def model_from_checkpoint(
     if model is None:
         model = PyNeRF(config_of(content, path))
     config = config_of(content, path)
-    for name in _MODEL_FIELDS:
-        here, there = getattr(model.config, name), getattr(config, name)
-        if here != there:
-            raise CheckpointError(
-                f"{path}: the checkpoint is of another configuration ({name} is {there}, the "
-                f"model's is {here}): build the model from the checkpoint's own config"
-            )
+    name = differing_field(config, model.config)
+    if name is not None:
+        raise CheckpointError(
+            f"{path}: the checkpoint is of another configuration ({name} is "
+            f"{getattr(config, name)}, the model's is {getattr(model.config, name)}): build the "
+            "model from the checkpoint's own config"
+        )
     own, given = model.state_dict(), content["model"]
     different = sorted(
         name

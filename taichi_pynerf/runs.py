@@ -15,6 +15,12 @@ from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.scene_source import SceneSource
 from taichi_pynerf.errors import CheckpointError, SceneError
 from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.nerfstudio_runs import (
+    MODELS_DIR,
+    is_nerfstudio_run,
+    newest_checkpoint,
+    read_nerfstudio_run,
+)
 
 
 @dataclass(frozen=True)
@@ -36,9 +42,15 @@ class Run:
     step: int
 
     @property
+    def folder(self) -> Path:
+        """The run folder."""
+        parent = self.checkpoint.absolute().parent
+        return parent.parent if parent.name == MODELS_DIR else parent
+
+    @property
     def name(self) -> str:
         """The run folder's name."""
-        return self.checkpoint.absolute().parent.name
+        return self.folder.name
 
 
 def open_run(
@@ -47,14 +59,18 @@ def open_run(
     """Open a run for rendering, viewing or export.
 
     Args:
-        run_or_file: a run folder, or a checkpoint file.
+        run_or_file: a run folder, or a checkpoint file; of nerfstudio's method too.
         data_dir: where the run's scene is now, if it has moved since.
         needs_scene: refuse a checkpoint that names no scene, as one saved from Python may.
 
     Raises:
         CheckpointError: the checkpoint is absent, damaged, of another kind, or names no scene.
     """
-    content = read_checkpoint(run_or_file)
+    if is_nerfstudio_run(run_or_file):
+        content = read_nerfstudio_run(run_or_file)
+        checkpoint = newest_checkpoint(run_or_file)
+    else:
+        content, checkpoint = read_checkpoint(run_or_file), checkpoint_path(run_or_file)
     has_scene = needs_scene or content.get("scene") is not None
     source = source_of(content, run_or_file) if has_scene else None
     if data_dir is not None:
@@ -64,7 +80,7 @@ def open_run(
         model=model,
         config=config_of(content, run_or_file),
         source=source,
-        checkpoint=checkpoint_path(run_or_file),
+        checkpoint=checkpoint,
         step=int((content.get("training") or {}).get("step", 0)),
     )
 

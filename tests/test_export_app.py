@@ -1,16 +1,20 @@
 """apps/export.py as its users meet it."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scene_makers import write_blender_scene
 from tiny import roughen, tiny_model
 
 from taichi_pynerf.checkpoint import save_pyramid_model
 from taichi_pynerf.data.scene_source import SceneSource
-from taichi_pynerf.errors import CheckpointError, ConfigError, SceneError
+from taichi_pynerf.errors import CheckpointError, ConfigError, MissingPackageError, SceneError
+from taichi_pynerf.nerfstudio.convert import checkpoint_content
+from taichi_pynerf.runs import open_run
 
 plyfile = pytest.importorskip("plyfile")
 trimesh = pytest.importorskip("trimesh")
@@ -88,3 +92,25 @@ def test_a_bad_value_is_refused_and_nothing_is_written(export, run_dir, given, e
         export(["--checkpoint", str(run_dir), *given])
     assert "\n" not in str(caught.value)
     assert sorted(run_dir.iterdir()) == before
+
+
+def test_a_run_of_nerfstudio_comes_back_as_a_checkpoint(export, run_dir, tmp_path, capsys):
+    opened = open_run(run_dir)
+    models = tmp_path / "studio" / "nerfstudio_models"
+    models.mkdir(parents=True)
+    content = checkpoint_content(opened.model, opened.config, opened.source, last_step=7)
+    torch.save(content, models / "step-000000007.ckpt")
+    export(["--checkpoint", str(models.parent), "--format", "checkpoint"])
+    back = open_run(tmp_path / "studio" / "checkpoint.pth")
+    assert back.config == opened.config
+    assert back.source == opened.source
+    assert list(models.iterdir()) == [models / "step-000000007.ckpt"]
+    with pytest.raises(ConfigError, match="already"):
+        export(["--checkpoint", str(run_dir), "--format", "checkpoint"])
+
+
+def test_what_a_format_needs_is_asked_for_first(export, run_dir, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nerfstudio", None)
+    with pytest.raises(MissingPackageError, match=r"taichi-pynerf\[nerfstudio\]"):
+        export(["--checkpoint", str(run_dir), "--format", "nerfstudio"])
+    assert sorted(path.name for path in run_dir.iterdir()) == ["checkpoint.pth"]

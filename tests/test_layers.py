@@ -28,8 +28,9 @@ LAYERS = (
         "rendering", "colormaps", "pictures", "video", "camera_paths", "camera_path_files",
         "pose_interpolation", "lpips", "reports",
         "render_folder", "view_sets", "compare", "training_log", "curves", "export",
+        "nerfstudio_runs",
     ),
-    ("trainer", "viewer"),
+    ("trainer", "viewer", "nerfstudio"),
     ("__init__",),  # the public names
 )  # fmt: skip
 OUTSIDE = ("reference",)  # for tests and for reading: no module imports it
@@ -129,6 +130,17 @@ def test_only_these_import_taichi():
     users = {unit(name) for name, (_, outside) in IMPORTS.items() if "taichi" in outside}
     assert users <= set(USERS_OF_TAICHI)
     assert {"runtime", "kernels", "ops"} <= users  # the search sees what is there
+
+
+def test_only_the_plugin_imports_nerfstudio():
+    users = {unit(name) for name, (_, outside) in IMPORTS.items() if "nerfstudio" in outside}
+    assert users == {"nerfstudio"}
+    importers = {
+        name for name, (inside, _) in IMPORTS.items()
+        if unit(name) != "nerfstudio" and any(unit(i) == "nerfstudio" for i in inside)
+    }  # fmt: skip
+    assert importers == {"__init__"}
+    assert {i for i in IMPORTS["__init__"][0] if unit(i) == "nerfstudio"} == {"nerfstudio.convert"}
 
 
 def test_kernels_know_no_torch_and_nothing_of_the_package_but_kernels_and_errors():

@@ -15,12 +15,15 @@ from nerfstudio.data.dataparsers.base_dataparser import (
     DataParserConfig,
     DataparserOutputs,
 )
+from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
 from nerfstudio.data.scene_box import SceneBox
 from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 from nerfstudio.utils.colors import get_color
 
 from taichi_pynerf.data.loading import read_scene_files, scene_splits
+from taichi_pynerf.data.placement import Placement
 from taichi_pynerf.data.scene_files import LoadOptions
+from taichi_pynerf.data.scene_source import SceneSource
 from taichi_pynerf.nerfstudio.views import cameras_to_studio
 
 
@@ -35,6 +38,10 @@ class PyNeRFDataParserConfig(DataParserConfig):
     """The format; found out from the folder by default."""
     img_downscale: int = 1
     """Take images that the folder holds reduced by this factor, if it does."""
+    placement: Placement = field(default_factory=Placement)
+    """How the scene stands in its coordinates."""
+    allow_external_paths: bool = False
+    """Let the scene name files outside of its folder."""
     alpha_color: str | None = "white"
     """Colour behind see-through pixels; None keeps their alpha."""
 
@@ -46,7 +53,7 @@ class PyNeRFDataParser(DataParser):
 
     def _generate_dataparser_outputs(self, split: str = "train", **kwargs) -> DataparserOutputs:
         config = self.config
-        options = LoadOptions(config.img_downscale)
+        options = LoadOptions(config.img_downscale, config.placement, config.allow_external_paths)
         split = self._present(split)
         files = read_scene_files(config.data, split, config.dataset_type, options)
         transform = torch.from_numpy(files.transform.matrix).float()
@@ -69,10 +76,34 @@ class PyNeRFDataParser(DataParser):
         return next((name for name in (split, other) if name in known), "train")
 
 
+def source_of(dataparser: DataParserConfig, img_downscale: int) -> SceneSource | None:
+    """The scene of a run of nerfstudio, for its checkpoint.
+
+    None where this package would not see the same scene in the same coordinates.
+    """
+    if isinstance(dataparser, BlenderDataParserConfig) and dataparser.scale_factor == 1:
+        return SceneSource(
+            str(dataparser.data),
+            "blender",
+            img_downscale,
+            white_background=dataparser.alpha_color != "black",
+        )
+    if isinstance(dataparser, PyNeRFDataParserConfig):
+        return SceneSource(
+            str(dataparser.data),
+            dataparser.dataset_type,
+            max(img_downscale, dataparser.img_downscale),
+            white_background=dataparser.alpha_color != "black",
+            placement=dataparser.placement,
+            allow_external_paths=dataparser.allow_external_paths,
+        )
+    return None
+
+
 any_scene = DataParserSpecification(
     PyNeRFDataParserConfig(), "Scene folders of any format that taichi_pynerf reads"
 )
 multiscale_blender = DataParserSpecification(
-    PyNeRFDataParserConfig(dataset_type="multiscale_blender"),
+    PyNeRFDataParserConfig(dataset_type="multiscale-blender"),
     "Mip-NeRF's multi-scale Blender folders",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from nerfstudio.cameras.cameras import Cameras as StudioCameras
@@ -47,6 +48,8 @@ class PyNeRFStudioModelConfig(ModelConfig):
     """Least distance along rays, in nerfstudio's units."""
     far_plane: float = 1000.0
     """Greatest distance along rays, in nerfstudio's units."""
+    eval_background: Literal["white", "black"] | None = None
+    """Colour behind in evaluation; that of training by default, white if that is random."""
     enable_collider: bool = False
     eval_num_rays_per_chunk: int = 2**15
 
@@ -82,7 +85,9 @@ class PyNeRFStudioModel(Model):
     # ---- state ----------------------------------------------------------------------------
 
     def get_extra_state(self) -> dict:
-        return {"config": self.pynerf.config.to_dict()}
+        """What the tensors are of, in plain values; `nerfstudio_runs` starts from it."""
+        scene = self.kwargs["metadata"].get("scene")
+        return {"config": self.pynerf.config.to_dict(), "scene": scene}
 
     def set_extra_state(self, state: dict) -> None:
         here, there = self.pynerf.config.to_dict(), state["config"]
@@ -165,8 +170,10 @@ class PyNeRFStudioModel(Model):
         return Rays(*(x.to(self.pynerf.device).float().contiguous() for x in columns))
 
     def background(self, num_rays: int) -> torch.Tensor:
-        """[3] the colour behind, or [N, 3] of which every ray has its own; white in evaluation."""
+        """[3] the colour behind, or [N, 3] where every ray has its own."""
         kind = self.pynerf.config.background
+        if not self.training:
+            kind = self.config.eval_background or kind
         if kind == "random" and self.training:
             return torch.rand(num_rays, 3, generator=self.generator, device=self.pynerf.device)
         return torch.full((3,), _BACKGROUNDS.get(kind, 1.0), device=self.pynerf.device)

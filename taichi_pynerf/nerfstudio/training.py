@@ -12,6 +12,7 @@ from nerfstudio.engine.trainer import Trainer
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 from torch.optim.lr_scheduler import LambdaLR
 
+from taichi_pynerf.nerfstudio.data import source_of
 from taichi_pynerf.optimizers import BETAS, EPS, TableRMSProp
 from taichi_pynerf.schedules import learning_rate_factor, next_num_rays
 
@@ -89,6 +90,9 @@ class PyNeRFDataManager(VanillaDataManager):
     def create_train_dataset(self):
         dataset = super().create_train_dataset()
         dataset.metadata["training_images"] = dataset
+        img_downscale = round(1 / self.config.camera_res_scale_factor)
+        source = source_of(self.config.dataparser, img_downscale)
+        dataset.metadata["scene"] = None if source is None else source.to_dict()
         return dataset
 
 
