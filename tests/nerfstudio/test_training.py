@@ -1,0 +1,153 @@
+"""`ns-train` on a small scene, and what becomes of its run."""
+
+import copy
+import threading
+
+import pytest
+import torch
+
+pytest.importorskip(
+    "nerfstudio.engine.trainer", reason="nerfstudio is not installed", exc_type=ImportError
+)
+
+from nerfstudio.scripts.train import main as ns_train
+from nerfstudio.utils.eval_utils import eval_setup
+from tiny import tiny_config
+
+from taichi_pynerf.errors import CheckpointError
+from taichi_pynerf.nerfstudio.methods import synthetic_scenes, trainer_config
+from taichi_pynerf.rendering import render_image
+from taichi_pynerf.runs import open_run
+
+STEPS = 80
+SETTINGS = {
+    "max_resolution": "auto", "samples_per_batch": 4096, "max_steps": STEPS, "carve": True,
+    "march_resolution": 64,
+}  # fmt: skip
+
+
+def studio_config(ball_folder, output_dir, name, **changes):
+    """A run of `taichi-pynerf-synthetic` with tiny settings."""
+    dataparser = copy.deepcopy(synthetic_scenes.config.pipeline.datamanager.dataparser)
+    config = trainer_config(
+        "taichi-pynerf-synthetic", dataparser, tiny_config(**{**SETTINGS, **changes})
+    )
+    config.data = ball_folder
+    config.output_dir, config.experiment_name, config.timestamp = output_dir, "ball", name
+    config.machine.device_type = "cpu"
+    config.vis = "tensorboard"
+    config.viewer.quit_on_train_completion = True
+    return config
+
+
+@pytest.fixture(scope="module")
+def run(ball_folder, tmp_path_factory):
+    """The folder of a trained run."""
+    config = studio_config(ball_folder, tmp_path_factory.mktemp("outputs"), "run")
+    ns_train(config)
+    return config.get_base_dir()
+
+
+@pytest.fixture(scope="module")
+def opened(run):
+    return eval_setup(run / "config.yml")
+
+
+def test_it_learns_the_scene(opened):
+    _, pipeline, _, step = opened
+    assert step == STEPS - 1
+    metrics = pipeline.get_average_eval_image_metrics()
+    assert metrics["psnr"] > 20  # a white image has 11
+    assert 0.7 < metrics["ssim"] <= 1
+
+
+def test_settings_follow_the_scene(opened):
+    _, pipeline, _, _ = opened
+    config = pipeline.model.pynerf.config
+    assert config.aabb == (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5)
+    assert config.max_resolution == 32
+    possible = pipeline.model.pynerf.occupancy.possible.float().mean()
+    assert 0.01 < possible < 0.5  # carved by the alpha
+
+
+def test_the_checkpoint_loads_as_plain_values_with_a_schedule_that_ends_with_the_run(run):
+    (file,) = (run / "nerfstudio_models").iterdir()
+    content = torch.load(file, weights_only=True)
+    rates = content["schedulers"]["tables"]["_last_lr"]
+    assert rates == pytest.approx([5e-2 * 0.3])
+    assert content["optimizers"].keys() == {"tables", "networks"}
+
+
+def test_a_run_comes_back_with_the_same_pixels(run, opened):
+    _, pipeline, _, _ = opened
+    back = open_run(run)
+    assert back.step == STEPS
+    dataset = back.source.load("test")
+    for view in range(2):
+        camera = pipeline.datamanager.eval_dataset.cameras[view : view + 1]
+        theirs = pipeline.model.get_outputs_for_camera(camera)["rgb"]
+        ours = render_image(
+            back.model, dataset.cameras, view, dataset.near, dataset.far, dataset.background
+        )["rgb"]
+        assert (theirs - ours).abs().max() < 1 / 255
+
+
+def test_training_goes_on(ball_folder, run, tmp_path):
+    config = studio_config(ball_folder, tmp_path, "more")
+    config.max_num_iterations = 4
+    config.load_dir = run / "nerfstudio_models"
+    ns_train(config)
+    assert open_run(config.get_base_dir()).step == STEPS + 4
+
+
+def test_other_data_than_the_run_s_are_refused(ball_folder, run, tmp_path):
+    config = studio_config(ball_folder, tmp_path, "other", max_resolution=16)
+    config.load_dir = run / "nerfstudio_models"
+    with pytest.raises((CheckpointError, RuntimeError), match=r"max_resolution|size mismatch"):
+        ns_train(config)
+
+
+def test_rays_adapt_to_their_samples(ball_folder, tmp_path):
+    config = studio_config(ball_folder, tmp_path, "adapt")
+    trainer = config.setup()
+    trainer.setup()
+    counts = []
+    for step in range(12):
+        trainer.pipeline.train()
+        for callback in trainer.callbacks:
+            callback.run_callback_at_location(step, callback.where_to_run[0])
+        _, _, metrics = trainer.train_iteration(step)
+        counts.append((metrics["num_rays"], metrics["num_samples"]))
+    assert counts[0][0] == 128
+    assert 2000 < counts[-1][1] < 8000
+
+
+def test_a_viewer_s_thread_can_render(opened):
+    _, pipeline, _, _ = opened
+    camera = pipeline.datamanager.eval_dataset.cameras[:1]
+    expected = pipeline.model.get_outputs_for_camera(camera)["rgb"]
+    found = []
+    threads = [
+        threading.Thread(
+            target=lambda: found.append(pipeline.model.get_outputs_for_camera(camera)["rgb"])
+        )
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3
+    assert all(torch.equal(rgb, expected) for rgb in found)
+
+
+def test_a_batch_that_meets_nothing_does_not_stop_the_training(ball_folder, tmp_path):
+    config = studio_config(ball_folder, tmp_path, "empty")
+    trainer = config.setup()
+    trainer.setup()
+    occupancy = trainer.pipeline.model.pynerf.occupancy
+    occupancy.restrict(torch.zeros_like(occupancy.possible))
+    trainer.pipeline.train()
+    loss, _, metrics = trainer.train_iteration(1)
+    assert metrics["num_samples"] == 0
+    assert torch.isfinite(loss)

@@ -1,0 +1,92 @@
+"""nerfstudio's cameras as ours and back, and this package's formats as its data parser."""
+
+import pytest
+import torch
+
+pytest.importorskip(
+    "nerfstudio.engine.trainer", reason="nerfstudio is not installed", exc_type=ImportError
+)
+
+from nerfstudio.cameras.cameras import CameraType
+from nerfstudio.plugins.registry import discover_methods
+from nerfstudio.plugins.registry_dataparser import discover_dataparsers
+from scene_makers import make_cameras
+
+from taichi_pynerf.data.multiscale_writer import write_multiscale
+from taichi_pynerf.data.scene_source import SceneSource
+from taichi_pynerf.errors import SceneError
+from taichi_pynerf.nerfstudio.data import PyNeRFDataParserConfig
+from taichi_pynerf.nerfstudio.views import cameras_from_studio, cameras_to_studio
+from taichi_pynerf.rays import view_rays
+
+
+def test_nerfstudio_finds_the_plugin():
+    methods, descriptions = discover_methods()
+    parsers, _ = discover_dataparsers()
+    for name in ("taichi-pynerf", "taichi-pynerf-synthetic"):
+        assert methods[name].method_name == name
+        assert "PyNeRF" in descriptions[name]
+    assert {"taichi-pynerf-data", "multiscale-blender-data"} <= parsers.keys()
+
+
+def lenses(kind):
+    cameras = make_cameras(3, width=24, height=16)
+    if kind == "plain":
+        return cameras
+    coefficients = torch.tensor([0.05, -0.02, 0.0, 0.0, 0.001, 0.002])
+    fields = {**vars(cameras), "distortion": coefficients.repeat(3, 1)}
+    if kind == "fisheye":
+        fields["fisheye"] = torch.ones(3, dtype=torch.bool)
+        fields["distortion"][:, 4:] = 0
+    return type(cameras)(**fields)
+
+
+@pytest.mark.parametrize("kind", ["plain", "distorted", "fisheye"])
+def test_cameras_go_there_and_back(kind):
+    cameras = lenses(kind)
+    back = cameras_from_studio(cameras_to_studio(cameras))
+    for name, value in vars(cameras).items():
+        other = getattr(back, name)
+        assert (value is None and other is None) or torch.equal(value, other), name
+
+
+@pytest.mark.parametrize("kind", ["plain", "distorted", "fisheye"])
+def test_both_see_the_same_rays(kind):
+    cameras = lenses(kind)
+    studio = cameras_to_studio(cameras)
+    for view in range(3):
+        ours = view_rays(cameras, view)
+        theirs = studio.generate_rays(camera_indices=view).flatten()
+        torch.testing.assert_close(theirs.origins, ours.rays_o)
+        torch.testing.assert_close(theirs.directions, ours.rays_d, atol=2e-4, rtol=0)
+        ratio = theirs.pixel_area[:, 0] / ours.pixel_areas
+        assert (ratio - 1).abs().max() < 0.15
+
+
+def test_a_camera_of_another_kind_is_refused():
+    studio = cameras_to_studio(make_cameras(1))
+    studio.camera_type[:] = CameraType.EQUIRECTANGULAR.value
+    with pytest.raises(SceneError, match="perspective"):
+        cameras_from_studio(studio)
+
+
+def test_the_data_parser_has_our_cameras_and_our_box(ball_folder):
+    parser = PyNeRFDataParserConfig(data=ball_folder).setup()
+    dataset = SceneSource(str(ball_folder)).load("train")
+    outputs = parser.get_dataparser_outputs("train")
+    back = cameras_from_studio(outputs.cameras)
+    assert torch.equal(back.c2w, dataset.cameras.c2w)
+    assert torch.equal(back.fx, dataset.cameras.fx)
+    assert outputs.scene_box.aabb.flatten().tolist() == list(dataset.aabb)
+    assert len(parser.get_dataparser_outputs("val").image_filenames) == 2  # "test" stands in
+
+
+def test_multiscale_folders_have_all_their_scales(ball_folder, tmp_path):
+    write_multiscale(ball_folder, tmp_path / "ms")
+    _, parsers = None, discover_dataparsers()[0]
+    config = parsers["multiscale-blender-data"]
+    config.data = tmp_path / "ms"
+    outputs = config.setup().get_dataparser_outputs("train")
+    widths, counts = outputs.cameras.width.view(-1).unique(return_counts=True)
+    assert widths.tolist() == [4, 8, 16, 32]
+    assert counts.tolist() == [10] * 4
