@@ -110,15 +110,29 @@ def get_pyramid_level(
         return torch.zeros_like(sample_areas)
     # log2 of the resolution whose cells are as wide as the footprint: box_size / sqrt(area)
     wanted = math.log2(box_size) - 0.5 * sample_areas.clamp_min(1e-30).log2()
-    logs = [math.log2(n) for n in level_resolutions]
-    steps = [fine - coarse for coarse, fine in pairwise(logs)]
-    if max(steps) - min(steps) < 1e-2 * min(steps):  # geometric but for rounding: one formula
+    logs = level_knots(level_resolutions)
+    if is_geometric(level_resolutions):
         level = (wanted - logs[0]) * (last / (logs[-1] - logs[0]))
     else:
         knots = torch.tensor(logs, dtype=wanted.dtype, device=wanted.device)
         below = (torch.bucketize(wanted.detach(), knots) - 1).clamp(0, last - 1)
         level = below + (wanted - knots[below]) / (knots[below + 1] - knots[below])
     return level.clamp(0, last)
+
+
+def is_geometric(level_resolutions: list[int]) -> bool:
+    """Whether two or more resolutions are a geometric sequence, but for rounding."""
+    steps = [math.log2(fine / coarse) for coarse, fine in pairwise(level_resolutions)]
+    return max(steps) - min(steps) < 1e-2 * min(steps)
+
+
+def level_knots(level_resolutions: list[int]) -> list[float]:
+    """Where each level lies in log2 of the resolution; evenly spaced if all but geometric."""
+    logs = [math.log2(n) for n in level_resolutions]
+    last = len(logs) - 1
+    if last > 0 and is_geometric(level_resolutions):
+        return [logs[0] + (logs[-1] - logs[0]) * l / last for l in range(last + 1)]
+    return logs
 
 
 def interpolate_pyramid_outputs(

@@ -17,14 +17,20 @@ import taichi as ti
 _vec3 = ti.types.vector(3, ti.f32)
 
 
-class RayMarchKernels(NamedTuple):
-    count: object
-    emit: object
+class MarchFunctions(NamedTuple):
+    """Taichi functions that kernels share; see `march_functions`."""
+
+    step_at: object
+    enter_exit: object
+    seek: object
 
 
 @functools.cache
-def ray_march_kernels(resolution: int, num_cascades: int, block: int) -> RayMarchKernels:
-    """Compile the marcher for one grid: a pass that counts and a pass that writes.
+def march_functions(resolution: int, num_cascades: int, block: int) -> MarchFunctions:
+    """What every kernel that marches is made of.
+
+    `step_at` is the length of the step at t, `enter_exit` the part of a ray within the outermost
+    cube. `seek` goes on, step by step, to the first step whose midpoint is in an occupied cell.
 
     Args:
         resolution, num_cascades: of the grid.
@@ -58,44 +64,29 @@ def ray_march_kernels(resolution: int, num_cascades: int, block: int) -> RayMarc
         return k
 
     @ti.func
-    def march_one(
+    def seek(
         o,
         d,
-        jitter,
-        t_min,
-        t_max,
+        inverse_d,
+        t,
+        t_exit,
         occupied: ti.template(),
         blocks: ti.template(),
         cone_angle,
         step_size,
-        max_samples,
-        r,
-        base,
-        t_starts: ti.template(),
-        t_ends: ti.template(),
-        ray_indices: ti.template(),
-        write: ti.template(),
     ):
-        inverse_d = 1.0 / ti.select(ti.abs(d) < 1e-12, 1e-12, d)
-        t, t_exit = enter_exit(o, inverse_d, t_min, t_max)
-        t += jitter * step_at(t, cone_angle, step_size)
-        n = 0
+        """Returns where that step begins, its length, and 1; or 0 if the ray has none left."""
+        found = 0
         dt = step_at(t, cone_angle, step_size)
         # From very far away a step may be too short to change t: such a ray ends.
-        while t < t_exit and t + dt > t and n < max_samples:
+        while found == 0 and t < t_exit and t + dt > t:
             p = o + (t + 0.5 * dt) * d
             k = cascade_of(p)
             side = ti.cast(1 << k, ti.f32)
             q = (p - 0.5) / side + 0.5  # within cascade k
             g = ti.math.clamp(ti.cast(ti.floor(q * G), ti.i32), 0, G - 1)
             if occupied[((k * G + g[0]) * G + g[1]) * G + g[2]] != 0:
-                if ti.static(write):
-                    t_starts[base + n] = t
-                    t_ends[base + n] = t + dt
-                    ray_indices[base + n] = r
-                n += 1
-                t += dt
-                dt = step_at(t, cone_angle, step_size)
+                found = 1
             else:
                 # Step on, on the same lattice of steps, until the midpoint leaves what is empty.
                 low, width = g, 1
@@ -115,6 +106,63 @@ def ray_march_kernels(resolution: int, num_cascades: int, block: int) -> RayMarc
                     while t + 0.5 * dt < t_leave and t + dt > t:
                         t += dt
                         dt = step_at(t, cone_angle, step_size)
+        return t, dt, found
+
+    return MarchFunctions(step_at, enter_exit, seek)
+
+
+@ti.func
+def inverse_of(d):
+    """1 / d, finite where a ray stands still along an axis."""
+    return 1.0 / ti.select(ti.abs(d) < 1e-12, 1e-12, d)
+
+
+class RayMarchKernels(NamedTuple):
+    count: object
+    emit: object
+
+
+@functools.cache
+def ray_march_kernels(resolution: int, num_cascades: int, block: int) -> RayMarchKernels:
+    """Compile the marcher for one grid: a pass that counts and a pass that writes.
+
+    Args:
+        resolution, num_cascades, block: see `march_functions`.
+    """
+    step_at, enter_exit, seek = march_functions(resolution, num_cascades, block)
+
+    @ti.func
+    def march_one(
+        o,
+        d,
+        jitter,
+        t_min,
+        t_max,
+        occupied: ti.template(),
+        blocks: ti.template(),
+        cone_angle,
+        step_size,
+        max_samples,
+        r,
+        base,
+        t_starts: ti.template(),
+        t_ends: ti.template(),
+        ray_indices: ti.template(),
+        write: ti.template(),
+    ):
+        inverse_d = inverse_of(d)
+        t, t_exit = enter_exit(o, inverse_d, t_min, t_max)
+        t += jitter * step_at(t, cone_angle, step_size)
+        n, found = 0, 1
+        while found == 1 and n < max_samples:
+            t, dt, found = seek(o, d, inverse_d, t, t_exit, occupied, blocks, cone_angle, step_size)
+            if found == 1:
+                if ti.static(write):
+                    t_starts[base + n] = t
+                    t_ends[base + n] = t + dt
+                    ray_indices[base + n] = r
+                n += 1
+                t += dt
         return n, t
 
     @ti.kernel

@@ -75,7 +75,8 @@ def hash_encode(
 
 
 @functools.cache
-def _level_table(spec: HashGridSpec, device: torch.device) -> torch.Tensor:
+def level_table(spec: HashGridSpec, device: torch.device) -> torch.Tensor:
+    """int32 [L, 3] `spec.level_table` as kernels read it."""
     return torch.tensor(spec.level_table, dtype=torch.int32, device=device)
 
 
@@ -90,7 +91,7 @@ class _HashEncode(torch.autograd.Function):
         kernels = hash_grid_kernels(spec, taichi_dtype(positions))
         features = positions.new_empty(positions.shape[0], spec.num_levels, spec.features_per_level)
         if positions.shape[0]:
-            levels = _level_table(spec, positions.device)
+            levels = level_table(spec, positions.device)
             entries = device_memory(table)
             kernels.encode(positions.detach(), entries, levels, level_begin, features)
         return features.view(positions.shape[0], spec.num_features)
@@ -102,7 +103,7 @@ class _HashEncode(torch.autograd.Function):
         spec = ctx.spec
         need_positions, need_table = ctx.needs_input_grad[:2]
         kernels = hash_grid_kernels(spec, taichi_dtype(positions))
-        levels = _level_table(spec, positions.device)
+        levels = level_table(spec, positions.device)
         shape = (positions.shape[0], spec.num_levels, spec.features_per_level)
         grad_features = grad_features.contiguous().view(shape)
         grad_positions = torch.zeros_like(positions) if need_positions else None

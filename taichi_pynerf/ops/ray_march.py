@@ -27,12 +27,12 @@ def block_occupancy(occupied: torch.Tensor) -> torch.Tensor:
 
     Empty blocks are skipped whole.
     """
-    block = _block_size(*occupied.shape[:2])
+    block = block_size(*occupied.shape[:2])
     pooled = max_pool3d(occupied.unsqueeze(1).float(), block, ceil_mode=True)
     return pooled.squeeze(1).to(torch.uint8)
 
 
-def _block_size(num_cascades: int, resolution: int) -> int:
+def block_size(num_cascades: int, resolution: int) -> int:
     """Cells along a block. A block must not straddle the border of the next finer cascade."""
     return BLOCK if num_cascades == 1 or resolution % (4 * BLOCK) == 0 else 1
 
@@ -90,7 +90,7 @@ def march_rays(
 
     device = rays_o.device
     blocks = block_occupancy(occupied) if blocks is None else blocks
-    block = _block_size(num_cascades, resolution)
+    block = block_size(num_cascades, resolution)
     side = -(-resolution // block)
     check_shape("blocks", blocks, (num_cascades, side, side, side))
     check_dtype("blocks", blocks, torch.uint8)
