@@ -7,6 +7,7 @@ import torch
 
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.field import FieldOutputs, KnownFeatures, PyramidField
+from taichi_pynerf.fused_renderer import FusedRenderer
 from taichi_pynerf.occupancy import OccupancyGrid, TrainedLevels
 from taichi_pynerf.ops.compositing import composite, transmittance
 from taichi_pynerf.ops.ray_march import Samples, march_rays
@@ -106,6 +107,17 @@ class PyramidRenderer:
         self.box = SceneBox(config.aabb, config.unbounded, occupancy.num_cascades)
         self.step_size = math.sqrt(3) * self.box.field_size / config.march_resolution
         self.cone_angle = config.cone_angle if config.unbounded else 0.0
+        self.fused: FusedRenderer | None = None
+
+    def fuse(self) -> None:
+        """Render in one kernel from now on, networks and all; see `FusedRenderer`.
+
+        Raises:
+            ValueError: the kernel does not cover this model.
+        """
+        self.fused = FusedRenderer(
+            self.config, self.field, self.occupancy, self.trained_levels, self.box
+        )
 
     @property
     def density_thresholds(self) -> list[float]:
@@ -179,7 +191,9 @@ class PyramidRenderer:
                 that is more; by default `SAMPLES_PER_ROUND`.
         """
         samples_per_round = samples_per_round or SAMPLES_PER_ROUND
-        if self.config.sampler == "occupancy":
+        if self.fused is not None:
+            sums = self.fused.sums(rays, self.step_size * self.config.render_step, level)
+        elif self.config.sampler == "occupancy":
             sums = self._render_rounds(rays, level, samples_per_round)
         else:
             per_ray = self.config.num_samples + self.config.num_importance

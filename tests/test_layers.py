@@ -20,7 +20,7 @@ LAYERS = (
     ("pyramid", "distortion", "cameras", "rays", "contraction", "scene_box"),
     ("encodings", "heads"),
     ("field", "occupancy"),
-    ("renderer",),
+    ("renderer", "fused_renderer"),
     ("model",),
     (
         "losses", "data", "metrics", "schedules", "optimizers", "checkpoint", "evaluation",
