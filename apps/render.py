@@ -11,22 +11,21 @@ from pathlib import Path
 import torch
 
 from taichi_pynerf import runtime
-from taichi_pynerf.camera_path_files import read_camera_path
-from taichi_pynerf.camera_paths import PATHS, camera_path, path_cameras, resized_cameras
 from taichi_pynerf.cli import Parser, run
-from taichi_pynerf.compare import comparison_strip
 from taichi_pynerf.data.scene_source import MULTISCALE
 from taichi_pynerf.errors import ConfigError, MissingPackageError
 from taichi_pynerf.evaluation import METRICS, summarise
 from taichi_pynerf.files import atomic_write_text, json_text
 from taichi_pynerf.lpips import LPIPS, NETS
-from taichi_pynerf.pictures import read_png, write_png
-from taichi_pynerf.render_folder import Outputs, render_to_folder
-from taichi_pynerf.rendering import RenderOptions
-from taichi_pynerf.reports import metrics_table, write_reports
-from taichi_pynerf.runs import Run, open_run
-from taichi_pynerf.video import video_suffix, write_video
-from taichi_pynerf.view_sets import (
+from taichi_pynerf.rendering.camera_path_files import read_camera_path
+from taichi_pynerf.rendering.camera_paths import PATHS, camera_path, path_cameras, resized_cameras
+from taichi_pynerf.rendering.compare import comparison_strip
+from taichi_pynerf.rendering.folder import Outputs, render_to_folder
+from taichi_pynerf.rendering.images import RenderOptions
+from taichi_pynerf.rendering.pictures import read_png, write_png
+from taichi_pynerf.rendering.reports import metrics_table, write_reports
+from taichi_pynerf.rendering.video import video_suffix, write_video
+from taichi_pynerf.rendering.view_sets import (
     parse_scale,
     path_depth_range,
     path_views,
@@ -35,6 +34,7 @@ from taichi_pynerf.view_sets import (
     scaled_views,
     sized_views,
 )
+from taichi_pynerf.runs import Run, open_run
 
 FPS = 24.0
 

@@ -23,7 +23,6 @@ from taichi_pynerf.checkpoint import (
 )
 from taichi_pynerf.cli import Parser, run
 from taichi_pynerf.config import PRESETS
-from taichi_pynerf.curves import write_curves
 from taichi_pynerf.data.loading import FORMATS, detect_dataset_type
 from taichi_pynerf.data.scene_flags import NAMES as PLACEMENT_FLAGS
 from taichi_pynerf.data.scene_flags import add_placement_flags, placement_of
@@ -32,12 +31,13 @@ from taichi_pynerf.errors import CheckpointError, ConfigError
 from taichi_pynerf.evaluation import evaluate
 from taichi_pynerf.files import atomic_write_text, json_text
 from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.preview import median_view, write_preview
+from taichi_pynerf.rendering.preview import median_view, write_preview
 from taichi_pynerf.runs import source_of
-from taichi_pynerf.scene_fit import fit_to_scene
 from taichi_pynerf.trainer import MultiScaleTrainer, PyNeRFTrainer
-from taichi_pynerf.training_log import FILE_NAME as LOG_NAME
-from taichi_pynerf.training_log import TENSORBOARD_FOLDER
+from taichi_pynerf.training.curves import write_curves
+from taichi_pynerf.training.log import FILE_NAME as LOG_NAME
+from taichi_pynerf.training.log import TENSORBOARD_FOLDER
+from taichi_pynerf.training.scene_fit import fit_to_scene
 from taichi_pynerf.viewer.display import require_display
 from taichi_pynerf.viewer.live import LiveTraining
 from taichi_pynerf.viewer.viewer import Viewer

@@ -10,7 +10,7 @@ import torch
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.metrics import compute_psnr, compute_ssim
 from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.rendering import RenderOptions, rays_bar, render_image
+from taichi_pynerf.rendering.images import RenderOptions, rays_bar, render_image
 
 Dataset = PyNeRFDataset | MultiScaleDataset
 Metric = Callable[[torch.Tensor, torch.Tensor], float]

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from taichi_pynerf.carving import possible_cells
 from taichi_pynerf.checkpoint import FILE_NAME, save_pyramid_model
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.datasets import MultiScaleDataset
@@ -18,10 +17,11 @@ from taichi_pynerf.errors import CheckpointError, TrainingError
 from taichi_pynerf.evaluation import METRICS, Dataset, evaluate
 from taichi_pynerf.losses import PyNeRFLoss, loss_inputs
 from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.optimizers import build_optimizers, network_parameters
 from taichi_pynerf.renderer import Rays
-from taichi_pynerf.schedules import learning_rate_factor, next_num_rays, scale_at
-from taichi_pynerf.training_log import TrainingLog
+from taichi_pynerf.training.carving import possible_cells
+from taichi_pynerf.training.log import TrainingLog
+from taichi_pynerf.training.optimizers import build_optimizers, network_parameters
+from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays, scale_at
 
 LOG_INTERVAL = 20  # steps between lines of the log
 

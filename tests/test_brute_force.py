@@ -9,7 +9,7 @@ from taichi_pynerf.ops.ray_march import block_occupancy
 from taichi_pynerf.pyramid import get_pyramid_level
 from taichi_pynerf.reference.ray_march import is_occupied
 from taichi_pynerf.reference.rendering import render_rays
-from taichi_pynerf.rendering import rays_on_device
+from taichi_pynerf.rendering.images import rays_on_device
 from taichi_pynerf.trainer import PyNeRFTrainer
 
 

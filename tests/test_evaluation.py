@@ -8,7 +8,7 @@ from tiny import ball_scene, tiny_model
 
 from taichi_pynerf.data import MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.evaluation import METRICS, evaluate, render_view, summarise
-from taichi_pynerf.rendering import RenderOptions
+from taichi_pynerf.rendering.images import RenderOptions
 
 
 def multi_scale_dataset():

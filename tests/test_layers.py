@@ -23,12 +23,8 @@ LAYERS = (
     ("renderer", "fused_renderer"),
     ("model",),
     (
-        "losses", "data", "metrics", "schedules", "optimizers", "checkpoint", "evaluation",
-        "scene_fit", "carving", "preview", "runs",
-        "rendering", "colormaps", "pictures", "video", "camera_paths", "camera_path_files",
-        "pose_interpolation", "lpips", "reports",
-        "render_folder", "view_sets", "compare", "training_log", "curves", "export",
-        "nerfstudio_runs",
+        "data", "losses", "metrics", "lpips", "checkpoint", "evaluation", "runs",
+        "nerfstudio_runs", "rendering", "training", "export",
     ),
     ("trainer", "viewer", "nerfstudio"),
     ("__init__",),  # the public names

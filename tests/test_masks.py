@@ -7,11 +7,11 @@ from format_makers import circle_poses, nerfstudio_transforms, write_nerfstudio_
 from PIL import Image
 from scene_makers import make_cameras, make_scene, random_rgba
 
-from taichi_pynerf.carving import carve
 from taichi_pynerf.data import MultiScaleDataset, PyNeRFDataset, Scene, load_scene
 from taichi_pynerf.errors import SceneError, SceneWarning
 from taichi_pynerf.metrics import compute_psnr, compute_ssim
 from taichi_pynerf.scene_box import SceneBox
+from taichi_pynerf.training.carving import carve
 
 
 def seeded(seed=0):

@@ -6,10 +6,10 @@ from tiny import ball_scene, rays_through_box, roughen, tiny_config, tiny_model
 from taichi_pynerf.data import MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.optimizers import build_optimizers
 from taichi_pynerf.pyramid import DEFAULT_PIXEL_AREA
 from taichi_pynerf.scene_box import SceneBox
-from taichi_pynerf.scene_fit import (
+from taichi_pynerf.training.optimizers import build_optimizers
+from taichi_pynerf.training.scene_fit import (
     CELLS_PER_FOOTPRINT,
     finest_footprint,
     fit_resolution,

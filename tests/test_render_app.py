@@ -15,13 +15,13 @@ from PIL import Image
 from scene_makers import orbit_poses, write_blender_scene
 from tiny import roughen, tiny_model
 
-from taichi_pynerf import rendering
-from taichi_pynerf.camera_path_files import write_camera_path
-from taichi_pynerf.camera_paths import frame_cameras
 from taichi_pynerf.checkpoint import save_pyramid_model
 from taichi_pynerf.data.scene_source import SceneSource
 from taichi_pynerf.errors import CheckpointError, ConfigError, MissingPackageError, SceneError
 from taichi_pynerf.evaluation import evaluate
+from taichi_pynerf.rendering import images as rendering
+from taichi_pynerf.rendering.camera_path_files import write_camera_path
+from taichi_pynerf.rendering.camera_paths import frame_cameras
 from taichi_pynerf.runs import open_run
 
 APP = Path(__file__).parent.parent / "apps" / "render.py"
@@ -147,7 +147,7 @@ def test_a_render_that_was_stopped_goes_on_with_what_is_left(render, trained, mo
             raise KeyboardInterrupt
         return render_image(*args, **kwargs)
 
-    monkeypatch.setattr("taichi_pynerf.render_folder.render_image", counted)
+    monkeypatch.setattr("taichi_pynerf.rendering.folder.render_image", counted)
     parts = [*flags, "--output_dir", str(trained / "parts")]
     with pytest.raises(KeyboardInterrupt):
         render(parts)
@@ -157,7 +157,7 @@ def test_a_render_that_was_stopped_goes_on_with_what_is_left(render, trained, mo
     calls.clear()
     monkeypatch.undo()
     monkeypatch.setattr(
-        "taichi_pynerf.render_folder.render_image",
+        "taichi_pynerf.rendering.folder.render_image",
         lambda *args: (calls.append(args[2]), render_image(*args))[1],
     )
     render(parts)
@@ -208,7 +208,7 @@ def test_a_film_of_each_path(render, trained, kind):
 
 
 def test_a_film_along_a_camera_path_of_nerfstudio(render, trained, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("taichi_pynerf.video.find_spec", lambda name: None)
+    monkeypatch.setattr("taichi_pynerf.rendering.video.find_spec", lambda name: None)
     cameras = frame_cameras(orbit_poses(3), torch.full((3,), 30.0), 20, 14)
     write_camera_path(tmp_path / "drive.json", cameras, 5)
     flags = ["--render_mode", "video", "--camera_path", str(tmp_path / "drive.json")]

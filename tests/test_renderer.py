@@ -6,10 +6,11 @@ import torch
 from tiny import random_samples, rays_through_box, roughen, tiny_config, tiny_model
 from torch.nn import functional
 
-from taichi_pynerf import renderer, rendering
+from taichi_pynerf import renderer
 from taichi_pynerf.occupancy import OccupancyGrid, TrainedLevels
 from taichi_pynerf.pyramid import compute_sample_area, get_pyramid_level
 from taichi_pynerf.renderer import PyramidRenderer, Rays
+from taichi_pynerf.rendering import images
 from taichi_pynerf.scene_box import SceneBox
 
 SAMPLERS = ["occupancy", "hierarchical"]
@@ -251,8 +252,8 @@ def test_the_size_of_chunks_changes_no_pixel(sampler, opaque, monkeypatch):
     rays = rays_through_box(200)
 
     def render(rays_per_chunk, samples_per_round):
-        monkeypatch.setattr(rendering, "SAMPLES_PER_ROUND", samples_per_round)
-        return rendering.render_rays(model, rays, chunk_size=rays_per_chunk)
+        monkeypatch.setattr(images, "SAMPLES_PER_ROUND", samples_per_round)
+        return images.render_rays(model, rays, chunk_size=rays_per_chunk)
 
     expected = render(2**15, 2**17)
     for sizes in ((7, 2**17), (2**15, 100), (33, 1500)):

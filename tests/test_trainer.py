@@ -14,9 +14,9 @@ from taichi_pynerf.errors import CheckpointError, TrainingError
 from taichi_pynerf.evaluation import METRICS, evaluate
 from taichi_pynerf.losses import PyNeRFLoss
 from taichi_pynerf.metrics import compute_psnr
-from taichi_pynerf.optimizers import build_optimizers
-from taichi_pynerf.schedules import learning_rate_factor
 from taichi_pynerf.trainer import MultiScaleTrainer, PyNeRFTrainer
+from taichi_pynerf.training.optimizers import build_optimizers
+from taichi_pynerf.training.schedules import learning_rate_factor
 
 
 def dataset(num_views=6, size=16, split="train", **kwargs):

@@ -10,7 +10,6 @@ from scene_makers import make_cameras
 from tiny import tiny_config, tiny_model
 from torch.nn.functional import normalize
 
-from taichi_pynerf.carving import possible_cells, seen_cells
 from taichi_pynerf.contraction import uncontract
 from taichi_pynerf.data.datasets import PyNeRFDataset
 from taichi_pynerf.data.scene import Scene
@@ -21,8 +20,9 @@ from taichi_pynerf.ops.ray_march import Samples
 from taichi_pynerf.rays import view_rays
 from taichi_pynerf.renderer import PyramidRenderer, Rays, scale_gradient
 from taichi_pynerf.scene_box import SceneBox
-from taichi_pynerf.scene_fit import fit_cascades, fit_to_scene
 from taichi_pynerf.trainer import PyNeRFTrainer
+from taichi_pynerf.training.carving import possible_cells, seen_cells
+from taichi_pynerf.training.scene_fit import fit_cascades, fit_to_scene
 
 BOX = SceneBox(
     (-1.0, 0.0, 2.0, 3.0, 2.0, 3.0), unbounded=True, num_cascades=3

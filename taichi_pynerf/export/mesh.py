@@ -17,7 +17,7 @@ from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write
 from taichi_pynerf.model import PyNeRF
 from taichi_pynerf.renderer import Rays
-from taichi_pynerf.rendering import render_rays
+from taichi_pynerf.rendering.images import render_rays
 
 if TYPE_CHECKING:
     import trimesh

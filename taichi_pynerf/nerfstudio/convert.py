@@ -20,8 +20,8 @@ from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.extras import optional
 from taichi_pynerf.model import PyNeRF
 from taichi_pynerf.nerfstudio_runs import MODEL_PREFIX, MODELS_DIR, STATE_KEY
-from taichi_pynerf.pictures import to_bytes
-from taichi_pynerf.rendering import render_image
+from taichi_pynerf.rendering.images import render_image
+from taichi_pynerf.rendering.pictures import to_bytes
 
 if TYPE_CHECKING:
     from nerfstudio.engine.trainer import TrainerConfig

@@ -13,8 +13,8 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 from torch.optim.lr_scheduler import LambdaLR
 
 from taichi_pynerf.nerfstudio.data import source_of
-from taichi_pynerf.optimizers import BETAS, EPS, TableRMSProp
-from taichi_pynerf.schedules import learning_rate_factor, next_num_rays
+from taichi_pynerf.training.optimizers import BETAS, EPS, TableRMSProp
+from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays
 
 
 @dataclass
@@ -53,7 +53,7 @@ class WarmupDecaySchedulerConfig(SchedulerConfig):
 
 
 class WarmupDecayScheduler(Scheduler):
-    """See `taichi_pynerf.schedules.learning_rate_factor`.
+    """See `taichi_pynerf.training.schedules.learning_rate_factor`.
 
     Its state holds Python numbers alone, as checkpoints must that load with `weights_only`.
     """

@@ -41,13 +41,13 @@ def _require_x_server() -> None:
     except OSError:
         raise DisplayError("no libX11.so.6 here: install it (Debian: libx11-6)") from None
     x11.XOpenDisplay.restype = ctypes.c_void_p
-    connection = x11.XOpenDisplay(None)
-    if not connection:
+    # Stays open as long as the process: a server such as Xvfb starts over when its last client
+    # leaves, and turns away a window that comes while it does.
+    if not x11.XOpenDisplay(None):
         raise DisplayError(
             f"no screen answers at DISPLAY={name}: {_INSTEAD}, set DISPLAY to a running X server, "
             "or start a virtual one with `xvfb-run -a python …`"
         )
-    x11.XCloseDisplay(ctypes.c_void_p(connection))
 
 
 class _ApplicationInfo(ctypes.Structure):

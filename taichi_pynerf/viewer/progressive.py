@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 import torch
 
-from taichi_pynerf.camera_paths import farthest
 from taichi_pynerf.model import PyNeRF
 from taichi_pynerf.rays import view_rays
 from taichi_pynerf.renderer import PyramidRenderer, Rays
-from taichi_pynerf.rendering import fitting_chunk_size, rays_on_device, render_rays
+from taichi_pynerf.rendering.camera_paths import farthest
+from taichi_pynerf.rendering.images import fitting_chunk_size, rays_on_device, render_rays
 from taichi_pynerf.viewer.camera import ViewCamera
 from taichi_pynerf.viewer.layers import Layers
 from taichi_pynerf.viewer.normals import surface_normals

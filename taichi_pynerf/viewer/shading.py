@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from taichi_pynerf.colormaps import color_map
-from taichi_pynerf.pictures import to_bytes
 from taichi_pynerf.rays import view_rays
+from taichi_pynerf.rendering.colormaps import color_map
+from taichi_pynerf.rendering.pictures import to_bytes
 from taichi_pynerf.viewer.layers import Layers
 from taichi_pynerf.viewer.progressive import Patch
 from taichi_pynerf.viewer.settings import Mode, ViewSettings

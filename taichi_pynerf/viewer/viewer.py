@@ -11,7 +11,7 @@ import numpy as np
 from taichi_pynerf.errors import UserError
 from taichi_pynerf.evaluation import Dataset
 from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.pictures import write_png
+from taichi_pynerf.rendering.pictures import write_png
 from taichi_pynerf.viewer import overlays
 from taichi_pynerf.viewer.canvas import PictureCanvas
 from taichi_pynerf.viewer.controls import Controls, InputFrame

@@ -10,7 +10,7 @@ eval_utils = pytest.importorskip(
 from taichi_pynerf import convert_to_nerfstudio_format
 from taichi_pynerf.data.scene_source import SceneSource
 from taichi_pynerf.errors import ConfigError, SceneError
-from taichi_pynerf.rendering import render_image
+from taichi_pynerf.rendering.images import render_image
 from taichi_pynerf.runs import open_run
 
 LEVEL = 1 / 255

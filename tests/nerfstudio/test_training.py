@@ -16,7 +16,7 @@ from tiny import tiny_config
 
 from taichi_pynerf.errors import CheckpointError
 from taichi_pynerf.nerfstudio.methods import synthetic_scenes, trainer_config
-from taichi_pynerf.rendering import render_image
+from taichi_pynerf.rendering.images import render_image
 from taichi_pynerf.runs import open_run
 
 STEPS = 80

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from taichi_pynerf.camera_path_files import read_camera_path
 from taichi_pynerf.errors import UserError
+from taichi_pynerf.rendering.camera_path_files import read_camera_path
 from taichi_pynerf.viewer.camera import ViewCamera
 from taichi_pynerf.viewer.key_frames import FPS, SECONDS_PER_KEY, KeyFrames
 

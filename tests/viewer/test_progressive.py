@@ -5,7 +5,7 @@ import torch
 from tiny import roughen, tiny_model
 
 from taichi_pynerf.rays import view_rays
-from taichi_pynerf.rendering import rays_on_device, render_rays
+from taichi_pynerf.rendering.images import rays_on_device, render_rays
 from taichi_pynerf.viewer.camera import ViewCamera
 from taichi_pynerf.viewer.progressive import (
     TILE,

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from torch.nn.functional import avg_pool2d
 
-from taichi_pynerf.colormaps import color_map
 from taichi_pynerf.metrics import compute_psnr
-from taichi_pynerf.pictures import sheet, to_bytes
+from taichi_pynerf.rendering.colormaps import color_map
+from taichi_pynerf.rendering.pictures import sheet, to_bytes
 
 GREATEST_ERROR = 0.25  # mean absolute error of a pixel at the light end of the error maps
 _CROP = 5  # a crop's side is this fraction of the image's smaller side

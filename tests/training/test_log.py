@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from taichi_pynerf.curves import write_curves
 from taichi_pynerf.errors import MissingPackageError
-from taichi_pynerf.training_log import TrainingLog, read_log
+from taichi_pynerf.training.curves import write_curves
+from taichi_pynerf.training.log import TrainingLog, read_log
 
 
 def lines(count=5):
@@ -78,7 +78,7 @@ def test_tensorboard_is_said_to_be_missing_only_if_asked_for(tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(MissingPackageError, match=r"\[log\]"):
         TrainingLog(tmp_path, tensorboard=True)
-    monkeypatch.setattr("taichi_pynerf.training_log.find_spec", lambda name: None)
+    monkeypatch.setattr("taichi_pynerf.training.log.find_spec", lambda name: None)
     assert not TrainingLog(tmp_path, tensorboard=None).wants_images
 
 

@@ -12,7 +12,7 @@ import torch
 
 from taichi_pynerf.cameras import Cameras, look_at
 from taichi_pynerf.data.placement import Placement, focus_point, transform_from_poses
-from taichi_pynerf.pose_interpolation import interpolate_poses, round_trip
+from taichi_pynerf.rendering.pose_interpolation import interpolate_poses, round_trip
 
 PATHS = ("spiral", "orbit", "interpolate", "zoom")
 _FORWARD_FACING = 0.7  # mean length of the sum of view directions from which on they agree

@@ -8,7 +8,7 @@ import pytest
 
 from taichi_pynerf.evaluation import summarise
 from taichi_pynerf.files import json_text
-from taichi_pynerf.reports import markdown_table, metrics_table, write_reports
+from taichi_pynerf.rendering.reports import markdown_table, metrics_table, write_reports
 
 RESULTS = [
     {"name": "r_0", "scale": 1, "psnr": 20.0, "ssim": 0.5},

@@ -7,9 +7,9 @@ import pytest
 import torch
 from scene_makers import orbit_poses
 
-from taichi_pynerf.camera_path_files import read_camera_path, write_camera_path
-from taichi_pynerf.camera_paths import frame_cameras
 from taichi_pynerf.errors import SceneError
+from taichi_pynerf.rendering.camera_path_files import read_camera_path, write_camera_path
+from taichi_pynerf.rendering.camera_paths import frame_cameras
 
 
 def cameras(num_frames=3, width=64, height=48):

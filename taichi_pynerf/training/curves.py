@@ -6,7 +6,7 @@ from pathlib import Path
 
 from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write
-from taichi_pynerf.training_log import read_log
+from taichi_pynerf.training.log import read_log
 
 _SMOOTHING = 0.6  # share of the running mean that each line of the log keeps
 

@@ -1,6 +1,6 @@
 import pytest
 
-from taichi_pynerf.schedules import learning_rate_factor, next_num_rays, scale_at
+from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays, scale_at
 
 SCHEDULE = {0: 8, 2000: 4, 5000: 2, 10000: 1}
 

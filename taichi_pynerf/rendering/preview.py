@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from taichi_pynerf.colormaps import depth_colors, level_colors
 from taichi_pynerf.evaluation import Dataset, render_view
 from taichi_pynerf.metrics import compute_psnr
 from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.pictures import sheet, to_bytes, write_png
+from taichi_pynerf.rendering.colormaps import depth_colors, level_colors
+from taichi_pynerf.rendering.pictures import sheet, to_bytes, write_png
 
 _COLUMNS = ("ground truth", "render", "depth (near is light)", "pyramid level (fine is light)")
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 from scene_makers import make_cameras, orbit_poses
 
-from taichi_pynerf.camera_paths import (
+from taichi_pynerf.cameras import look_at
+from taichi_pynerf.rays import view_rays
+from taichi_pynerf.rendering.camera_paths import (
     PATHS,
     camera_path,
     farthest,
@@ -15,9 +17,7 @@ from taichi_pynerf.camera_paths import (
     scene_up,
     tour,
 )
-from taichi_pynerf.cameras import look_at
-from taichi_pynerf.pose_interpolation import interpolate_poses
-from taichi_pynerf.rays import view_rays
+from taichi_pynerf.rendering.pose_interpolation import interpolate_poses
 
 Z = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
 

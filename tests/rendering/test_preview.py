@@ -1,6 +1,6 @@
 import pytest
 
-from taichi_pynerf.preview import median_view
+from taichi_pynerf.rendering.preview import median_view
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from taichi_pynerf.compare import comparison_strip, crop_where_runs_differ
+from taichi_pynerf.rendering.compare import comparison_strip, crop_where_runs_differ
 
 
 def test_the_crop_is_where_the_runs_differ_most():

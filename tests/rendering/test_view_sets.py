@@ -6,11 +6,11 @@ import pytest
 import torch
 from scene_makers import write_blender_scene
 
-from taichi_pynerf.camera_paths import camera_path, path_cameras
 from taichi_pynerf.data.scene_source import SceneSource
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.rays import view_rays
-from taichi_pynerf.view_sets import (
+from taichi_pynerf.rendering.camera_paths import camera_path, path_cameras
+from taichi_pynerf.rendering.view_sets import (
     parse_scale,
     path_depth_range,
     path_views,

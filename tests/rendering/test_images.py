@@ -5,9 +5,9 @@ import torch
 from scene_makers import make_cameras
 from tiny import rays_through_box, roughen, tiny_model
 
-from taichi_pynerf import rendering
 from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.rendering import RenderOptions, render_image, render_path, render_rays
+from taichi_pynerf.rendering import images as rendering
+from taichi_pynerf.rendering.images import RenderOptions, render_image, render_path, render_rays
 
 
 def rough_model(**overrides) -> PyNeRF:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from taichi_pynerf import video
 from taichi_pynerf.errors import MissingPackageError
-from taichi_pynerf.video import video_suffix, write_video
+from taichi_pynerf.rendering import video
+from taichi_pynerf.rendering.video import video_suffix, write_video
 
 
 def frames(count=6, width=32, height=24):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from taichi_pynerf.colormaps import RAMPS, color_map, depth_colors, level_colors
-from taichi_pynerf.pictures import read_png, sheet, write_depth, write_png
+from taichi_pynerf.rendering.colormaps import RAMPS, color_map, depth_colors, level_colors
+from taichi_pynerf.rendering.pictures import read_png, sheet, write_depth, write_png
 
 
 def lightness(colors):

@@ -1,0 +1,1 @@
+"""What the training loop in `taichi_pynerf.trainer` is made of."""
