@@ -1,0 +1,180 @@
+"""The rows of the tables, in plain data: which images, which settings, when to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from taichi_pynerf.data.scene_source import MULTISCALE
+
+DEMO = "demo"
+BLENDER_SCENES = ["chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship"]
+
+LOSSMULT = {"drawn": "scales", "weighted": "pixels", "off": "pixels"}
+"""How coarse pixels come to count for their area: {name: `MultiScaleDataset.sampling`}."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a row trains and tests on.
+
+    Attributes:
+        scene: a folder's name, or "demo" for the built-in still life.
+        img_downscale: what is called full size is the files' size divided by this.
+        scales: reductions of the full size that are trained and tested on.
+        train_distances: demo only, the cameras' distances from the scene in world units.
+        test_distances: demo only; each distance is tested by itself, at full size.
+        num_train: demo only, views to train on.
+        resolution: demo only, pixels along each side.
+    """
+
+    scene: str
+    img_downscale: int = 1
+    scales: tuple[int, ...] = (1,)
+    train_distances: tuple[float, ...] = ()
+    test_distances: tuple[float, ...] = ()
+    num_train: int = 72
+    resolution: int = 256
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes:
+        table: the key of its table in `TABLES`.
+        label: what the table calls it.
+        images: what it trains and tests on.
+        settings: of `PyNeRFConfig`, on top of the preset.
+        max_steps, max_seconds: when to stop; 0 seconds is no limit.
+        lossmult: a key of `LOSSMULT`.
+        scale_schedule: {first step: finest image scale}, for training from coarse to fine.
+        clamp: clamp levels to the trained ones when testing.
+        trained_as: test the model that this other row trains.
+        num_test: test images of each scale, evenly spread; 0 for all.
+    """
+
+    table: str
+    label: str
+    images: Images
+    settings: Mapping[str, object] = field(default_factory=dict)
+    max_steps: int = 20000
+    max_seconds: float = 0.0
+    lossmult: str = "drawn"
+    scale_schedule: Mapping[int, int] = field(default_factory=dict)
+    clamp: bool = True
+    trained_as: str = ""
+    num_test: int = 0
+
+
+TABLES = {
+    "multiscale-blender": "Multi-scale Blender: 800 x 800 and its 1/2, 1/4, 1/8, white background",
+    "blender": "Single-scale Blender: 800 x 800, white background",
+    "llff": "LLFF: 1008 x 756, every eighth image held out",
+    "lego400": "Lego at four scales from 400 x 400 down, equal steps",
+    "near-far": "Demo scene, trained near and tested far, equal steps",
+    "far-near": "Demo scene, trained far and tested near, equal steps",
+    "demo-steps": "Ablations on the demo scene, four scales, equal steps",
+    "demo-seconds": "Ablations on the demo scene, four scales, equal training time",
+    "lego200-steps": "Ablations on lego, four scales from 200 x 200 down, equal steps",
+    "lego200-seconds": "Ablations on lego, four scales from 200 x 200 down, equal training time",
+}
+"""{key: title}."""
+
+SINGLE = {"single_level": True}
+
+_ABLATIONS: dict[str, dict] = {
+    "pyramid": {"label": "pyramid (the preset)"},
+    "single": {"label": "single head", "settings": SINGLE},
+    "color": {"label": "blend of colours", "settings": {"output_interpolation": "color"}},
+    "nearest": {"label": "nearest level, no blend", "settings": {"level_interpolation": "none"}},
+    "grids": {"label": "a grid per level", "settings": {"share_feature_grid": False}},
+    "consistency": {
+        "label": "with consistency loss, 0.1",
+        "settings": {"pyramid_loss_weight": 0.1},
+    },
+    "weighted": {"label": "lossmult as weights", "lossmult": "weighted"},
+    "unweighted": {"label": "no lossmult", "lossmult": "off"},
+    "no-clamp": {
+        "label": "levels not clamped to the trained ones",
+        "clamp": False,
+        "trained_as": "pyramid",
+    },
+    "coarse-to-fine": {"label": "coarse to fine", "scale_schedule": (8, 4, 2, 1)},
+    "hierarchical": {
+        "label": "hierarchical sampling, 32 + 32",
+        "settings": {
+            "sampler": "hierarchical", "num_samples": 32, "num_importance": 32, "batch_size": 512,
+        },
+    },
+    "decay": {"label": "hash decay per level, 0.01", "settings": {"hash_decay": 0.01}},
+    "distortion": {
+        "label": "distortion loss, 0.002",
+        "settings": {"distortion_loss_weight": 0.002},
+    },
+    "random-background": {"label": "random background", "settings": {"background": "random"}},
+}  # fmt: skip
+
+
+def _ablations(table: str, images: Images, num_test: int, **limit) -> dict[str, Row]:
+    rows = {}
+    for name, changes in _ABLATIONS.items():
+        changes = dict(changes)
+        if "scale_schedule" in changes:  # each new scale after another eighth of the steps
+            eighth = limit.get("max_steps", 800) // 8
+            changes["scale_schedule"] = {
+                i * eighth: scale for i, scale in enumerate(changes["scale_schedule"])
+            }
+        if "trained_as" in changes:
+            changes["trained_as"] = f"{table}-{changes['trained_as']}"
+        rows[f"{table}-{name}"] = Row(
+            table=table, images=images, num_test=num_test, **changes, **limit
+        )
+    return rows
+
+
+def _distances(table: str, images: Images) -> dict[str, Row]:
+    """The pyramid and the single head, and the pyramid unclamped."""
+    return {
+        f"{table}-pyramid": Row(table, "pyramid", images, max_steps=600),
+        f"{table}-single": Row(table, "single head", images, SINGLE, max_steps=600),
+        f"{table}-no-clamp": Row(
+            table, "pyramid, levels not clamped", images, max_steps=600, clamp=False,
+            trained_as=f"{table}-pyramid",
+        ),
+    }  # fmt: skip
+
+
+NEAR, FAR = 2.6, 20.8  # a far camera sees the scene as the 1/8 scale of a near one does
+
+ROWS: dict[str, Row] = {
+    **{
+        f"multiscale-{scene}": Row("multiscale-blender", scene, Images(scene, scales=MULTISCALE))
+        for scene in BLENDER_SCENES
+    },
+    **{f"blender-{scene}": Row("blender", scene, Images(scene)) for scene in BLENDER_SCENES},
+    "llff-fern": Row("llff", "fern", Images("fern", img_downscale=4)),
+    "lego400-pyramid": Row("lego400", "pyramid", Images("lego", 2, MULTISCALE), max_steps=800),
+    "lego400-single": Row(
+        "lego400", "single head", Images("lego", 2, MULTISCALE), SINGLE, max_steps=800
+    ),
+    **_distances(
+        "near-far",
+        Images(
+            DEMO, scales=MULTISCALE, train_distances=(NEAR,),
+            test_distances=(NEAR, 2 * NEAR, 4 * NEAR, FAR),
+        ),
+    ),
+    **_distances(
+        "far-near",
+        Images(
+            DEMO, scales=(1,), train_distances=(4 * NEAR,),
+            test_distances=(NEAR, 2 * NEAR, 4 * NEAR, FAR),
+        ),
+    ),
+    **_ablations("demo-steps", Images(DEMO, 2, MULTISCALE), 8, max_steps=500),
+    **_ablations("demo-seconds", Images(DEMO, 2, MULTISCALE), 8, max_seconds=60.0),
+    **_ablations("lego200-steps", Images("lego", 4, MULTISCALE), 8, max_steps=500),
+    **_ablations("lego200-seconds", Images("lego", 4, MULTISCALE), 8, max_seconds=60.0),
+}  # fmt: skip
+"""{name: row}."""
