@@ -134,6 +134,18 @@ def test_an_aabb_scale_of_one_is_instant_ngps_unit_cube(scene_dir, poses):
     np.testing.assert_allclose(scene.cameras.c2w[1].numpy(), poses[1], atol=1e-6)
 
 
+@pytest.mark.parametrize("aabb_scale", [1, 4])
+def test_scale_and_offset_place_instant_ngps_unit_cube(scene_dir, poses, aabb_scale):
+    more = {"aabb_scale": aabb_scale, "scale": 0.25, "offset": [0.5, 0.75, 0]}
+    rewrite(scene_dir, nerfstudio_transforms(poses, **more))
+    scene = load_scene(scene_dir, "train")
+    assert scene.unbounded == (aabb_scale > 1)
+    assert scene.aabb == pytest.approx((-2.0, -3.0, 0.0, 2.0, 1.0, 4.0))
+    np.testing.assert_allclose(scene.cameras.c2w[1].numpy(), poses[1], atol=1e-6)
+    asked = Placement(scene_scale=7.0)
+    assert load_scene(scene_dir, "train", placement=asked).aabb == (-7.0,) * 3 + (7.0,) * 3
+
+
 def test_applied_transform_is_undone_too(scene_dir, poses):
     applied = [[0.0, 1.0, 0.0, 2.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 5.0]]
     rewrite(scene_dir, nerfstudio_transforms(poses, applied_transform=applied))
@@ -163,6 +175,24 @@ def test_listed_splits(scene_dir, poses):
     assert load_scene(scene_dir, "val").names == ["0004"]
     with pytest.raises(SceneError, match="no split 'test'"):
         load_scene(scene_dir, "test")
+
+
+def test_listed_names_of_no_frame_are_left_out_with_a_warning(scene_dir, poses):
+    """A listed frame whose image is missing is told of already, and is no stranger."""
+    (scene_dir / "images" / "0005.png").unlink()
+    names = ["images/0001.png", "images/0005.png", "images/gone.png", "images/lost.png"]
+    lists = {"train_filenames": names, "test_filenames": ["nowhere.png"]}
+    rewrite(scene_dir, nerfstudio_transforms(poses, **lists))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert scene_splits(scene_dir) == ["train"]
+        assert load_scene(scene_dir, "train").names == ["0001"]
+    assert [str(w.message).split(": ", 1)[1] for w in caught] == [
+        "1 of 20 images are missing and left out: 'images/0005.png'",
+        "train_filenames: 2 of 4 names are of no frame and left out: "
+        "'images/gone.png', 'images/lost.png'",
+        "test_filenames: 1 of 1 names are of no frame and left out: 'nowhere.png'",
+    ]
 
 
 def test_frames_are_ordered_by_their_paths(scene_dir, poses):
@@ -261,6 +291,9 @@ def test_exif_is_not_followed_where_the_scene_is_of_stored_pixels(tmp_path, pose
         ({"train_filenames": 3}, "train_filenames must be a list"),
         ({"applied_transform": [[1.0]]}, "applied_transform"),
         ({"orientation_override": "sideways"}, "orientation_override"),
+        ({"scale": 0}, "scale is 0.0"),
+        ({"offset": [0.5, 0.5]}, "offset is"),
+        ({"offset": 0.5}, "offset is 0.5"),
     ],
 )
 def test_bad_values_are_named(scene_dir, poses, change, words):

@@ -18,7 +18,13 @@ import numpy as np
 from taichi_pynerf.data.images import read_header
 from taichi_pynerf.data.lenses import FISHEYE_MODELS, Lens, cameras_from_lenses, check_model
 from taichi_pynerf.data.photos import fit_to_files, tell_missing
-from taichi_pynerf.data.placement import AS_IT_IS, FROM_CAMERAS, transform_from_poses
+from taichi_pynerf.data.placement import (
+    AS_IT_IS,
+    FROM_CAMERAS,
+    MAX_COORDINATE,
+    Placement,
+    transform_from_poses,
+)
 from taichi_pynerf.data.poses import checked_pose, far_side, near_and_far
 from taichi_pynerf.data.scene_files import (
     LoadOptions,
@@ -30,6 +36,7 @@ from taichi_pynerf.data.scene_files import (
     image_names,
     read_json,
     shown,
+    warn_once,
 )
 from taichi_pynerf.distortion import COEFFICIENTS
 from taichi_pynerf.errors import SceneError
@@ -37,8 +44,8 @@ from taichi_pynerf.errors import SceneError
 SPLITS = ("train", "val", "test")
 TRAIN_SHARE = 0.9
 
-NGP_SCALE = 0.33
-"""instant-ngp maps a scene by this factor into its unit cube, around 0.5."""
+NGP_SCALE, NGP_OFFSET = 0.33, 0.5
+"""instant-ngp maps a scene into its unit cube by `scale * x + offset`; these are its defaults."""
 
 MAX_SIDE = 1e5
 MAX_FOCAL = 1e7
@@ -81,12 +88,7 @@ def parse(data_dir: Path, split: str, options: LoadOptions) -> SceneFiles:
         ]
     )
     bounded = _number(str(path), content, "aabb_scale", 1e-6, 1e6, default=math.inf) <= 1.0
-    default = (
-        replace(AS_IT_IS, scene_scale=0.5 / NGP_SCALE)
-        if bounded
-        else replace(FROM_CAMERAS, orientation=_orientation(str(path), content))
-    )
-    placement = options.placement.or_else(default)
+    placement = options.placement.or_else(_default_placement(str(path), content, bounded))
     transform = transform_from_poses(poses, placement)
     poses = transform.apply_to_poses(poses)
     near, far = near_and_far(poses, placement.box())
@@ -143,6 +145,12 @@ def _indices(path: Path, content: dict, frames: list[Frame], split: str) -> list
         if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
             raise SceneError(f"{path}: {split}_filenames must be a list of file paths")
         wanted = {PurePosixPath(name) for name in listed}
+        strangers = wanted - {PurePosixPath(entry["file_path"]) for entry in content["frames"]}
+        if strangers:
+            warn_once(
+                f"{path}: {split}_filenames: {len(strangers)} of {len(wanted)} names are of no "
+                f"frame and left out: {', '.join(sorted(map(shown, map(str, strangers))))}"
+            )
         return [i for i, frame in enumerate(frames) if PurePosixPath(frame.file_path) in wanted]
     # At least one is held out, where there are two.
     num_train = min(math.ceil(TRAIN_SHARE * len(frames)), max(len(frames) - 1, 1))
@@ -193,6 +201,23 @@ def _lens(frame: Frame, content: dict) -> Lens:
 
 def _number(where: str, owner: dict, name: str, low: float, high: float, default: float) -> float:
     return checked_number(where, owner, name, low, high) if name in owner else default
+
+
+def _default_placement(where: str, content: dict, bounded: bool) -> Placement:
+    """How the scene stands where the user does not say.
+
+    A `scale` or an `offset` says where instant-ngp's unit cube is in the file's coordinates; then,
+    and in bounded scenes, these are kept and the box is that cube. Else nerfstudio's way holds.
+    """
+    if not bounded and "scale" not in content and "offset" not in content:
+        return replace(FROM_CAMERAS, orientation=_orientation(where, content))
+    scale = _number(where, content, "scale", 1e-6, 1e6, NGP_SCALE)
+    offset = content.get("offset", [NGP_OFFSET] * 3)
+    good = isinstance(offset, list) and len(offset) == 3
+    if not good or not all(type(v) is float and abs(v) <= MAX_COORDINATE for v in offset):
+        raise SceneError(f"{where}: offset is {shown(offset)}: it must be three numbers")
+    box = (*(-v / scale for v in offset), *((1.0 - v) / scale for v in offset))
+    return replace(AS_IT_IS, aabb=box)
 
 
 def _orientation(where: str, content: dict) -> str:
