@@ -24,6 +24,7 @@ _MODEL_FIELDS = (
     "output_interpolation",
     "level_interpolation",
     "single_level",
+    "cells_per_footprint",
     "hidden_dim",
     "num_layers",
     "geo_feature_dim",

@@ -81,6 +81,7 @@ class PyNeRFConfig:
     share_feature_grid: bool = True  # False: each pyramid level has a grid of its own
     output_interpolation: str = "embedding"  # or "color"
     level_interpolation: str = "linear"  # or "none"
+    cells_per_footprint: float = 1.0  # of a pixel's own level, along a side of its footprint
     single_level: bool = False  # one head on the whole grid: the plain baseline
 
     # Networks
@@ -123,6 +124,7 @@ class PyNeRFConfig:
     gradient_clip: float = 0.0  # > 0: greatest norm of the networks' gradient
     mixed_precision: bool = False
     background: str = "white"  # behind transparent pixels in training; or "black", "random"
+    pose_learning_rate: float = 0.0  # > 0: correct the cameras' poses too, in radians and box sizes
     gradient_distance: float = 0.0  # > 0: nearer than this, in box sizes, less is learned
     val_interval: int = 500  # steps between validations; 0: none
     checkpoint_interval: float = 300.0  # seconds between checkpoints; 0: only at the end
@@ -147,13 +149,14 @@ class PyNeRFConfig:
             self._check(name, int, lambda v: v >= 0, "a whole number from 0 on")
         for name in ("color_loss_weight pyramid_loss_weight distortion_loss_weight hash_decay "
                      "gradient_clip max_seconds checkpoint_interval "
-                     "gradient_distance").split():  # fmt: skip
+                     "gradient_distance pose_learning_rate").split():  # fmt: skip
             self._check(name, (int, float), lambda v: v >= 0, "a number from 0 on")
         self._check("num_levels", int, lambda v: v <= 255, "a whole number up to 255")
         self._check("num_levels", int, lambda v: 1 <= v <= 64, "a whole number from 1 to 64")
         self._check("occupancy_resolution", int, lambda v: 1 <= v <= 512, "from 1 to 512")
         self._check("num_layers", int, lambda v: v >= 2, "a whole number from 2 on")
         self._check("learning_rate", (int, float), lambda v: v > 0, "a positive number")
+        self._check("cells_per_footprint", (int, float), lambda v: v > 0, "a positive number")
         self._check("final_learning_rate", (int, float), lambda v: 0 < v <= 1, "in (0, 1]")
         self._check("scale_factor", (int, float), lambda v: v > 1, "a number above 1")
         if self.num_levels > 1 and self.base_resolution * (self.scale_factor - 1) < 1:

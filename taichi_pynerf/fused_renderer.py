@@ -46,6 +46,7 @@ class FusedRenderer:
             raise ValueError(f"the fused kernel does not cover {reason}")
         self.field, self.occupancy, self.trained_levels = field, occupancy, trained_levels
         self.box, self.early_stop_eps = box, config.early_stop_eps
+        self.level_size = box.size * config.cells_per_footprint
         (self.encoder,) = field.encoders
         resolutions = field.resolutions if field.num_heads > 1 else field.resolutions[-1:]
         self.knots = torch.tensor(level_knots(list(resolutions)))
@@ -84,7 +85,7 @@ class FusedRenderer:
             self.trained_levels.level_min,
             self.trained_levels.level_max,
             self.knots.to(rays.rays_o.device),
-            self.box.size,
+            self.level_size,
             step_size,
             self.early_stop_eps,
             level,

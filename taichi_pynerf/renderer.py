@@ -107,6 +107,8 @@ class PyramidRenderer:
         self.box = SceneBox(config.aabb, config.unbounded, occupancy.num_cascades)
         self.step_size = math.sqrt(3) * self.box.field_size / config.march_resolution
         self.cone_angle = config.cone_angle if config.unbounded else 0.0
+        # A box so large has the footprints' levels where more cells are wanted for each of them.
+        self.level_size = self.box.field_size * config.cells_per_footprint
         self.fused: FusedRenderer | None = None
 
     def fuse(self) -> None:
@@ -132,7 +134,11 @@ class PyramidRenderer:
     # ---- training -------------------------------------------------------------------------
 
     def train_rays(self, rays: Rays, generator: torch.Generator) -> TrainingRender:
-        """One differentiable pass: all samples of all rays at once."""
+        """One differentiable pass: all samples of all rays at once.
+
+        Gradients reach the field, and the rays' origins and directions through the samples'
+        positions and the view directions; where samples lie along a ray is taken as given.
+        """
         if self.config.sampler == "occupancy":
             jitter = torch.rand(len(rays), generator=generator, device=rays.rays_o.device)
             samples, _ = self._march(rays, jitter, self.config.max_samples_per_ray)
@@ -145,7 +151,7 @@ class PyramidRenderer:
             samples = keep_samples(samples, seen)
             positions, levels = positions.index_select(0, seen), levels.index_select(0, seen)
             known = None if features is None else KnownFeatures(features, seen)
-        self.trained_levels.record(positions, levels)
+        self.trained_levels.record(positions.detach(), levels)
         out = self._ask(rays, samples, positions, levels, known)
         if self.config.gradient_distance > 0:
             t = samples.t_starts / (self.config.gradient_distance * self.box.size)
@@ -351,7 +357,7 @@ class PyramidRenderer:
         self, rays: Rays, samples: Samples, t: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Field positions [M, 3] and pyramid levels [M] of samples, at interval middles or `t`."""
-        t = (samples.t_starts + samples.t_ends) / 2 if t is None else t
+        t = ((samples.t_starts + samples.t_ends) / 2 if t is None else t).detach()
         origins = self.box.to_unit(rays.rays_o).index_select(0, samples.ray_indices)
         dirs = self.box.direction_to_unit(rays.rays_d).index_select(0, samples.ray_indices)
         positions = torch.addcmul(origins, dirs, t.unsqueeze(-1))
@@ -362,9 +368,9 @@ class PyramidRenderer:
         areas = rays.pixel_areas.index_select(0, samples.ray_indices) * t.square()
         if self.box.unbounded:
             world_dirs = rays.rays_d.index_select(0, samples.ray_indices)
-            areas = areas * self.box.footprint_scale(positions, world_dirs)
+            areas = areas * self.box.footprint_scale(positions.detach(), world_dirs.detach())
             positions = self.box.unit_to_field(positions)
-        return positions, get_pyramid_level(areas, self.field.resolutions, self.box.field_size)
+        return positions, get_pyramid_level(areas, self.field.resolutions, self.level_size)
 
     def _ask(self, rays, samples, positions, levels, known=None) -> FieldOutputs:
         dirs = rays.rays_d.index_select(0, samples.ray_indices)

@@ -21,6 +21,7 @@ from taichi_pynerf.renderer import Rays
 from taichi_pynerf.training.carving import possible_cells
 from taichi_pynerf.training.log import TrainingLog
 from taichi_pynerf.training.optimizers import build_optimizers, network_parameters
+from taichi_pynerf.training.pose_refinement import PoseRefinement
 from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays, scale_at
 
 LOG_INTERVAL = 20  # steps between lines of the log
@@ -69,6 +70,11 @@ class PyNeRFTrainer:
         self.scene, self.progress = scene, progress
         self.log = TrainingLog(self.output_dir, tensorboard)
         self.optimizers = build_optimizers(model, config.learning_rate)
+        self.poses: PoseRefinement | None = None  # of the training cameras
+        if config.pose_learning_rate > 0:
+            self.poses = PoseRefinement(train_dataset.cameras, model.renderer.box.size)
+            self.poses.to(model.device)
+            self.optimizers["poses"] = torch.optim.Adam(self.poses.parameters())
         # Pixels are drawn on the CPU, where they lie; jitter and grid cells where the model is.
         self.pixel_generator = torch.Generator().manual_seed(config.seed)
         self.generator = torch.Generator(model.device).manual_seed(config.seed)
@@ -100,7 +106,7 @@ class PyNeRFTrainer:
                     self.train_dataset,
                     self.model.renderer.box,
                     self.config.occupancy_resolution,
-                    use_alpha=self.config.carve,
+                    use_alpha=self.config.carve and self.poses is None,
                 )
             )
         bar = tqdm(
@@ -136,17 +142,21 @@ class PyNeRFTrainer:
         self.before_step()
         if config.sampler == "occupancy" and self.step % config.occupancy_interval == 0:
             self.model.renderer.update_occupancy(self.generator)
-        learning_rate = config.learning_rate * learning_rate_factor(
+        factor = learning_rate_factor(
             self.step, self.progress_made(), config.warmup_steps, config.final_learning_rate
         )
-        for optimizer in self.optimizers.values():
+        learning_rate = config.learning_rate * factor
+        for name, optimizer in self.optimizers.items():
+            peak = config.pose_learning_rate if name == "poses" else config.learning_rate
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate
+                group["lr"] = peak * factor
 
         background = self._background()
         batch = self.train_dataset.sample(self.num_rays, self.pixel_generator, background)
         batch, background = batch.to(self.model.device), background.to(self.model.device)
         rays = Rays(batch.rays_o, batch.rays_d, batch.pixel_areas, batch.bounds)
+        if self.poses is not None:
+            rays = self.poses(rays, batch.view_indices)
         render = self.model.renderer.train_rays(rays, self.generator)
         outputs = loss_inputs(self.model, render, background)
         losses = self.loss(outputs, {"rgb": batch.rgb, "weights": batch.weights})
@@ -163,7 +173,9 @@ class PyNeRFTrainer:
                 nn.utils.clip_grad_norm_(network_parameters(self.model), config.gradient_clip)
             for optimizer in self.optimizers.values():
                 optimizer.step()
-            self.optimizers["networks"].zero_grad(set_to_none=True)
+            for name, optimizer in self.optimizers.items():
+                if name != "tables":  # that one's step does it
+                    optimizer.zero_grad(set_to_none=True)
 
         self.step += 1
         self.num_samples += num_samples
@@ -232,6 +244,7 @@ class PyNeRFTrainer:
             "num_samples": self.num_samples,
             "train_seconds": self.train_seconds,
             "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
+            "poses": None if self.poses is None else self.poses.state_dict(),
             "pixel_generator": self.pixel_generator.get_state(),
             "generator": self.generator.get_state(),
         }
@@ -249,6 +262,8 @@ class PyNeRFTrainer:
         try:
             for name, optimizer in self.optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][name])
+            if self.poses is not None:
+                self.poses.load_state_dict(state["poses"])
             self.pixel_generator.set_state(state["pixel_generator"])
             self.generator.set_state(state["generator"])
             self.step, self.num_rays = int(state["step"]), int(state["num_rays"])

@@ -22,6 +22,7 @@ FROM_0 = ["num_importance", "geo_feature_dim", "samples_per_batch", "warmup_step
 WEIGHTS = [
     "color_loss_weight", "pyramid_loss_weight", "distortion_loss_weight", "hash_decay",
     "gradient_clip", "max_seconds", "checkpoint_interval", "gradient_distance",
+    "pose_learning_rate",
 ]  # fmt: skip
 CHOICES = [
     "output_interpolation", "level_interpolation", "sampler", "background"
@@ -39,6 +40,7 @@ BAD_VALUES = {
     "max_resolution": [*NO_WHOLE_NUMBERS, "Auto", "", 15, 0, -1],
     "scale_factor": [*NO_NUMBERS, 1, 1.0, 0, 0.5, -2, HUGE],
     "learning_rate": [*NO_NUMBERS, 0, -1e-3, HUGE],
+    "cells_per_footprint": [*NO_NUMBERS, 0, -1e-3, HUGE],
     "final_learning_rate": [*NO_NUMBERS, 0, -0.1, 1.5, HUGE],
     "render_step": [*NO_NUMBERS, 0, -0.1, 1.5, HUGE],
     "early_stop_eps": [*NO_NUMBERS, -0.1, 1, 1.5, HUGE],
@@ -59,6 +61,7 @@ GOOD_VALUES = {
     "num_levels": 5, "base_resolution": 8, "max_resolution": 300, "scale_factor": 1.75,
     "hash_table_size": 2**12, "features_per_level": 2, "share_feature_grid": False,
     "output_interpolation": "color", "level_interpolation": "none", "single_level": True,
+    "cells_per_footprint": 1.5, "pose_learning_rate": 1e-3,
     "hidden_dim": 32, "num_layers": 2, "geo_feature_dim": 0,
     "aabb": (-1.0, -2.0, -3.0, 0.5, 0.25, 0.125), "sampler": "hierarchical", "num_samples": 7,
     "unbounded": True, "num_cascades": 2, "cone_angle": 0, "gradient_distance": 0.5,

@@ -316,9 +316,12 @@ def test_training_repeats_with_the_seed_and_varies_without():
 # ---- levels -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("cells_per_footprint", [1, 1.5])
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_every_sample_has_the_level_of_its_footprint(sampler):
-    scene = analytic_renderer(uniform(0.3), sampler=sampler)
+def test_every_sample_has_the_level_of_its_footprint(sampler, cells_per_footprint):
+    scene = analytic_renderer(
+        uniform(0.3), sampler=sampler, cells_per_footprint=cells_per_footprint
+    )
     rays = rays_through_box()
     out = scene.train_rays(rays, seeded())
     samples = out.samples
@@ -327,6 +330,7 @@ def test_every_sample_has_the_level_of_its_footprint(sampler):
     areas = compute_sample_area(
         rays.rays_o[of_ray], rays.rays_d[of_ray], t[:, None], rays.pixel_areas[of_ray]
     )
+    areas = areas / cells_per_footprint**2  # of one of the cells
     expected = get_pyramid_level(areas, list(RESOLUTIONS), 2.0).squeeze(-1)
     assert expected.std() > 0.1
     torch.testing.assert_close(out.levels, expected)

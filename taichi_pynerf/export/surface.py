@@ -24,7 +24,8 @@ class Surface:
         self.model, self.width = model, width
         self.box = model.renderer.box
         area = torch.tensor(width**2)
-        self.level = float(get_pyramid_level(area, model.field.resolutions, self.box.field_size))
+        level_size = model.renderer.level_size
+        self.level = float(get_pyramid_level(area, model.field.resolutions, level_size))
         self.level = min(self.level, model.field.num_heads - 1)
 
     @torch.no_grad()

@@ -87,7 +87,8 @@ def fused_render(
         occupied, blocks: uint8 [1, G, G, G] and [1, B, B, B], as for `march_rays`.
         level_min, level_max: float32 [R^3], the levels trained at each place.
         knots: float32 [num_heads], `pyramid.level_knots` of the heads' resolutions.
-        box_size: side of the unit cube, world units.
+        box_size: side of the unit cube, world units, times the cells that a footprint's level
+            has along a side of it.
         step_size: length of a step, in units of t; the first one is offset by half of it.
         early_stop_eps: share of light below which a ray ends.
         level: a fixed level instead of each sample's own.
