@@ -54,7 +54,12 @@ def build_parser() -> Parser:
     scene.add_argument(
         "--dataset_type", choices=sorted(FORMATS), help="format; by default found out"
     )
-    scene.add_argument("--img_downscale", type=int, help="reduce images by this factor (1)")
+    scene.add_argument(
+        "--img_downscale",
+        type=int,
+        help="reduce images by this factor (1; images of more than 1600 pixels are halved till "
+        "they have fewer)",
+    )
     scene.add_argument(
         "--multiscale",
         action=argparse.BooleanOptionalAction,
@@ -194,7 +199,7 @@ def new_source(args) -> SceneSource:
     img_downscale = 1 if args.img_downscale is None else args.img_downscale
     if img_downscale < 1:
         raise ConfigError(f"--img_downscale is {img_downscale}: give a whole number from 1 on")
-    return SceneSource(
+    source = SceneSource(
         data_dir=args.data_dir,
         dataset_type=args.dataset_type,
         img_downscale=img_downscale,
@@ -203,6 +208,13 @@ def new_source(args) -> SceneSource:
         placement=placement_of(args),
         allow_external_paths=bool(args.allow_external_paths),
     )
+    if args.data_dir is None or args.img_downscale is not None:
+        return source
+    fitting = source.reduced_to_fit()
+    if fitting != source:
+        k = fitting.img_downscale
+        print(f"images are reduced by {k}, as if by --img_downscale {k}; 1 keeps them as they are")
+    return fitting
 
 
 def comes_in_scales(args) -> bool:

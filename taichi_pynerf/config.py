@@ -30,6 +30,7 @@ _PRESETS: dict[str, dict] = {
         "cone_angle": 1 / 64,
         "occupancy_threshold": 0.025,
         "cull_hidden": 1e-3,
+        "early_stop_eps": 1e-3,
         "samples_per_batch": 12288,
         "pyramid_loss_weight": 0.0,
     },

@@ -55,7 +55,7 @@ def evaluate(
     Args:
         indices: which images; all of them if None.
         metrics: {name: function of a render and a photograph, [H, W, 3] each}.
-        options: how to render.
+        options: how to render. With a stride, PSNR is an estimate, and SSIM means nothing.
         progress: show a bar.
         on_image: called with each index and what `render_view` returned.
 
@@ -65,15 +65,17 @@ def evaluate(
     indices = range(len(dataset)) if indices is None else indices
     masks = {index: dataset.mask(index) for index in indices}
     indices = [index for index in indices if masks[index] is None or masks[index].any()]
-    results = []
+    results, stride = [], (options or RenderOptions()).stride
     with rays_bar(dataset.cameras, indices, options, progress, f"render {dataset.split}") as bar:
         for index in indices:
             out = render_view(model, dataset, index, options, bar.update)
+            target, mask = dataset.image(index)[::stride, ::stride], masks[index]
+            mask = None if mask is None else mask[::stride, ::stride]
             results.append(
                 {
                     "name": dataset.names[index],
                     "scale": int(dataset.scales[index]),
-                    **measure(out["rgb"], dataset.image(index), metrics, masks[index]),
+                    **measure(out["rgb"], target, metrics, mask),
                 }
             )
             if on_image is not None:

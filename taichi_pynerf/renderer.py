@@ -17,6 +17,7 @@ from taichi_pynerf.scene_box import SceneBox
 
 FIRST_LOOK = 10  # samples of a ray that are asked before it is known whether light goes on
 SAMPLES_PER_ROUND = 2**17  # rendering works on about so many samples at once
+LAST_ROUNDS = 2**15  # samples that keep the machine busy: with few rays left no more are asked for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,7 +225,8 @@ class PyramidRenderer:
         jitter = torch.full((num_rays,), 0.5, device=device)
         alive = torch.arange(num_rays, device=device)
         while alive.shape[0]:
-            per_ray = samples_per_round // alive.shape[0]
+            # What a ray is given beyond the surface that ends it is work for nothing.
+            per_ray = min(samples_per_round, LAST_ROUNDS) // alive.shape[0]
             per_ray = min(max(per_ray, 8), self.config.max_samples_per_ray)
             part = rays[alive]
             bounds = torch.stack([near[alive], part.bounds[:, 1]], -1)

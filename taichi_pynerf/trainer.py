@@ -18,6 +18,7 @@ from taichi_pynerf.evaluation import METRICS, Dataset, evaluate
 from taichi_pynerf.losses import PyNeRFLoss, loss_inputs
 from taichi_pynerf.model import PyNeRF
 from taichi_pynerf.renderer import Rays
+from taichi_pynerf.rendering.images import RenderOptions
 from taichi_pynerf.training.carving import possible_cells
 from taichi_pynerf.training.log import TrainingLog
 from taichi_pynerf.training.optimizers import build_optimizers, network_parameters
@@ -25,6 +26,7 @@ from taichi_pynerf.training.pose_refinement import PoseRefinement
 from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays, scale_at
 
 LOG_INTERVAL = 20  # steps between lines of the log
+VAL_PIXELS = 2**16  # of an image that is validated; a larger one is sampled
 
 
 class PyNeRFTrainer:
@@ -211,21 +213,25 @@ class PyNeRFTrainer:
     # ---- validation, log, checkpoint ------------------------------------------------------
 
     def validate(self, num_images: int = 2) -> dict:
-        """PSNR on a few validation images of each scale, evenly spread."""
+        """PSNR on a few validation images of each scale, evenly spread; of large ones estimated."""
         self.model.eval()
         data, indices = self.val_dataset, []
         for scale in data.scales.unique().tolist():
             of_scale = (data.scales == scale).nonzero().squeeze(-1).tolist()
             indices += of_scale[:: max(1, len(of_scale) // num_images)][:num_images]
 
+        largest = max(int(data.cameras.width[i] * data.cameras.height[i]) for i in indices)
+        stride = math.ceil(math.sqrt(largest / VAL_PIXELS))
+
         def show(index, out):
             if self.log.wants_images:
-                pair = torch.cat([data.image(index), out["rgb"]], 1)
+                pair = torch.cat([data.image(index)[::stride, ::stride], out["rgb"]], 1)
                 name = f"val/{data.names[index]}, 1/{int(data.scales[index])}: truth, render"
                 self.log.image(self.step, name, pair)
 
         metrics = {"psnr": METRICS["psnr"]}
-        found = evaluate(self.model, data, indices, metrics, on_image=show)
+        options = RenderOptions(stride=stride)
+        found = evaluate(self.model, data, indices, metrics, options, on_image=show)
         self._val_psnr = found["psnr"]
         return {"step": self.step, "val": {name: found[name] for name in ("psnr", "scales")}}
 

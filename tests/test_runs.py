@@ -69,3 +69,11 @@ def test_a_multiscale_source_has_four_scales(tmp_path):
     assert SceneSource(str(folder), multiscale=True).load("train").scales.unique().tolist() == [
         1, 2, 4, 8,
     ]  # fmt: skip
+
+
+def test_long_images_are_halved_until_they_fit(folder, monkeypatch):
+    source = SceneSource(str(folder))
+    assert source.reduced_to_fit() == source
+    for longest, k in ((16, 1), (15, 2), (8, 2), (7, 4)):
+        monkeypatch.setattr(scene_source, "LONGEST_SIDE", longest)
+        assert source.reduced_to_fit().img_downscale == k

@@ -1,7 +1,9 @@
+import dataclasses
 import itertools
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from tiny import ball_scene, tiny_config, tiny_model
@@ -14,6 +16,7 @@ from taichi_pynerf.errors import CheckpointError, TrainingError
 from taichi_pynerf.evaluation import METRICS, evaluate
 from taichi_pynerf.losses import PyNeRFLoss
 from taichi_pynerf.metrics import compute_psnr
+from taichi_pynerf.rendering.images import render_image
 from taichi_pynerf.trainer import MultiScaleTrainer, PyNeRFTrainer
 from taichi_pynerf.training.optimizers import build_optimizers
 from taichi_pynerf.training.schedules import learning_rate_factor
@@ -493,6 +496,26 @@ def test_a_perfect_picture_leaves_the_log_readable(tmp_path):
     trainer.log.write(trainer.validate())  # all white, as it is
     (line,) = read_log(tmp_path)
     assert line == {"step": 0, "val": {"psnr": None, "scales": {"1": {"psnr": None}}}}
+
+
+def test_large_images_are_validated_on_some_of_their_pixels(monkeypatch):
+    masks = np.ones(2 * 16 * 16, dtype=bool)
+    masks[: 8 * 16] = False
+    masked = dataclasses.replace(ball_scene(num_views=2, size=16), masks=masks)
+    data = PyNeRFDataset.from_scene(masked, white_background=True)
+    trainer = make_trainer(val_dataset=data, max_steps=60, batch_size=64)
+    trainer.train()
+    exact = trainer.validate()["val"]["psnr"]
+    monkeypatch.setattr("taichi_pynerf.trainer.VAL_PIXELS", 100)
+    seen = []
+    monkeypatch.setattr(
+        "taichi_pynerf.evaluation.render_image",
+        lambda *args: (seen.append(args[6].stride), render_image(*args))[1],
+    )
+    estimate = trainer.validate()["val"]["psnr"]
+    assert seen == [2, 2]
+    assert estimate == pytest.approx(exact, abs=1.5)
+    assert estimate != exact
 
 
 def test_the_folder_is_made(tmp_path):

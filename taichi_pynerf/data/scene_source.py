@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
+import torch
+
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.data.demo_scene import demo_scene_dir
 from taichi_pynerf.data.loading import read_scene_files, scene_splits
@@ -14,6 +16,9 @@ from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles
 from taichi_pynerf.errors import SceneError
 
 MULTISCALE = (1, 2, 4, 8)
+
+LONGEST_SIDE = 1600
+"""Pixels up to which images are used as they are where the user does not say, as in nerfstudio."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,23 @@ class SceneSource:
         """
         options = LoadOptions(self.img_downscale, self.placement, self.allow_external_paths)
         return read_scene_files(self.folder(), split, self.dataset_type, options)
+
+    def reduced_to_fit(self) -> SceneSource:
+        """This source, its images halved until none is longer than `LONGEST_SIDE` pixels.
+
+        Photographs have more pixels than a training sees. Formats that hold several scales keep
+        them.
+
+        Raises:
+            SceneError: the scene cannot be read; the message says why.
+        """
+        files = self.files("train")
+        if files.scales is not None:
+            return self
+        side, k = int(torch.maximum(files.cameras.width, files.cameras.height).max()), 1
+        while side > k * LONGEST_SIDE:
+            k *= 2
+        return replace(self, img_downscale=k * self.img_downscale)
 
     def load_or_none(self, split: str) -> PyNeRFDataset | MultiScaleDataset | None:
         """`load` for a split that the scene may lack."""

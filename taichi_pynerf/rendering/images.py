@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -27,23 +28,30 @@ class RenderOptions:
     Attributes:
         level: one pyramid level for all samples, 0 the coarsest; by default each sample's own.
         supersample: K renders K x K rays in each pixel and averages them.
+        stride: K renders every K-th pixel of every K-th row alone: a sample of the image, which
+            is as sharp as it, and not the image reduced.
         chunk_size: rays at once; by default as many as the free memory allows.
 
     Raises:
-        ValueError: `supersample` or `chunk_size` is less than 1, or `level` less than 0.
+        ValueError: `supersample`, `stride` or `chunk_size` is less than 1, or `level` less than 0.
     """
 
     level: float | None = None
     supersample: int = 1
+    stride: int = 1
     chunk_size: int | None = None
 
     def __post_init__(self) -> None:
         if self.level is not None and self.level < 0:
             raise ValueError(f"level is {self.level}: it must be 0 or more")
-        for name in ("supersample", "chunk_size"):
+        for name in ("supersample", "stride", "chunk_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}: it must be 1 or more")
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of what is rendered of an image of this width and height."""
+        return -(-width // self.stride), -(-height // self.stride)
 
 
 def rays_on_device(rays: RayBatch, near: float, far: float, device: torch.device) -> Rays:
@@ -116,29 +124,33 @@ def render_image(
         on_rays: called with the number of rays of each part that is done.
 
     Returns:
-        {"rgb": [H, W, 3] in [0, 1], "depth": [H, W], "acc": [H, W], "level": [H, W]} on the CPU.
+        {"rgb": [H, W, 3] in [0, 1], "depth": [H, W], "acc": [H, W], "level": [H, W]} on the CPU,
+        where H and W are `options.size` of the camera's.
         Depth is the mean distance along the ray to what is seen, in world units, and 0 where
         nothing is; acc is the opacity; level the mean pyramid level of what is seen.
     """
     options = options or RenderOptions()
-    width, height = int(cameras.width[view]), int(cameras.height[view])
+    width, height = options.size(int(cameras.width[view]), int(cameras.height[view]))
     k = options.supersample
     camera = cameras.select([view])
     camera = camera.resized(k * camera.width, k * camera.height) if k > 1 else camera
     chunk_size = options.chunk_size or fitting_chunk_size(model)
     num_rows = max(1, chunk_size // (k * k * width))  # bands of whole rows: memory stays bounded
+    # Where the pixels to render begin, and the k places in each.
+    starts = k * options.stride * torch.arange(max(width, height)).unsqueeze(1)
+    places = starts + torch.arange(k)
+    columns = places[:width].flatten()
     bands = []
     for top in range(0, height, num_rows):
         rows = min(num_rows, height - top)
-        pixel = torch.arange(top * k * k * width, (top + rows) * k * k * width)
-        rays = generate_rays(
-            camera, torch.zeros_like(pixel), pixel % (k * width), pixel // (k * width)
-        )
+        lines = places[top : top + rows].flatten()
+        x, y = columns.repeat(len(lines)), lines.repeat_interleave(len(columns))
+        rays = generate_rays(camera, torch.zeros_like(x), x, y)
         out = render_rays(
             model, rays_on_device(rays, near, far, model.device), options.level, chunk_size, on_rays
         )
-        columns = torch.cat([out.rgb, *(x[:, None] for x in (out.acc, out.depth, out.level))], 1)
-        bands.append(_pixels(columns.cpu(), rows, width, k))
+        sums = torch.cat([out.rgb, *(x[:, None] for x in (out.acc, out.depth, out.level))], 1)
+        bands.append(_pixels(sums.cpu(), rows, width, k))
     rgb, acc, depth, level = torch.cat(bands).split([3, 1, 1, 1], -1)
     rgb = rgb + (1 - acc) * torch.as_tensor(background)
     return {
@@ -191,9 +203,10 @@ def rays_bar(
     description: str = "render",
 ) -> tqdm:
     """A progress bar over all rays of some views."""
-    rays_per_pixel = (options or RenderOptions()).supersample ** 2
-    total = sum(int(cameras.width[view]) * int(cameras.height[view]) for view in views)
+    options = options or RenderOptions()
+    sizes = (options.size(int(cameras.width[v]), int(cameras.height[v])) for v in views)
+    total = sum(math.prod(size) for size in sizes)
     return tqdm(
-        total=total * rays_per_pixel, desc=description, unit=" rays", unit_scale=True,
+        total=total * options.supersample**2, desc=description, unit=" rays", unit_scale=True,
         disable=not progress, mininterval=0.5,
     )  # fmt: skip

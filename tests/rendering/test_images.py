@@ -77,6 +77,19 @@ def test_a_supersampled_image_is_the_mean_of_a_larger_one():
         torch.testing.assert_close(small[name], mean, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("supersample", [1, 2])
+def test_a_stride_leaves_pixels_out_and_changes_none(supersample):
+    model, told = rough_model(), []
+    whole = picture(model, RenderOptions(supersample=supersample), size=8)
+    options = RenderOptions(supersample=supersample, stride=3, chunk_size=20)
+    cameras = make_cameras(2, 8, 8, focal=12.0)
+    some = render_image(model, cameras, 1, 0.05, 8.0, options=options, on_rays=told.append)
+    for name, values in some.items():
+        torch.testing.assert_close(values, whole[name][::3, ::3], rtol=1e-4, atol=1e-4)
+    assert sum(told) == rendering.rays_bar(cameras, [1], options, False).total
+    assert sum(told) == 9 * supersample**2
+
+
 def test_the_background_shows_where_nothing_is():
     red = torch.tensor([1.0, 0.0, 0.0])
     image = picture(rough_model(), background=red)
@@ -95,7 +108,9 @@ def test_a_path_is_its_images_in_order(capsys):
     assert "100%" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("wrong", [{"level": -1}, {"supersample": 0}, {"chunk_size": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"level": -1}, {"supersample": 0}, {"stride": 0}, {"chunk_size": 0}]
+)
 def test_wrong_options_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RenderOptions(**wrong)
