@@ -69,7 +69,7 @@ def build_parser() -> Parser:
         "--black_background",
         action="store_true",
         default=None,
-        help="black behind see-through pixels, not white",
+        help="show black behind see-through pixels, not white",
     )
     add_placement_flags(scene)
 
@@ -188,8 +188,6 @@ def new_config(args, backend: str, unbounded: bool = False) -> PyNeRFConfig:
         overrides.setdefault("max_steps", DEMO_STEPS)
     overrides["max_seconds"] = args.max_seconds or 0.0
     overrides["unbounded"] = unbounded
-    if not unbounded:
-        overrides["background"] = "black" if args.black_background else "white"
     overrides.update(parse_settings(args.set))
     return PyNeRFConfig.preset(preset, **overrides)
 
@@ -256,9 +254,8 @@ def parse_settings(assignments: list[str]) -> dict:
         name, equals, value = assignment.partition("=")
         if not equals:
             raise ConfigError(f"--set {assignment}: write NAME=VALUE")
-        if name in ("aabb", "unbounded", "background"):
-            other = "use --black_background" if name == "background" else "the scene gives it"
-            raise ConfigError(f"--set {assignment}: {name} cannot be set so; {other}")
+        if name in ("aabb", "unbounded"):
+            raise ConfigError(f"--set {assignment}: {name} cannot be set so; the scene gives it")
         try:
             settings[name] = json.loads(value.lower() if value in ("True", "False") else value)
         except (ValueError, RecursionError):

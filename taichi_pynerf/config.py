@@ -12,7 +12,7 @@ _CHOICES = {
     "output_interpolation": ("embedding", "color"),
     "level_interpolation": ("linear", "none"),
     "sampler": ("occupancy", "hierarchical"),
-    "background": ("white", "black", "random"),
+    "background": ("white", "black", "random", AUTO),
 }
 
 # What differs from the defaults; "cpu" is tuned on measurements (docs/performance.md).
@@ -20,6 +20,7 @@ _PRESETS: dict[str, dict] = {
     "default": {},
     "cpu": {
         "max_resolution": AUTO,
+        "background": AUTO,
         "hash_table_size": 2**19,
         "hidden_dim": 64,
         "learning_rate": 2e-2,
@@ -36,6 +37,7 @@ _PRESETS: dict[str, dict] = {
     },
     "gpu": {  # instant-ngp's batch size; not measured yet
         "max_resolution": AUTO,
+        "background": AUTO,
         "hash_table_size": 2**19,
         "hidden_dim": 64,
         "learning_rate": 1e-2,
@@ -51,13 +53,11 @@ _UNBOUNDED_PRESETS: dict[str, dict] = {
     "cpu": {
         "occupancy_resolution": 64,
         "occupancy_threshold": 0.1,
-        "background": "random",
         "distortion_loss_weight": 0.02,
         "gradient_distance": 0.5,
     },
     "gpu": {
         "occupancy_threshold": 0.02,
-        "background": "random",
         "distortion_loss_weight": 0.02,
         "gradient_distance": 0.5,
     },
@@ -124,7 +124,8 @@ class PyNeRFConfig:
     hash_decay: float = 0.0  # weight of the mean square of the table's levels
     gradient_clip: float = 0.0  # > 0: greatest norm of the networks' gradient
     mixed_precision: bool = False
-    background: str = "white"  # behind transparent pixels in training; or "black", "random"
+    # Behind transparent pixels in training: "white", "black", "random"; "auto": by the images
+    background: str = "white"
     pose_learning_rate: float = 0.0  # > 0: correct the cameras' poses too, in radians and box sizes
     gradient_distance: float = 0.0  # > 0: nearer than this, in box sizes, less is learned
     val_interval: int = 500  # steps between validations; 0: none

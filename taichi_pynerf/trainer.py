@@ -11,9 +11,9 @@ from torch import nn
 from tqdm import tqdm
 
 from taichi_pynerf.checkpoint import FILE_NAME, save_pyramid_model
-from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.config import AUTO, PyNeRFConfig
 from taichi_pynerf.data.datasets import MultiScaleDataset
-from taichi_pynerf.errors import CheckpointError, TrainingError
+from taichi_pynerf.errors import CheckpointError, ConfigError, TrainingError
 from taichi_pynerf.evaluation import METRICS, Dataset, evaluate
 from taichi_pynerf.losses import PyNeRFLoss, loss_inputs
 from taichi_pynerf.model import PyNeRF
@@ -64,6 +64,11 @@ class PyNeRFTrainer:
             raise ValueError("train_dataset is needed")
         self.model = model
         self.config = config = config or model.config
+        if config.background == AUTO:
+            raise ConfigError(
+                'background is "auto": choose white, black or random, or let `fit_to_scene` take '
+                "it from the training images"
+            )
         self.train_dataset, self.val_dataset = train_dataset, val_dataset
         self.loss = loss or PyNeRFLoss(config)
         self.output_dir = None if output_dir is None else Path(output_dir)

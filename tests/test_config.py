@@ -166,7 +166,7 @@ def test_presets_have_settings_for_unbounded_scenes_and_ones_own_come_first(name
     assert not bounded.unbounded
     assert PyNeRFConfig.preset(name, unbounded=False) == bounded
     if name != "default":
-        assert unbounded.background == "random" != bounded.background
+        assert unbounded.background == bounded.background == "auto"
         assert PyNeRFConfig.preset(name, unbounded=True, background="black").background == "black"
 
 

@@ -12,6 +12,7 @@ from taichi_pynerf.training.optimizers import build_optimizers
 from taichi_pynerf.training.scene_fit import (
     CELLS_PER_FOOTPRINT,
     finest_footprint,
+    fit_background,
     fit_resolution,
     fit_to_scene,
 )
@@ -258,6 +259,25 @@ def test_a_camera_inside_of_the_box_sees_things_at_some_distance():
     dataset.cameras.c2w[:, :, 3] = 0.0
     box = SceneBox((-1.0, -1.0, -1.0, 1.0, 1.0, 1.0))
     assert finest_footprint(dataset, box) == pytest.approx(0.2 / 28.8, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("has_alpha", "unbounded", "white", "expected"),
+    [
+        (True, False, True, "random"),
+        (False, True, True, "random"),
+        (False, False, True, "white"),
+        (False, False, False, "black"),
+    ],
+)
+def test_training_is_over_random_colours_unless_the_images_have_a_ground_in_them(
+    has_alpha, unbounded, white, expected
+):
+    dataset = PyNeRFDataset.from_scene(ball_scene(num_views=2, size=8), white_background=white)
+    dataset.has_alpha, dataset.unbounded = has_alpha, unbounded
+    assert fit_background(dataset) == expected
+    assert fit_to_scene(tiny_config(background="auto"), dataset).background == expected
+    assert fit_to_scene(tiny_config(background="black"), dataset).background == "black"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch import nn
 from taichi_pynerf import trainer as trainer_module
 from taichi_pynerf.checkpoint import FILE_NAME, model_from_checkpoint, read_checkpoint
 from taichi_pynerf.data import MultiScaleDataset, PyNeRFDataset
-from taichi_pynerf.errors import CheckpointError, TrainingError
+from taichi_pynerf.errors import CheckpointError, ConfigError, TrainingError
 from taichi_pynerf.evaluation import METRICS, evaluate
 from taichi_pynerf.losses import PyNeRFLoss
 from taichi_pynerf.metrics import compute_psnr
@@ -292,6 +292,11 @@ def test_a_custom_loss_is_what_is_trained_on():
     figures = trainer.train(lambda _, step_figures: shades.append(step_figures["brightness"]))
     assert figures["loss"] == figures["brightness"]
     assert sum(shades[-5:]) < 0.2 * sum(shades[:5])
+
+
+def test_a_background_that_no_scene_has_decided_is_refused():
+    with pytest.raises(ConfigError, match="fit_to_scene"):
+        make_trainer(background="auto")
 
 
 @pytest.mark.parametrize("background", ["white", "black", "random"])

@@ -78,7 +78,9 @@ real_scenes = MethodSpecification(
 )
 synthetic_scenes = MethodSpecification(
     trainer_config(
-        "taichi-pynerf-synthetic", BlenderDataParserConfig(), PyNeRFConfig.preset(PRESET)
+        "taichi-pynerf-synthetic",
+        BlenderDataParserConfig(),
+        PyNeRFConfig.preset(PRESET, background="white"),  # the parser's own, put behind images
     ),
     "PyNeRF with Taichi kernels, for objects on a plain ground: anti-aliased, on the CPU or CUDA",
 )

@@ -40,7 +40,9 @@ class PyNeRFStudioModelConfig(ModelConfig):
     """Settings of the model in nerfstudio."""
 
     _target: type = field(default_factory=lambda: PyNeRFStudioModel)
-    pynerf: PyNeRFConfig = field(default_factory=lambda: PyNeRFConfig.preset("cpu"))
+    pynerf: PyNeRFConfig = field(
+        default_factory=lambda: PyNeRFConfig.preset("cpu", background="white")
+    )
     """The field, its sampling and its losses. Steps, batch and learning rate are nerfstudio's."""
     fit_to_scene: bool = True
     """Take the scene box, the finest resolution and the cascades from the training images."""

@@ -1,4 +1,4 @@
-"""Settings that follow from a scene: its box, and how fine the finest level needs to be."""
+"""Settings that follow from a scene: its box, its finest level, what is behind its pixels."""
 
 import math
 
@@ -18,13 +18,16 @@ MAX_CASCADES = 6
 def fit_to_scene(config: PyNeRFConfig, dataset: Dataset) -> PyNeRFConfig:
     """The configuration for a dataset: its scene box, whether it is unbounded and how far it goes.
 
-    A `max_resolution` that is "auto" is taken from the cameras. Presets have other settings for
+    A `max_resolution` that is "auto" is taken from the cameras, such a `background` from the images
+    (`fit_background`). Presets have other settings for
     unbounded scenes: `PyNeRFConfig.preset(name, unbounded=dataset.unbounded)`.
     """
     config = config.replace(aabb=list(dataset.aabb), unbounded=dataset.unbounded)
     box = SceneBox(config.aabb, config.unbounded)
     if config.unbounded:
         config = config.replace(num_cascades=fit_cascades(dataset, box))
+    if config.background == AUTO:
+        config = config.replace(background=fit_background(dataset))
     if config.max_resolution != AUTO:
         return config
     width = finest_footprint(dataset, box)
@@ -36,6 +39,17 @@ def fit_to_scene(config: PyNeRFConfig, dataset: Dataset) -> PyNeRFConfig:
             config.scale_factor,
         )
     )
+
+
+def fit_background(dataset: Dataset) -> str:
+    """What to train over: a random colour behind each ray where the images leave that open.
+
+    Over one colour a surface of that colour may as well be see-through; no transparency matches
+    random ones. Images without alpha in a bounded scene have the ground in them: the dataset's.
+    """
+    if dataset.has_alpha or dataset.unbounded:
+        return "random"
+    return "white" if bool((dataset.background > 0.5).all()) else "black"
 
 
 def fit_cascades(dataset: Dataset, box: SceneBox) -> int:
