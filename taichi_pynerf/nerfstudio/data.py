@@ -61,7 +61,7 @@ class PyNeRFDataParser(DataParser):
         color = config.alpha_color
         return DataparserOutputs(
             image_filenames=files.image_paths,
-            cameras=cameras_to_studio(files.cameras),
+            cameras=cameras_to_studio(files.cameras, files.near, files.far),
             alpha_color=None if color is None else get_color(color),
             scene_box=SceneBox(aabb=torch.tensor(files.aabb).view(2, 3)),
             mask_filenames=masks if masks is not None and None not in masks else None,

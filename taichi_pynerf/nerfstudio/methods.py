@@ -72,7 +72,7 @@ real_scenes = MethodSpecification(
     trainer_config(
         "taichi-pynerf",
         NerfstudioDataParserConfig(),
-        PyNeRFConfig.preset(PRESET, unbounded=True, background="black"),
+        PyNeRFConfig.preset(PRESET, unbounded=True),
     ),
     "PyNeRF with Taichi kernels, for photographs: anti-aliased, on the CPU or CUDA",
 )

@@ -25,7 +25,12 @@ from taichi_pynerf.errors import CheckpointError
 from taichi_pynerf.losses import PyNeRFLoss, loss_inputs
 from taichi_pynerf.metrics import compute_psnr, compute_ssim
 from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.nerfstudio.views import TrainingViews, cameras_from_studio, has_lenses
+from taichi_pynerf.nerfstudio.views import (
+    TrainingViews,
+    bounds_of,
+    cameras_from_studio,
+    has_lenses,
+)
 from taichi_pynerf.rays import view_rays
 from taichi_pynerf.renderer import Rays
 from taichi_pynerf.training.carving import possible_cells
@@ -127,7 +132,7 @@ class PyNeRFStudioModel(Model):
     def restrict_occupancy(self, step: int) -> None:
         """Before the first step: carve by the images' alpha, and leave out what none sees."""
         config, box = self.pynerf.config, self.pynerf.renderer.box
-        if self.views is not None and (config.carve or box.unbounded):
+        if self.views is not None:
             cells = possible_cells(self.views, box, config.occupancy_resolution, config.carve)
             self.pynerf.occupancy.restrict(cells)
 
@@ -164,10 +169,12 @@ class PyNeRFStudioModel(Model):
     def rays_of(self, bundle: RayBundle) -> Rays:
         """nerfstudio's rays as this package's, on the device."""
         origins, directions = bundle.origins, bundle.directions
-        near, far = bundle.nears, bundle.fars
-        near = torch.zeros_like(origins[:, :1]) if near is None else near
-        far = torch.full_like(near, self.config.far_plane) if far is None else far
-        bounds = torch.cat([near.clamp_min(self.config.near_plane), far], -1)
+        known = bundle.metadata  # see `views.cameras_to_studio`
+        near = known.get("near", torch.full_like(origins[:, :1], self.config.near_plane))
+        far = known.get("far", torch.full_like(origins[:, :1], self.config.far_plane))
+        if bundle.nears is not None:  # the viewer's crop box
+            near, far = torch.maximum(near, bundle.nears), torch.minimum(far, bundle.fars)
+        bounds = torch.cat([near, far], -1)
         columns = (origins, directions, bundle.pixel_area[..., 0], bounds)
         return Rays(*(x.to(self.pynerf.device).float().contiguous() for x in columns))
 
@@ -221,10 +228,15 @@ class PyNeRFStudioModel(Model):
         cameras = cameras_from_studio(camera)
         shape = (int(cameras.height[0]), int(cameras.width[0]))
         rays = view_rays(cameras, 0)
+        near, far = bounds_of(camera, self.config.near_plane, self.config.far_plane)
         bundle = RayBundle(
             origins=rays.rays_o.view(*shape, 3),
             directions=rays.rays_d.view(*shape, 3),
             pixel_area=rays.pixel_areas.view(*shape, 1),
+            metadata={
+                "near": torch.full((*shape, 1), near),
+                "far": torch.full((*shape, 1), far),
+            },
         )
         return self.get_outputs_for_camera_ray_bundle(bundle)
 

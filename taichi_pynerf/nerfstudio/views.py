@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
+
 import torch
 from nerfstudio.cameras.cameras import Cameras as StudioCameras
 from nerfstudio.cameras.cameras import CameraType
@@ -47,8 +48,17 @@ def cameras_from_studio(cameras: StudioCameras) -> Cameras:
     )
 
 
-def cameras_to_studio(cameras: Cameras) -> StudioCameras:
-    """The inverse of `cameras_from_studio`."""
+def cameras_to_studio(
+    cameras: Cameras, near: float | None = None, far: float | None = None
+) -> StudioCameras:
+    """The inverse of `cameras_from_studio`.
+
+    Args:
+        cameras: V cameras.
+        near, far: bounds of the distance along their rays, for `bounds_of`.
+    """
+    bounds = {"near": near, "far": far}
+    ones = torch.ones(len(cameras), 1)
     perspective = torch.full_like(cameras.width, CameraType.PERSPECTIVE.value)
     kinds = perspective
     if cameras.fisheye is not None:
@@ -63,36 +73,53 @@ def cameras_to_studio(cameras: Cameras) -> StudioCameras:
         height=cameras.height,
         distortion_params=cameras.distortion,
         camera_type=kinds,
+        metadata={name: value * ones for name, value in bounds.items() if value is not None},
+    )
+
+
+def bounds_of(cameras: StudioCameras, near: float, far: float) -> tuple[float, float]:
+    """The bounds that `cameras_to_studio` gave the cameras, else those given."""
+    known = cameras.metadata or {}
+    return (
+        float(known["near"].min()) if "near" in known else near,
+        float(known["far"].max()) if "far" in known else far,
     )
 
 
 class TrainingViews:
-    """What `fit_to_scene` and `possible_cells` ask of a dataset, from one of nerfstudio's.
+    """The training images of a dataset of nerfstudio's, for the fit to the scene and for carving.
 
-    Attributes:
-        cameras: V cameras.
-        scales: [V] all 1.
-        near, far: bounds of the distance along any ray.
-        aabb: the scene box.
+    Args:
+        dataset: V images.
         unbounded: whether things stand outside of the scene box too.
+        near, far: bounds of the distance along any ray, unless the cameras have their own.
     """
 
     def __init__(self, dataset: InputDataset, unbounded: bool, near: float, far: float):
         self.dataset = dataset
+        near, far = bounds_of(dataset.cameras, near, far)
         self.cameras = cameras_from_studio(dataset.cameras)
         self.scales = torch.ones(len(self.cameras), dtype=torch.int64)
         self.near, self.far, self.unbounded = near, far, unbounded
         self.aabb = tuple(dataset.scene_box.aabb.flatten().tolist())
+        self.has_alpha = any(map(_has_alpha, dataset.image_filenames))
 
     def __len__(self) -> int:
         return len(self.cameras)
 
     def alpha(self, index: int) -> torch.Tensor:
         """Opacity of image `index` as [H, W] uint8, 255 where it is opaque."""
-        size = (int(self.cameras.width[index]), int(self.cameras.height[index]))
-        with Image.open(self.dataset.image_filenames[index]) as image:
-            if image.mode not in ("RGBA", "LA"):
-                return torch.full(size[::-1], 255, dtype=torch.uint8)
-            alpha = image.getchannel("A")
-            alpha = alpha if alpha.size == size else alpha.resize(size)
-            return torch.from_numpy(np.array(alpha))
+        image = self.dataset.get_numpy_image(index)
+        if image.shape[2] == 3:
+            return torch.full(image.shape[:2], 255, dtype=torch.uint8)
+        return torch.from_numpy(image[..., 3])
+
+    def mask(self, index: int) -> torch.Tensor | None:
+        """Which pixels of image `index` count, as [H, W] bool, or None if all do."""
+        mask = self.dataset.get_data(index, image_type="uint8").get("mask")
+        return None if mask is None else mask.squeeze(-1)
+
+
+def _has_alpha(path: Path) -> bool:
+    with Image.open(path) as image:
+        return "A" in image.getbands()

@@ -14,10 +14,12 @@ from nerfstudio.scripts.train import main as ns_train
 from nerfstudio.utils.eval_utils import eval_setup
 from tiny import tiny_config
 
+from taichi_pynerf.data.scene_source import SceneSource
 from taichi_pynerf.errors import CheckpointError
 from taichi_pynerf.nerfstudio.methods import synthetic_scenes, trainer_config
 from taichi_pynerf.rendering.images import render_image
 from taichi_pynerf.runs import open_run
+from taichi_pynerf.training.carving import possible_cells
 
 STEPS = 80
 SETTINGS = {
@@ -32,7 +34,7 @@ def studio_config(ball_folder, output_dir, name, **changes):
     config = trainer_config(
         "taichi-pynerf-synthetic", dataparser, tiny_config(**{**SETTINGS, **changes})
     )
-    config.data = ball_folder
+    config.pipeline.datamanager.data = ball_folder
     config.output_dir, config.experiment_name, config.timestamp = output_dir, "ball", name
     config.machine.device_type = "cpu"
     config.vis = "tensorboard"
@@ -49,25 +51,32 @@ def run(ball_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def opened(run):
-    return eval_setup(run / "config.yml")
+def setup(run):
+    """The trained run as nerfstudio opens it: its pipeline and last step."""
+    _, pipeline, _, step = eval_setup(run / "config.yml")
+    return pipeline, step
 
 
-def test_it_learns_the_scene(opened):
-    _, pipeline, _, step = opened
-    assert step == STEPS - 1
+@pytest.fixture
+def pipeline(setup):
+    return setup[0].eval()  # nerfstudio's evaluation leaves it in training mode
+
+
+def test_it_learns_the_scene(pipeline, setup):
+    assert setup[1] == STEPS - 1
     metrics = pipeline.get_average_eval_image_metrics()
     assert metrics["psnr"] > 20  # a white image has 11
     assert 0.7 < metrics["ssim"] <= 1
 
 
-def test_settings_follow_the_scene(opened):
-    _, pipeline, _, _ = opened
+def test_settings_and_carving_follow_the_scene(pipeline, ball_folder):
     config = pipeline.model.pynerf.config
     assert config.aabb == (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5)
     assert config.max_resolution == 32
-    possible = pipeline.model.pynerf.occupancy.possible.float().mean()
-    assert 0.01 < possible < 0.5  # carved by the alpha
+    images = SceneSource(str(ball_folder)).load("train")
+    expected = possible_cells(images, pipeline.model.pynerf.renderer.box, 16)
+    assert 0.1 < expected.float().mean() < 0.9
+    assert torch.equal(pipeline.model.pynerf.occupancy.possible.view(-1), expected)
 
 
 def test_the_checkpoint_loads_as_plain_values_with_a_schedule_that_ends_with_the_run(run):
@@ -78,8 +87,7 @@ def test_the_checkpoint_loads_as_plain_values_with_a_schedule_that_ends_with_the
     assert content["optimizers"].keys() == {"tables", "networks"}
 
 
-def test_a_run_comes_back_with_the_same_pixels(run, opened):
-    _, pipeline, _, _ = opened
+def test_a_run_comes_back_with_the_same_pixels(run, pipeline):
     back = open_run(run)
     assert back.step == STEPS
     dataset = back.source.load("test")
@@ -122,8 +130,7 @@ def test_rays_adapt_to_their_samples(ball_folder, tmp_path):
     assert 2000 < counts[-1][1] < 8000
 
 
-def test_a_viewer_s_thread_can_render(opened):
-    _, pipeline, _, _ = opened
+def test_a_viewer_s_thread_can_render(pipeline):
     camera = pipeline.datamanager.eval_dataset.cameras[:1]
     expected = pipeline.model.get_outputs_for_camera(camera)["rgb"]
     found = []

@@ -1,5 +1,7 @@
 """nerfstudio's cameras as ours and back, and this package's formats as its data parser."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -16,7 +18,7 @@ from taichi_pynerf.data.multiscale_writer import write_multiscale
 from taichi_pynerf.data.scene_source import SceneSource
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.nerfstudio.data import PyNeRFDataParserConfig
-from taichi_pynerf.nerfstudio.views import cameras_from_studio, cameras_to_studio
+from taichi_pynerf.nerfstudio.views import bounds_of, cameras_from_studio, cameras_to_studio
 from taichi_pynerf.rays import view_rays
 
 
@@ -70,7 +72,7 @@ def test_a_camera_of_another_kind_is_refused():
         cameras_from_studio(studio)
 
 
-def test_the_data_parser_has_our_cameras_and_our_box(ball_folder):
+def test_the_data_parser_has_our_cameras_bounds_and_box(ball_folder):
     parser = PyNeRFDataParserConfig(data=ball_folder).setup()
     dataset = SceneSource(str(ball_folder)).load("train")
     outputs = parser.get_dataparser_outputs("train")
@@ -78,12 +80,20 @@ def test_the_data_parser_has_our_cameras_and_our_box(ball_folder):
     assert torch.equal(back.c2w, dataset.cameras.c2w)
     assert torch.equal(back.fx, dataset.cameras.fx)
     assert outputs.scene_box.aabb.flatten().tolist() == list(dataset.aabb)
-    assert len(parser.get_dataparser_outputs("val").image_filenames) == 2  # "test" stands in
+    assert bounds_of(outputs.cameras, 0, 0) == pytest.approx((dataset.near, dataset.far))
+
+
+def test_another_split_stands_in_for_one_that_is_missing(ball_folder, tmp_path):
+    shutil.copytree(ball_folder, tmp_path / "ball")
+    (tmp_path / "ball" / "transforms_val.json").unlink()
+    parser = PyNeRFDataParserConfig(data=tmp_path / "ball").setup()
+    names = [path.parent.name for path in parser.get_dataparser_outputs("val").image_filenames]
+    assert names == ["test", "test"]
 
 
 def test_multiscale_folders_have_all_their_scales(ball_folder, tmp_path):
     write_multiscale(ball_folder, tmp_path / "ms")
-    _, parsers = None, discover_dataparsers()[0]
+    parsers, _ = discover_dataparsers()
     config = parsers["multiscale-blender-data"]
     config.data = tmp_path / "ms"
     outputs = config.setup().get_dataparser_outputs("train")
