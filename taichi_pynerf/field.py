@@ -10,6 +10,7 @@ from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.encodings import PyramidEncoder
 from taichi_pynerf.heads import (
     LevelSlices,
+    begin_alike,
     blend_slices,
     feature_slices,
     first_output,
@@ -93,6 +94,8 @@ class PyramidField(nn.Module):
             mlp([out + NUM_COEFFICIENTS, *[config.hidden_dim] * (config.num_layers - 1), 3])
             for _ in range(num_color_heads)
         )
+        begin_alike(self.heads)
+        begin_alike(self.color_heads)
 
     def forward(
         self,

@@ -2,8 +2,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from taichi_pynerf.heads import blend_slices, feature_slices, mlp, slice_by_level
+from taichi_pynerf.heads import (
+    begin_alike,
+    blend_slices,
+    feature_slices,
+    mlp,
+    slice_by_level,
+)
 
 NUM_LEVELS = 4
 FEATURES = 2
@@ -116,3 +123,18 @@ def test_an_mlp_is_linear_layers_without_bias_and_relus_between():
     x = torch.randn(10, 3)
     expected = (x @ weights[0].T).relu() @ weights[1].T
     torch.testing.assert_close(network(x), expected.relu() @ weights[2].T)
+
+
+def test_heads_begin_alike_on_the_features_that_they_share():
+    heads = nn.ModuleList(mlp([width, 8, 3]) for width in (2, 4, 6))
+    last = [parameter.clone() for parameter in heads[-1].parameters()]
+    begin_alike(heads)
+    features = torch.randn(5, 6)
+    features[:, 2:] = 0  # finer features are near 0 at the start
+    outputs = [head(features[:, :width]) for head, width in zip(heads, (2, 4, 6), strict=True)]
+    torch.testing.assert_close(outputs[0], outputs[2])
+    torch.testing.assert_close(outputs[1], outputs[2])
+    assert outputs[0].abs().max() > 0
+    for own, was in zip(heads[-1].parameters(), last, strict=True):
+        assert torch.equal(own, was)
+    assert all(parameter.is_leaf and parameter.requires_grad for parameter in heads.parameters())
