@@ -20,6 +20,7 @@ _PRESETS: dict[str, dict] = {
     "default": {},
     "cpu": {
         "max_resolution": AUTO,
+        "cells_per_footprint": 2.0,
         "background": AUTO,
         "hash_table_size": 2**19,
         "hidden_dim": 64,

@@ -112,7 +112,8 @@ _ABLATIONS: dict[str, dict] = {
         "label": "distortion loss, 0.002",
         "settings": {"distortion_loss_weight": 0.002},
     },
-    "random-background": {"label": "random background", "settings": {"background": "random"}},
+    "white-background": {"label": "white background", "settings": {"background": "white"}},
+    "one-cell": {"label": "one cell to a footprint", "settings": {"cells_per_footprint": 1.0}},
 }  # fmt: skip
 
 
@@ -154,9 +155,9 @@ ROWS: dict[str, Row] = {
     },
     **{f"blender-{scene}": Row("blender", scene, Images(scene)) for scene in BLENDER_SCENES},
     "llff-fern": Row("llff", "fern", Images("fern", img_downscale=4)),
-    "lego400-pyramid": Row("lego400", "pyramid", Images("lego", 2, MULTISCALE), max_steps=800),
+    "lego400-pyramid": Row("lego400", "pyramid", Images("lego", 2, MULTISCALE), max_steps=1500),
     "lego400-single": Row(
-        "lego400", "single head", Images("lego", 2, MULTISCALE), SINGLE, max_steps=800
+        "lego400", "single head", Images("lego", 2, MULTISCALE), SINGLE, max_steps=1500
     ),
     **_distances(
         "near-far",
