@@ -155,9 +155,11 @@ ROWS: dict[str, Row] = {
     },
     **{f"blender-{scene}": Row("blender", scene, Images(scene)) for scene in BLENDER_SCENES},
     "llff-fern": Row("llff", "fern", Images("fern", img_downscale=4)),
-    "lego400-pyramid": Row("lego400", "pyramid", Images("lego", 2, MULTISCALE), max_steps=1500),
+    "lego400-pyramid": Row(
+        "lego400", "pyramid", Images("lego", 2, MULTISCALE), max_steps=1500, num_test=12
+    ),
     "lego400-single": Row(
-        "lego400", "single head", Images("lego", 2, MULTISCALE), SINGLE, max_steps=1500
+        "lego400", "single head", Images("lego", 2, MULTISCALE), SINGLE, max_steps=1500, num_test=12
     ),
     **_distances(
         "near-far",
