@@ -1,1 +1,1 @@
-"""Measurements behind the project's claims: `python -m benchmarks.NAME`."""
+"""Measurements behind the project's claims: `python -m benchmarks [NAME …]`; see `__main__`."""

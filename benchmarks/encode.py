@@ -1,77 +1,79 @@
-"""Hash-grid encoding, forward and backward: the Taichi op beside its plain torch twin.
+"""Hash-grid encoding, forward and backward, beside plain torch and nerfstudio's torch.
 
-    python -m benchmarks.encode
-
-Both run on the same points and the same table, their values are compared first, and the medians
-of several runs in one process are printed, with the ratio, as a table and as JSON.
+All encode the same points with the same table; values and gradients are compared first.
 """
 
-import json
-import statistics
-import time
+from __future__ import annotations
 
+from benchmarks.harness import Options, Report, require_equal, rows_of, time_calls
+from benchmarks.peers import NerfstudioEncoding, have_nerfstudio
+from benchmarks.workload import GRIDS, grid_spec, workload
 from taichi_pynerf import runtime
-from taichi_pynerf.ops.hash_grid import HashGridSpec, hash_encode
+from taichi_pynerf.ops.hash_grid import hash_encode
 from taichi_pynerf.reference import hash_grid as reference
 
 import torch  # isort: skip  (after the package, which sets the thread policy)
 
 NUM_POINTS = 131_072
-SPECS = {
-    "16 levels x 2 features": HashGridSpec(
-        tuple(int(16 * 1.3819**l) for l in range(16)), features_per_level=2, hash_table_size=2**19
-    ),
-    "8 levels x 4 features": HashGridSpec(
-        tuple(16 * 2**l for l in range(8)), features_per_level=4, hash_table_size=2**19
-    ),
-}
+OURS, AUTODIFF, TWIN = "taichi_pynerf", "its Taichi autodiff", "plain torch twin"
+NERFSTUDIO = "nerfstudio, torch"
+TOLERANCE = 1e-4
 
 
-def seconds(run, repeats: int) -> float:
-    """Median time of a call, after one that is not counted."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def measure(spec: HashGridSpec) -> dict[str, float]:
-    """Milliseconds of a forward and backward pass of each implementation."""
-    torch.manual_seed(0)
-    positions = torch.rand(NUM_POINTS, 3)
-    table = torch.rand(spec.num_entries, spec.features_per_level).requires_grad_()
-    cotangents = torch.rand(NUM_POINTS, spec.num_features)
-    ours = hash_encode(positions, table, spec)
-    twin = reference.hash_encode(positions, table, spec)
-    assert torch.allclose(ours, twin, atol=1e-5), "the implementations differ: nothing to compare"
-
-    def step(encode, **options):
-        features = encode(positions, table, spec, **options)
-        torch.autograd.grad(features, table, cotangents)
-
-    times = {
-        "written adjoint": seconds(lambda: step(hash_encode), 7),
-        "Taichi autodiff": seconds(lambda: step(hash_encode, use_autodiff=True), 7),
-        "plain torch": seconds(lambda: step(reference.hash_encode), 3),
+def measure(options: Options) -> Report:
+    num_points = options.size(NUM_POINTS, 512)
+    generator = torch.Generator().manual_seed(0)
+    device = runtime.torch_device()
+    _, render = workload(options).samples(num_points)
+    points = {
+        "random points": torch.rand(num_points, 3, generator=generator).to(device),
+        "samples of real rays": render.positions[:num_points],
     }
-    return {name: 1e3 * value for name, value in times.items()}
+    report = Report(f"{num_points} points, table of {grid_spec(next(iter(GRIDS))).hash_table_size}")
+    for grid in list(GRIDS)[: options.size(len(GRIDS), 1)]:
+        for where, positions in points.items():
+            compare(report, grid, where, positions, options)
+    return report
 
 
-def main() -> None:
-    runtime.start("cpu")
-    results = {name: measure(spec) for name, spec in SPECS.items()}
-    print(f"{NUM_POINTS} random points, {runtime.device_name()}; median ms of forward + backward")
-    for spec, times in results.items():
-        print(spec)
-        for name, value in times.items():
-            print(
-                f"  {name:<16} {value:9.1f} ms   {times['plain torch'] / value:6.1f}x plain torch"
-            )
-    print(json.dumps({"num_points": NUM_POINTS, "milliseconds": results}))
+def compare(report: Report, grid: str, where: str, positions: torch.Tensor, options: Options):
+    """Add one table: forward alone, and forward with backward, of every implementation."""
+    spec = grid_spec(grid, options.quick)
+    generator = torch.Generator().manual_seed(1)
+    peer = NerfstudioEncoding(spec) if have_nerfstudio() and runtime.on_cpu() else None
+    values = torch.rand(spec.num_entries, spec.features_per_level, generator=generator)
+    table = (values if peer is None else peer.table).to(positions.device).requires_grad_()
+    cotangents = torch.rand(len(positions), spec.num_features, generator=generator)
+    cotangents = cotangents.to(positions.device)
 
+    encoders = {OURS: lambda: hash_encode(positions, table, spec)}
+    if runtime.shares_memory():
+        encoders[AUTODIFF] = lambda: hash_encode(positions, table, spec, use_autodiff=True)
+    encoders[TWIN] = lambda: reference.hash_encode(positions, table, spec)
+    leaves = dict.fromkeys(encoders, table)
+    if peer is not None:
+        encoders[NERFSTUDIO] = lambda: peer.encoding(positions)
+        leaves[NERFSTUDIO] = peer.encoding.hash_table
 
-if __name__ == "__main__":
-    main()
+    def backward(name):
+        return torch.autograd.grad(encoders[name](), leaves[name], cotangents)[0]
+
+    ours, gradient = encoders[OURS](), backward(OURS)
+    for name, encode in encoders.items():
+        require_equal(f"features of {name}", ours, encode(), TOLERANCE)
+        own = peer.fold(gradient) if name == NERFSTUDIO else gradient
+        require_equal(f"gradient of {name}", own, backward(name), TOLERANCE)
+
+    def forward(name):
+        with torch.no_grad():
+            encoders[name]()
+
+    rounds = options.rounds(5)
+    base = NERFSTUDIO if peer is not None else TWIN
+    for what, call in (("forward", forward), ("forward and backward", backward)):
+        found = time_calls({name: lambda n=name, c=call: c(n) for name in encoders}, rounds)
+        heading = f"{grid}, {where}, {what}, against {base}"
+        report.tables[heading] = rows_of(found, base)
+        if call is backward:
+            ratio = found[base].median / found[OURS].median
+            report.findings[f"{grid}, {where}: {base} / {OURS}"] = ratio

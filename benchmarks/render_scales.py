@@ -1,74 +1,55 @@
 """What an image costs at full size and at 1/2, 1/4 and 1/8 of it, and how good it is.
 
-    python -m benchmarks.render_scales RUN_OR_FILE
-
 An eighth has a 64th of the rays; each of them is wider, asks coarser levels, and costs no more, so
-that the image costs less than a 32nd. All scales render the same views in one process, in turn, and
-medians are printed as a table and as JSON.
+that the image costs less than a 32nd. All scales render the same views in turn. The scene is the
+checkpoint's, at all four scales.
 """
 
-import argparse
-import json
-import statistics
-import time
+from __future__ import annotations
 
-from taichi_pynerf import runtime
+import statistics
+
+from benchmarks.harness import Options, Report, time_calls
+from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.evaluation import render_view
 from taichi_pynerf.metrics import compute_psnr
 from taichi_pynerf.runs import open_run
 
 SCALES = (1, 2, 4, 8)
+NUM_VIEWS = 4
 
 
-def measure(run_or_file: str, split: str, num_views: int, repeats: int) -> dict[str, dict]:
-    """{scale: {"milliseconds", "rays", "psnr"}}, medians over repeats of means over views."""
-    run = open_run(run_or_file)
-    dataset = run.source.load(split, SCALES)
+def measure(options: Options) -> Report:
+    if options.checkpoint is None:
+        raise ConfigError("render_scales measures a trained run: name it by --checkpoint")
+    run = open_run(options.checkpoint, options.data_dir)
+    dataset = run.source.load("test", SCALES)
     of_scale = {k: (dataset.scales == k).nonzero().squeeze(1).tolist() for k in SCALES}
-    views = {k: indices[:: max(1, len(indices) // num_views)][:num_views]
+    views = {k: indices[:: max(1, len(indices) // NUM_VIEWS)][:NUM_VIEWS]
              for k, indices in of_scale.items()}  # fmt: skip
-    times = {k: [] for k in SCALES}
-    psnr = {}
-    for repeat in range(repeats + 1):
-        for k, indices in views.items():
-            start = time.perf_counter()
-            images = [render_view(run.model, dataset, i)["rgb"] for i in indices]
-            if repeat:  # the first round compiles
-                times[k].append(1e3 * (time.perf_counter() - start) / len(indices))
-            else:
-                values = [compute_psnr(image, dataset.image(i))
-                          for image, i in zip(images, indices, strict=True)]  # fmt: skip
-                psnr[k] = statistics.fmean(values)
-    return {
-        str(k): {
-            "milliseconds": statistics.median(times[k]),
+
+    def images(k):
+        return [render_view(run.model, dataset, i)["rgb"] for i in views[k]]
+
+    psnr = {
+        k: statistics.fmean(compute_psnr(image, dataset.image(i))
+                            for image, i in zip(images(k), views[k], strict=True))
+        for k in SCALES
+    }  # fmt: skip
+    found = time_calls({str(k): lambda k=k: images(k) for k in SCALES}, options.rounds(3), 0)
+    full = found["1"].median
+    report = Report(f"{NUM_VIEWS} views at each scale, ms an image")
+    report.tables["scales"] = [
+        {
+            "scale": f"1/{k}",
             "rays": int(dataset.cameras.width[views[k][0]] * dataset.cameras.height[views[k][0]]),
-            "psnr": psnr[k],
+            "median ms": found[str(k)].median / NUM_VIEWS,
+            "min ms": found[str(k)].least / NUM_VIEWS,
+            "max ms": found[str(k)].greatest / NUM_VIEWS,
+            "PSNR dB": psnr[k],
         }
         for k in SCALES
-    }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", metavar="RUN_OR_FILE")
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--num_views", type=int, default=4)
-    parser.add_argument("--repeats", type=int, default=3)
-    args = parser.parse_args()
-    backend = runtime.start()
-    found = measure(args.checkpoint, args.split, args.num_views, args.repeats)
-    full = found["1"]["milliseconds"]
-    print(f"{backend}, {runtime.device_name()}; an image in ms, median of {args.repeats} rounds")
-    print("scale     rays        ms   share of full   PSNR [dB]")
-    for scale, values in found.items():
-        share = full / values["milliseconds"]
-        print(
-            f"1/{scale:<4} {values['rays']:8d} {values['milliseconds']:9.1f}   1/{share:<11.1f} "
-            f"{values['psnr']:9.2f}"
-        )
-    print(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main()
+    ]
+    for k in SCALES[1:]:
+        report.findings[f"full size costs times 1/{k}"] = full / found[str(k)].median
+    return report

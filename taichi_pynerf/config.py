@@ -124,7 +124,8 @@ class PyNeRFConfig:
     distortion_loss_weight: float = 0.0
     hash_decay: float = 0.0  # weight of the mean square of the table's levels
     gradient_clip: float = 0.0  # > 0: greatest norm of the networks' gradient
-    mixed_precision: bool = False
+    mixed_precision: bool = False  # networks in bfloat16 (CPU) or float16 (CUDA)
+    compile: bool = False  # the networks by torch.compile
     # Behind transparent pixels in training: "white", "black", "random"; "auto": by the images
     background: str = "white"
     pose_learning_rate: float = 0.0  # > 0: correct the cameras' poses too, in radians and box sizes
@@ -139,7 +140,9 @@ class PyNeRFConfig:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}"
                 )
-        for name in ("share_feature_grid single_level unbounded carve mixed_precision").split():
+        for name in (
+            "share_feature_grid single_level unbounded carve mixed_precision compile"
+        ).split():
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}: it must be True or False")
         for name in ("num_levels base_resolution hash_table_size features_per_level hidden_dim "

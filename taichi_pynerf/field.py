@@ -96,6 +96,9 @@ class PyramidField(nn.Module):
         )
         begin_alike(self.heads)
         begin_alike(self.color_heads)
+        if config.compile:
+            for network in (*self.heads, *self.color_heads):
+                network.compile(dynamic=True)  # slices of all sizes, one compilation
 
     def forward(
         self,

@@ -27,7 +27,7 @@ WEIGHTS = [
 CHOICES = [
     "output_interpolation", "level_interpolation", "sampler", "background"
 ]  # fmt: skip
-FLAGS = ["share_feature_grid", "single_level", "unbounded", "carve", "mixed_precision"]
+FLAGS = ["share_feature_grid", "single_level", "unbounded", "carve", "mixed_precision", "compile"]
 
 BAD_VALUES = {
     **{name: [*NO_WHOLE_NUMBERS, 0, -1] for name in FROM_1},
@@ -71,8 +71,8 @@ GOOD_VALUES = {
     "samples_per_batch": 1234, "max_steps": 6, "max_seconds": 2.5, "learning_rate": 1,
     "warmup_steps": 0, "final_learning_rate": 1,
     "color_loss_weight": 0, "pyramid_loss_weight": 0.25, "distortion_loss_weight": 0.125,
-    "hash_decay": 0.5, "gradient_clip": 0.75, "mixed_precision": True, "background": "random",
-    "val_interval": 0, "checkpoint_interval": 60, "seed": 2**63 - 1,
+    "hash_decay": 0.5, "gradient_clip": 0.75, "mixed_precision": True, "compile": True,
+    "background": "random", "val_interval": 0, "checkpoint_interval": 60, "seed": 2**63 - 1,
 }  # fmt: skip
 
 FIELDS = {field.name for field in dataclasses.fields(PyNeRFConfig)}

@@ -356,3 +356,15 @@ def test_an_encoder_gives_its_features_level_after_level():
             rows.fill_(level + 1.0)
     features = encoder(torch.rand(5, 3))
     torch.testing.assert_close(features, torch.tensor([1.0, 1, 2, 2, 3, 3]).expand(5, 6))
+
+
+def test_networks_are_handed_to_torch_compile_on_request():
+    """Compiling takes a compiler and a minute: here torch runs them as they are."""
+    plain, compiled = tiny_field(), tiny_field(compile=True)
+    assert list(compiled.state_dict()) == list(plain.state_dict())  # checkpoints stay the same
+    networks = [*compiled.heads, *compiled.color_heads]
+    assert all(network._compiled_call_impl is not None for network in networks)
+    assert all(network._compiled_call_impl is None for network in plain.heads)
+    with torch.compiler.set_stance("force_eager"):
+        outputs = compiled(*random_samples())
+    assert torch.equal(outputs.sigmas, plain(*random_samples()).sigmas)

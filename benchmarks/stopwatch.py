@@ -1,0 +1,69 @@
+"""Where the time goes: calls of named methods and of Taichi kernels, counted and timed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+
+from taichi.lang.kernel_impl import Kernel
+
+
+class Stopwatch:
+    """Adds up seconds and calls by name, of the outermost watched call alone."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.calls: dict[str, int] = defaultdict(int)
+        self._inside = False
+
+    def timed(self, function, name: str):
+        """The function, watched."""
+
+        @functools.wraps(function)
+        def watched(*args, **kwargs):
+            if self._inside:
+                return function(*args, **kwargs)
+            self._inside = True
+            started = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.seconds[name] += time.perf_counter() - started
+                self.calls[name] += 1
+                self._inside = False
+
+        return watched
+
+    @contextlib.contextmanager
+    def watching(self, methods: dict[str, tuple[object, str]]) -> Iterator[None]:
+        """Watch {name: (object or class, method)} in the block."""
+        before = {name: getattr(owner, method) for name, (owner, method) in methods.items()}
+        for name, (owner, method) in methods.items():
+            setattr(owner, method, self.timed(before[name], name))
+        try:
+            yield
+        finally:
+            for name, (owner, method) in methods.items():
+                if isinstance(owner, type):
+                    setattr(owner, method, before[name])
+                else:  # the class has it still
+                    delattr(owner, method)
+
+
+@contextlib.contextmanager
+def kernel_times() -> Iterator[Stopwatch]:
+    """Watch every launch of a Taichi kernel in the block; on a processor it lasts till its end."""
+    watch = Stopwatch()
+    launch = Kernel.__call__
+
+    def launch_watched(kernel, *args, **kwargs):
+        return watch.timed(launch, kernel.func.__name__)(kernel, *args, **kwargs)
+
+    Kernel.__call__ = launch_watched
+    try:
+        yield watch
+    finally:
+        Kernel.__call__ = launch

@@ -1,0 +1,106 @@
+"""Each benchmark runs in its quick form; its figures mean nothing there, its findings do exist."""
+
+import json
+import math
+
+import pytest
+
+from benchmarks import __main__ as program
+from benchmarks import harness, time_to_quality, workload
+from benchmarks.harness import Case, Options, Report
+from taichi_pynerf.errors import ConfigError
+
+# Those left out are of a trained run with several scales, or in processes of their own.
+QUICK = [
+    name for name in program.NAMES if name not in ("render_scales", "memory", "scaling", "levers")
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scenes(tmp_path_factory):
+    """A cache of scenes that ends with the tests."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("TAICHI_PYNERF_CACHE", str(tmp_path_factory.mktemp("cache")))
+    workload.workload.cache_clear()
+    yield
+    patch.undo()
+    workload.workload.cache_clear()
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_runs_and_leaves_its_figures(name, tmp_path, capsys):
+    program.main([name, "--quick", "--output_dir", str(tmp_path)])
+    written = json.loads((tmp_path / f"{name}.json").read_text())
+    printed = capsys.readouterr().out
+    assert written["machine"]["torch_threads"] >= 1
+    assert written["findings"]
+    for what, value in written["findings"].items():
+        assert value is not None
+        assert math.isfinite(value)
+        assert what in printed
+        assert what in (tmp_path / f"{name}.md").read_text()
+    for rows in written["tables"].values():
+        assert rows
+        assert all(row.keys() == rows[0].keys() for row in rows)
+        assert all(row.get("median ms", 1) > 0 for row in rows)
+
+
+def test_every_benchmark_says_what_it_measures(capsys):
+    program.main(["--list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(program.NAMES)
+    assert all(len(line.split()) > 4 for line in lines)
+
+
+def test_an_unknown_benchmark_is_named():
+    with pytest.raises(ConfigError, match="encoed"):
+        program.main(["encoed"])
+
+
+def test_calls_are_made_in_turn_after_uncounted_ones():
+    made = []
+    cases = {
+        "a": lambda: made.append("a"),
+        "b": Case(lambda: made.append("b"), lambda: made.append("prepare b")),
+    }
+    found = harness.time_calls(cases, rounds=2, warm_up=1)
+    assert made == ["a", "prepare b", "b"] * 3
+    assert all(0 <= t.least <= t.median <= t.greatest for t in found.values())
+
+
+def test_implementations_that_differ_are_not_timed():
+    import torch
+
+    ones = torch.ones(3)
+    harness.require_equal("same", ones, ones + 1e-7, 1e-6)
+    with pytest.raises(RuntimeError, match="features"):
+        harness.require_equal("features", ones, 1.1 * ones, 1e-3)
+    with pytest.raises(RuntimeError, match="features"):
+        harness.require_equal("features", ones * math.nan, ones, 1e-3)
+
+
+def test_slope_is_the_exponent():
+    sizes = [10, 100, 1000]
+    assert harness.log_log_slope(sizes, [3 * n**1.5 for n in sizes]) == pytest.approx(1.5)
+
+
+def test_tables_for_people():
+    report = Report("sizes", {"times": [{"what": "ours", "ms": 1.25}]}, {"ratio": 2.0})
+    assert report.text() == "sizes\ntimes\nwhat    ms\nours  1.25\nratio: 2"
+    assert report.text(markdown=True) == (
+        "sizes\n\n### times\n\n| what | ms |\n| --- | --- |\n| ours | 1.25 |\n\n- ratio: 2"
+    )
+
+
+def test_time_to_a_mark_lies_between_the_tests():
+    curve = [{"seconds": t, "PSNR dB": p} for t, p in ((10, 20.0), (20, 24.0), (40, 28.0))]
+    assert time_to_quality.time_to(26.0, curve) == pytest.approx(30)
+    assert time_to_quality.time_to(19.0, curve) == 10
+    assert time_to_quality.time_to(30.0, curve) is None
+
+
+def test_a_peer_is_run_and_read():
+    options = Options(peer="{python} -c \"print('t={seconds}s step=1 psnr=25.25 rest')\"")
+    assert time_to_quality.run_peer(options, 60.0) == [{"seconds": 60.0, "PSNR dB": 25.25}]
+    with pytest.raises(ConfigError, match="psnr="):
+        time_to_quality.run_peer(Options(peer="{python} -c pass"), 1.0)
