@@ -3,9 +3,11 @@
 python apps/train.py                                  the built-in demo scene
 python apps/train.py --data_dir data/nerf_synthetic/lego --multiscale
 python apps/train.py --gui                            watch it in a window
+torchrun --nproc_per_node=2 apps/train.py …           several processes, a share of the rays each
 """
 
 import argparse
+import contextlib
 import json
 import shlex
 import shutil
@@ -35,6 +37,7 @@ from taichi_pynerf.rendering.preview import median_view, write_preview
 from taichi_pynerf.runs import source_of
 from taichi_pynerf.trainer import MultiScaleTrainer, PyNeRFTrainer
 from taichi_pynerf.training.curves import write_curves
+from taichi_pynerf.training.distributed import Workers, claim_device, join, launched_by_torchrun
 from taichi_pynerf.training.log import FILE_NAME as LOG_NAME
 from taichi_pynerf.training.log import TENSORBOARD_FOLDER
 from taichi_pynerf.training.scene_fit import fit_to_scene
@@ -117,8 +120,17 @@ def build_parser() -> Parser:
 def main(argv: list[str]) -> None:
     args = build_parser().parse_args(argv)
     if args.gui:
+        if launched_by_torchrun():
+            raise ConfigError("--gui watches a training in one process: leave torchrun out")
         require_display()
+    claim_device()
     backend = runtime.start(args.backend)
+    with contextlib.closing(join(backend)) as workers:
+        train(args, backend, workers)
+
+
+def train(args, backend: str, workers: Workers) -> None:
+    """Train, as one of the workers; the first of them writes and shows."""
     resumed = None
     if args.resume:
         resumed = read_checkpoint(args.resume)
@@ -135,22 +147,30 @@ def main(argv: list[str]) -> None:
     if not resumed:
         config = fit_to_scene(new_config(args, backend, train_set.unbounded), train_set)
     model = model_from_checkpoint(resumed, args.resume) if resumed else PyNeRF(config)
-    print(
-        f"{len(train_set)} training images, {train_set.num_pixels / 1e6:.1f} M pixels; "
-        f"levels {' '.join(map(str, model.field.resolutions))}; backend {backend}; run {run_dir}"
-    )
+    if workers.first:
+        together = f", {workers.count} processes" if workers.count > 1 else ""
+        print(
+            f"{len(train_set)} training images, {train_set.num_pixels / 1e6:.1f} M pixels; "
+            f"levels {' '.join(map(str, model.field.resolutions))}; backend {backend}{together}; "
+            f"run {run_dir}"
+        )
 
     trainer_kind = MultiScaleTrainer if source.multiscale else PyNeRFTrainer
     options = {"scale_schedule": schedule} if schedule else {}
     trainer = trainer_kind(
         model, config, train_set, val_set, output_dir=run_dir, scene=source.to_dict(),
-        tensorboard=args.tensorboard, **options,
+        tensorboard=args.tensorboard, workers=workers, **options,
     )  # fmt: skip
     if resumed:
         try:
             trainer.load_state_dict(resumed.get("training"))
         except CheckpointError as error:
             raise CheckpointError(f"{args.resume}: {error}") from None
+
+    if not workers.first:
+        with stop_on_interrupt(trainer):
+            trainer.train()
+        return
 
     # Nothing is written before all of the above was found good.
     run_dir.mkdir(parents=True, exist_ok=True)

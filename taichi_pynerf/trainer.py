@@ -20,6 +20,7 @@ from taichi_pynerf.model import PyNeRF
 from taichi_pynerf.renderer import Rays
 from taichi_pynerf.rendering.images import RenderOptions
 from taichi_pynerf.training.carving import possible_cells
+from taichi_pynerf.training.distributed import Workers
 from taichi_pynerf.training.log import TrainingLog
 from taichi_pynerf.training.optimizers import build_optimizers, network_parameters
 from taichi_pynerf.training.pose_refinement import PoseRefinement
@@ -42,6 +43,8 @@ class PyNeRFTrainer:
         scene: what the data are, in plain values, for the checkpoint.
         progress: show a bar.
         tensorboard: log to TensorBoard too; None: if it is installed.
+        workers: the processes that train together, this one among them; by default it is alone.
+            The first one alone validates, writes and shows.
 
     Example:
         >>> trainer = PyNeRFTrainer(model=model, config=config, train_dataset=dataset)
@@ -59,9 +62,13 @@ class PyNeRFTrainer:
         scene: dict | None = None,
         progress: bool = True,
         tensorboard: bool | None = False,
+        workers: Workers | None = None,
     ):
         if train_dataset is None:
             raise ValueError("train_dataset is needed")
+        self.workers = workers or Workers()
+        if not self.workers.first:
+            val_dataset, output_dir, progress, tensorboard = None, None, False, False
         self.model = model
         self.config = config = config or model.config
         if config.background == AUTO:
@@ -107,6 +114,7 @@ class PyNeRFTrainer:
             TrainingError: the loss is not finite.
         """
         figures: dict = {}
+        self.workers.copy_from_first(self.model)
         if self.step == 0 and self.config.sampler == "occupancy":
             self.model.occupancy.restrict(
                 possible_cells(
@@ -125,7 +133,9 @@ class PyNeRFTrainer:
             while not self.finished():
                 started = time.perf_counter()
                 figures = self.train_step()
-                self.train_seconds += time.perf_counter() - started
+                self.train_seconds, self.stop_requested = self.workers.agree(
+                    self.train_seconds + time.perf_counter() - started, self.stop_requested
+                )
                 figures["samples_per_second"] = self.num_samples / self.train_seconds
                 figures["train_seconds"] = self.train_seconds
                 bar.total = round(self.step / self.progress_made())  # by seconds, if these run out
@@ -135,11 +145,14 @@ class PyNeRFTrainer:
                     self.log.write(figures)
                 if self._validation_due():
                     self.log.write(self.validate())
-                if self._checkpoint_due(time.monotonic() - saved):
-                    self.save()
+                if self.workers.any(self._checkpoint_due(time.monotonic() - saved)):
+                    self.workers.merge_trained_levels(self.model)
+                    if self.output_dir is not None:
+                        self.save()
                     saved = time.monotonic()
                 if on_step is not None:
                     on_step(self, figures)
+        self.workers.merge_trained_levels(self.model)
         return figures
 
     def train_step(self) -> dict:
@@ -148,6 +161,7 @@ class PyNeRFTrainer:
         self.model.train()
         self.before_step()
         if config.sampler == "occupancy" and self.step % config.occupancy_interval == 0:
+            self.workers.merge_trained_levels(self.model)
             self.model.renderer.update_occupancy(self.generator)
         factor = learning_rate_factor(
             self.step, self.progress_made(), config.warmup_steps, config.final_learning_rate
@@ -160,22 +174,37 @@ class PyNeRFTrainer:
 
         background = self._background()
         batch = self.train_dataset.sample(self.num_rays, self.pixel_generator, background)
+        share = self.workers.share(self.num_rays)
+        if self.workers.count > 1:
+            batch = batch[share]
+            background = background[share] if background.dim() == 2 else background
         batch, background = batch.to(self.model.device), background.to(self.model.device)
         rays = Rays(batch.rays_o, batch.rays_d, batch.pixel_areas, batch.bounds)
         if self.poses is not None:
             rays = self.poses(rays, batch.view_indices)
-        render = self.model.renderer.train_rays(rays, self.generator)
+        with self.workers.own_draws(self.generator, self.num_rays):
+            render = self.model.renderer.train_rays(rays, self.generator)
         outputs = loss_inputs(self.model, render, background)
         losses = self.loss(outputs, {"rgb": batch.rgb, "weights": batch.weights})
-        loss = losses["total_loss"]
-        if not math.isfinite(loss.item()):
+        part = len(rays) / self.num_rays  # of the batch: 1 if this process is alone
+        figures = self.workers.sum(
+            {
+                **{name: part * value.item() for name, value in losses.items()},
+                "square_error": part * self._square_error(outputs, batch),
+                "num_samples": render.levels.shape[0],
+            }
+        )
+        if not math.isfinite(figures["total_loss"]):
             raise TrainingError(
-                f"the loss is {loss.item()} at step {self.step}: lower --learning_rate, or try "
-                "--set gradient_clip=1"
+                f"the loss is {figures['total_loss']} at step {self.step}: lower --learning_rate, "
+                "or try --set gradient_clip=1"
             )
-        num_samples = render.levels.shape[0]
+        num_samples = int(figures.pop("num_samples"))
         if num_samples:  # else no ray met anything: there is nothing to learn from
-            loss.backward()
+            if render.levels.shape[0]:
+                (part * losses["total_loss"]).backward()
+            for optimizer in self.optimizers.values():
+                self.workers.add_gradients(optimizer.param_groups[0]["params"])
             if config.gradient_clip > 0:
                 nn.utils.clip_grad_norm_(network_parameters(self.model), config.gradient_clip)
             for optimizer in self.optimizers.values():
@@ -186,15 +215,17 @@ class PyNeRFTrainer:
 
         self.step += 1
         self.num_samples += num_samples
+        square_error = figures.pop("square_error")
         figures = {
             "step": self.step,
-            **{name.removeprefix("total_"): value.item() for name, value in losses.items()},
-            "psnr": -10 * math.log10(max(self._square_error(outputs, batch), 1e-10)),
+            **{name.removeprefix("total_"): value for name, value in figures.items()},
+            "psnr": -10 * math.log10(max(square_error, 1e-10)),
             "learning_rate": learning_rate,
             "num_rays": self.num_rays,
             "num_samples": num_samples,
         }
-        self.num_rays = next_num_rays(self.num_rays, num_samples, config.samples_per_batch)
+        num_rays = next_num_rays(self.num_rays, num_samples, config.samples_per_batch)
+        self.num_rays = max(num_rays, self.workers.count)
         return figures
 
     def before_step(self) -> None:

@@ -44,6 +44,10 @@ class Batch:
         """The same batch with all tensors on `device`."""
         return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
+    def __getitem__(self, index) -> Batch:
+        """Some of the pixels."""
+        return Batch(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
 
 class _SceneDataset:
     """What both datasets do: hold a scene's pixels in 8 bits, and turn some into floats on demand.

@@ -14,13 +14,14 @@ def available_cpus() -> int:
     """Processors this process may use, at least 1.
 
     The least of the machine's count, the process's affinity (`taskset`, batch systems) and the
-    quota of its control group (containers).
+    quota of its control group (containers); shared by the processes that `torchrun` starts here.
     """
     count = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         count = min(count, len(os.sched_getaffinity(0)))
     quota = _cgroup_quota(_CGROUP)
-    return max(1, count if quota is None else min(count, round(quota)))
+    count = count if quota is None else min(count, round(quota))
+    return max(1, count // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def _cgroup_quota(root: Path) -> float | None:

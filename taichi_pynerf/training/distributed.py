@@ -1,0 +1,157 @@
+"""Training by several processes: each renders a share of every batch, gradients are added up.
+
+    torchrun --nproc_per_node=K apps/train.py …
+
+All processes hold the whole model, draw the same batch of pixels from the same generator, and
+render a run of its rays each. The sum of their gradients is that of the whole batch, so the model
+learns what one process would teach it, but for the order of sums. (Losses that are means over
+samples, not rays, are averaged over the shares instead.) The first process alone writes and shows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+import torch.distributed as dist
+
+from taichi_pynerf.errors import BackendError
+from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.runtime.hardware import available_cpus
+
+
+class Workers:
+    """The processes that train together, seen from one of them; alone it costs nothing.
+
+    Attributes:
+        rank: number of this process, from 0.
+        count: how many there are.
+    """
+
+    def __init__(self, rank: int = 0, count: int = 1):
+        self.rank, self.count = rank, count
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes and shows."""
+        return self.rank == 0
+
+    def share(self, num_rays: int) -> slice:
+        """Which rays of a batch are this process's; the shares differ by one ray at most."""
+        return slice(self.rank * num_rays // self.count, (self.rank + 1) * num_rays // self.count)
+
+    @contextlib.contextmanager
+    def own_draws(self, generator: torch.Generator, num_rays: int) -> Iterator[None]:
+        """In the block, one number a ray is drawn for this process's share of the rays alone.
+
+        On the CPU these are the numbers that one process would have drawn for them. Afterwards all
+        processes' generators are in the same state.
+        """
+        if self.count == 1:
+            yield
+            return
+        state = generator.get_state()
+        _skip(generator, self.share(num_rays).start)
+        yield
+        generator.set_state(state)
+        _skip(generator, num_rays)
+
+    def sum(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """Each figure's sum over the processes."""
+        if self.count == 1:
+            return dict(figures)
+        values = torch.tensor(list(figures.values()), dtype=torch.float64)
+        self._reduce(values, dist.ReduceOp.SUM)
+        return dict(zip(figures, values.tolist(), strict=True))
+
+    def add_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Replace gradients by their sums; a process whose rays met nothing adds zeros."""
+        if self.count == 1:
+            return
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            self._reduce(parameter.grad, dist.ReduceOp.SUM)
+
+    def agree(self, seconds: float, stop: bool) -> tuple[float, bool]:
+        """The first process's seconds, and whether any process is to stop."""
+        if self.count == 1:
+            return seconds, stop
+        found = self.sum({"seconds": seconds if self.first else 0.0, "stop": float(stop)})
+        return found["seconds"], found["stop"] > 0
+
+    def any(self, flag: bool) -> bool:
+        """Whether a process says so."""
+        return self.sum({"flag": float(flag)})["flag"] > 0
+
+    def merge_trained_levels(self, model: PyNeRF) -> None:
+        """Let all know which levels the others trained where."""
+        if self.count > 1:
+            self._reduce(model.trained_levels.level_min, dist.ReduceOp.MIN)
+            self._reduce(model.trained_levels.level_max, dist.ReduceOp.MAX)
+
+    def copy_from_first(self, model: PyNeRF) -> None:
+        """Give all processes the first one's model."""
+        if self.count > 1:
+            for tensor in (*model.parameters(), *model.buffers()):
+                dist.broadcast(tensor.detach(), 0)
+
+    def close(self) -> None:
+        """Take leave of the others."""
+        if self.count > 1:
+            dist.destroy_process_group()
+
+    def _reduce(self, tensor: torch.Tensor, operation) -> None:
+        if dist.get_backend() == "nccl" and not tensor.is_cuda:  # NCCL takes nothing else
+            on_device = tensor.cuda()
+            dist.all_reduce(on_device, operation)
+            tensor.copy_(on_device)
+        else:
+            dist.all_reduce(tensor, operation)
+
+
+def _skip(generator: torch.Generator, count: int) -> None:
+    torch.rand(count, generator=generator, device=generator.device)
+
+
+def launched_by_torchrun() -> bool:
+    """Whether this is one of several processes of `torchrun`."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def claim_device() -> None:
+    """Take one CUDA device for this process, by its number on this machine.
+
+    To be called before anything asks for CUDA: Taichi takes the first device that it sees.
+    """
+    if launched_by_torchrun():
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        devices = visible.split(",") if visible else None
+        local = int(os.environ["LOCAL_RANK"])
+        os.environ["CUDA_VISIBLE_DEVICES"] = (
+            devices[local % len(devices)] if devices else str(local)
+        )
+
+
+def join(backend: str) -> Workers:
+    """Join the other processes of `torchrun`; without it, work alone.
+
+    Args:
+        backend: what the kernels run on, as `runtime.start` returned it.
+
+    Raises:
+        BackendError: this backend trains in one process only.
+    """
+    if not launched_by_torchrun():
+        return Workers()
+    if backend == "vulkan":
+        raise BackendError(
+            "backend 'vulkan' trains in one process only: start it without torchrun, or add "
+            "--backend cpu"
+        )
+    torch.set_num_threads(available_cpus())  # torchrun leaves torch one, however many there are
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if backend == "cuda" else "gloo")
+    return Workers(dist.get_rank(), dist.get_world_size())
