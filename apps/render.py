@@ -259,7 +259,7 @@ def render_options(args, opened: Run) -> RenderOptions:
         level = float(args.level) if args.level.replace(".", "", 1).isdigit() else -1.0
         if not 0 <= level <= num_levels - 1:
             raise ConfigError(f"--level {args.level}: give auto, or 0 to {num_levels - 1}")
-    return RenderOptions(level, args.supersample, args.chunk_size)
+    return RenderOptions(level, args.supersample, chunk_size=args.chunk_size)
 
 
 def outputs(args, depth_range: tuple[float, float] | None = None) -> Outputs:
