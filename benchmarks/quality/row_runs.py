@@ -5,11 +5,14 @@ A finished row is not run again, and one that was interrupted goes on from its c
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import platform
+import signal
 import subprocess
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -70,6 +73,7 @@ def run_row(
     Raises:
         ConfigError: an unknown row, a finished one that was declared differently, or a row on
             files without `data_dir`.
+        KeyboardInterrupt: it was told to stop while it trained; the checkpoint is written.
     """
     if name not in rows:
         raise ConfigError(f"unknown row {name!r}: --list names them")
@@ -143,9 +147,26 @@ def train(
     if begun:
         trainer.load_state_dict(begun.get("training"))
     if not trainer.finished():
-        trainer.train()
+        with stopped_by_signals(trainer):
+            trainer.train()
         trainer.save()
+        if trainer.stop_requested:
+            raise KeyboardInterrupt
     return trainer
+
+
+@contextlib.contextmanager
+def stopped_by_signals(trainer: MultiScaleTrainer) -> Iterator[None]:
+    """Ctrl-C, or the end of a batch system's patience, lets the step in hand finish."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in signals}
+    for number in signals:
+        signal.signal(number, lambda *_: trainer.request_stop())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_images(images: Images, data_dir: Path | None) -> dict[str, MultiScaleDataset]:

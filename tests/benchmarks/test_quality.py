@@ -1,6 +1,8 @@
 """The quality protocol in miniature: rows that train for some steps on scenes of a few pixels."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -96,9 +98,11 @@ def test_an_interrupted_row_goes_on_and_ends_as_if_it_had_not_been(
     train = MultiScaleTrainer.train
 
     def interrupted(self):
-        train(self, on_step=lambda trainer, _: trainer.step == 4 and trainer.request_stop())
-        self.save()
-        raise KeyboardInterrupt
+        train(self, on_step=terminate_at_4)
+
+    def terminate_at_4(trainer, _):
+        if trainer.step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
         patch.setattr(MultiScaleTrainer, "train", interrupted)
