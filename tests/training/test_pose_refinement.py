@@ -132,7 +132,7 @@ def test_training_finds_poses_that_explain_the_pictures():
         losses = []
         trainer.train(on_step=lambda _, figures, seen=losses: seen.append(figures["color_loss"]))
         errors[rate] = sum(losses[-40:]) / 40
-    assert errors[3e-3] < 0.6 * errors[0.0]
+    assert errors[3e-3] < 0.8 * errors[0.0]
 
 
 def test_off_by_default_and_on_it_neither_carves_nor_forgets(tmp_path):
