@@ -97,6 +97,7 @@ def main(argv: list[str]) -> None:
     box = SceneBox(train_set.aabb)
     wrong = perturbed(true_train, args.degrees, args.shift * box.size, args.seed)
 
+    print(f"{backend}, {runtime.device_name()}; {args.max_steps} steps, mean of four scales")
     found = {}
     for name, cameras, rate in (
         ("true poses", true_train, 0.0),
@@ -108,11 +109,9 @@ def main(argv: list[str]) -> None:
         learned = cameras if trainer.poses is None else trainer.poses.refined(cameras)
         test_set.cameras = moved_along(true_test, true_train, learned, box)
         found[name] = psnr_of(trainer, test_set, args.num_test)
+        print(f"{name:24} {found[name]:6.2f} dB", flush=True)
     lost = found["true poses"] - found["wrong poses"]
     regained = (found["wrong poses, refined"] - found["wrong poses"]) / lost
-    print(f"{backend}, {runtime.device_name()}; {args.max_steps} steps, mean of four scales")
-    for name, psnr in found.items():
-        print(f"{name:24} {psnr:6.2f} dB")
     print(f"regained: {regained:.0%} of {lost:.2f} dB")
     print(json.dumps({**vars(args), "psnr": found, "regained": regained}))
 

@@ -35,7 +35,7 @@ from taichi_pynerf.training.scene_fit import fit_to_scene
 
 RESULT = "result.json"
 UNLIMITED_STEPS = 10**6  # where seconds are the limit
-NUM_DEMO_TESTS = 12  # per distance
+NUM_DEMO_TESTS = 8  # per distance
 FIGURES = {"mse": lambda x, y: (x - y).square().mean().item(), **METRICS}
 
 

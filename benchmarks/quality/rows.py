@@ -137,10 +137,10 @@ def _ablations(table: str, images: Images, num_test: int, **limit) -> dict[str, 
 def _distances(table: str, images: Images) -> dict[str, Row]:
     """The pyramid and the single head, and the pyramid unclamped."""
     return {
-        f"{table}-pyramid": Row(table, "pyramid", images, max_steps=600),
-        f"{table}-single": Row(table, "single head", images, SINGLE, max_steps=600),
+        f"{table}-pyramid": Row(table, "pyramid", images, max_steps=350),
+        f"{table}-single": Row(table, "single head", images, SINGLE, max_steps=350),
         f"{table}-no-clamp": Row(
-            table, "pyramid, levels not clamped", images, max_steps=600, clamp=False,
+            table, "pyramid, levels not clamped", images, max_steps=350, clamp=False,
             trained_as=f"{table}-pyramid",
         ),
     }  # fmt: skip
@@ -164,14 +164,14 @@ ROWS: dict[str, Row] = {
     **_distances(
         "near-far",
         Images(
-            DEMO, scales=MULTISCALE, train_distances=(NEAR,),
+            DEMO, resolution=128, scales=MULTISCALE, train_distances=(NEAR,),
             test_distances=(NEAR, 2 * NEAR, 4 * NEAR, FAR),
         ),
     ),
     **_distances(
         "far-near",
         Images(
-            DEMO, scales=(1,), train_distances=(4 * NEAR,),
+            DEMO, resolution=256, train_distances=(4 * NEAR,),
             test_distances=(NEAR, 2 * NEAR, 4 * NEAR, FAR),
         ),
     ),
