@@ -17,6 +17,7 @@ from taichi_pynerf.scene_box import SceneBox
 
 FIRST_LOOK = 10  # samples of a ray that are asked before it is known whether light goes on
 SAMPLES_PER_ROUND = 2**17  # rendering works on about so many samples at once
+ROUNDING = 5e-6  # of an opacity summed in float32
 LAST_ROUNDS = 2**15  # samples that keep the machine busy: with few rays left no more are asked for
 
 
@@ -224,6 +225,9 @@ class PyramidRenderer:
         near = rays.bounds[:, 0].clone()
         jitter = torch.full((num_rays,), 0.5, device=device)
         alive = torch.arange(num_rays, device=device)
+        # Light that rounding leaves to a ray that has ended would send it on to give nothing.
+        eps = self.config.early_stop_eps
+        last_light = eps + min(eps, ROUNDING)
         while alive.shape[0]:
             # What a ray is given beyond the surface that ends it is work for nothing.
             per_ray = min(samples_per_round, LAST_ROUNDS) // alive.shape[0]
@@ -236,7 +240,7 @@ class PyramidRenderer:
                 sums[alive] += self._sums(part, samples, level, 1 - sums[alive, 3])
             near[alive], jitter[alive] = t_next, 0.0  # go on, on the same lattice of steps
             goes_on = samples.packed_info[:, 1] == per_ray
-            goes_on &= 1 - sums[alive, 3] > self.config.early_stop_eps
+            goes_on &= 1 - sums[alive, 3] > last_light
             alive = alive[goes_on]
         return sums
 

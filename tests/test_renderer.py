@@ -244,8 +244,9 @@ def test_rendering_in_rounds_is_rendering_at_once(samples_per_round, monkeypatch
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("opaque", [False, True])
-def test_the_size_of_chunks_changes_no_pixel(sampler, opaque, monkeypatch):
-    model = rough_model(sampler=sampler, march_resolution=256)
+@pytest.mark.parametrize("early_stop_eps", [1e-5, 1e-3])
+def test_the_size_of_chunks_changes_no_pixel(sampler, opaque, early_stop_eps, monkeypatch):
+    model = rough_model(sampler=sampler, march_resolution=256, early_stop_eps=early_stop_eps)
     with torch.no_grad():
         for head in model.field.heads:
             head[-1].weight[0] *= 4.0 if opaque else 1.0  # the logarithms of densities

@@ -3,9 +3,13 @@
 With interval lengths d_i = t_ends_i - t_starts_i, for the samples i of one ray in order:
 
     trans_i  = prod_{j<i} exp(-sigma_j d_j)
-    weight_i = trans_i (1 - exp(-sigma_i d_i))     (0 once trans_i < early_stop_eps)
+    weight_i = trans_i (1 - exp(-sigma_i d_i))
     rgb = sum_i weight_i c_i,   depth = sum_i weight_i (t_starts_i + t_ends_i) / 2,
     acc = sum_i weight_i
+
+A ray ends where trans falls to early_stop_eps: the sample there gets what is left above it, trans_i
+- early_stop_eps, and those behind get nothing. So pixels are continuous in the densities, and
+rounding cannot decide whether a ray has one sample more.
 """
 
 import functools
@@ -54,7 +58,12 @@ def compositing_kernels(dtype) -> CompositingKernels:
                         -sigmas[i - 1] * (t_ends[i - 1] - t_starts[i - 1])
                     )
                 if trans[i] >= early_stop_eps:
-                    weights[i] = trans[i] * (1 - ti.exp(-sigmas[i] * (t_ends[i] - t_starts[i])))
+                    passed = ti.exp(-sigmas[i] * (t_ends[i] - t_starts[i]))
+                    weights[i] = ti.select(
+                        trans[i] * passed < early_stop_eps,
+                        trans[i] - early_stop_eps,
+                        trans[i] * (1 - passed),
+                    )
                     rgb[r] += weights[i] * rgbs[i]
                     depth[r] += weights[i] * (t_starts[i] + t_ends[i]) / 2
                     acc[r] += weights[i]
@@ -79,9 +88,10 @@ def compositing_kernels(dtype) -> CompositingKernels:
         grad_sigmas: floats,
         grad_rgbs: colors,
     ):
-        # With q_i = dL/dweight_i:  dL/dsigma_i = d_i (trans_{i+1} q_i - sum_{k>i} weight_k q_k)
+        # With q_i = dL/dweight_i:  dL/dsigma_i = d_i (trans_{i+1} q_i - sum_{k>i} weight_k q_k),
+        # but 0 for the sample that ends a ray, whose weight falls as trans_i does.
         for r in range(packed_info.shape[0]):
-            behind = ti.cast(0, dtype)  # sum_{k>i} weight_k q_k
+            behind = ti.cast(0, dtype)  # -sum_{k>i} dweight_k/d(sigma_i d_i) q_k
             count = packed_info[r, 1]
             for j in range(count):
                 i = packed_info[r, 0] + count - 1 - j
@@ -90,9 +100,13 @@ def compositing_kernels(dtype) -> CompositingKernels:
                     t_mid = (t_starts[i] + t_ends[i]) / 2
                     q = grad_weights[i] + grad_rgb[r].dot(rgbs[i])
                     q += grad_depth[r] * t_mid + grad_acc[r]
-                    grad_sigmas[i] = d * (trans[i] * ti.exp(-sigmas[i] * d) * q - behind)
+                    trans_behind = trans[i] * ti.exp(-sigmas[i] * d)
+                    ends = trans_behind < early_stop_eps
+                    grad_sigmas[i] = ti.select(
+                        ends, ti.cast(0, dtype), d * (trans_behind * q - behind)
+                    )
                     grad_rgbs[i] = weights[i] * grad_rgb[r]
-                    behind += weights[i] * q
+                    behind += ti.select(ends, trans[i], weights[i]) * q
                 else:
                     grad_sigmas[i] = 0
                     grad_rgbs[i] = vec3(0)

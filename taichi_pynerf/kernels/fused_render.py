@@ -260,13 +260,16 @@ def fused_render_kernel(spec: FusedSpec):
                         level = level_of(pixel_areas[r] * t_mid * t_mid, log_size, knots)
                         level = trained_level(p, level, level_min, level_max)
                     sigma, rgb = field(p, basis, level, scene)
+                    passed = trans * ti.exp(-sigma * dt)
                     weight = trans * (1 - ti.exp(-sigma * dt))
+                    if passed < early_stop_eps:  # the ray ends, as in `composite`
+                        weight = trans - early_stop_eps
                     for c in ti.static(range(3)):
                         total[c] += weight * rgb[c]
                     total[3] += weight
                     total[4] += weight * t_mid
                     total[5] += weight * level
-                    trans *= ti.exp(-sigma * dt)
+                    trans = passed
                     t += dt
             sums[r] = total
 

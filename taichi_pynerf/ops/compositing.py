@@ -35,7 +35,7 @@ def composite(
         rgbs: [M, 3] colours. Differentiable.
         t_starts, t_ends: [M] borders of each sample's interval, world units.
         packed_info: int32 [N, 2]: first sample and number of samples of each ray.
-        early_stop_eps: samples that less than this share of light reaches get weight 0.
+        early_stop_eps: share of light that a ray ends at; samples behind get weight 0.
         use_autodiff: take Taichi's own derivative rather than the written adjoint.
         initial_trans: [N] share of light that reaches each ray's first sample; 1 by default. It
             lets a ray be composited piece by piece. Not differentiable.

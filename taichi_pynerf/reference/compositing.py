@@ -38,7 +38,8 @@ def composite(
         t_starts: near ends of the samples' intervals, [M].
         t_ends: far ends, [M].
         packed_info: first sample and number of samples of each ray, int32 [N, 2].
-        early_stop_eps: a ray ends before its first sample with less transmittance than this.
+        early_stop_eps: where the transmittance falls to this a ray ends, and the sample there gets
+            what is left above it.
 
     Returns:
         Colour, depth and opacity of each ray; weight and transmittance of each sample.
@@ -56,7 +57,9 @@ def composite(
         alphas = 1 - torch.exp(-optical_depth)
         depth_before = torch.cat([optical_depth.new_zeros(1), optical_depth.cumsum(0)])[:count]
         ray_trans = torch.exp(-depth_before)
-        ray_weights = ray_trans * alphas * (ray_trans.detach() >= early_stop_eps)
+        ends = ray_trans * (1 - alphas) < early_stop_eps
+        ray_weights = torch.where(ends, ray_trans - early_stop_eps, ray_trans * alphas)
+        ray_weights = ray_weights * (ray_trans.detach() >= early_stop_eps)
         midpoints = (t_starts[samples] + t_ends[samples]) / 2
 
         rgb[ray] = (ray_weights[:, None] * rgbs[samples]).sum(0)

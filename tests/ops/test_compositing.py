@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -173,10 +175,28 @@ def test_early_stop_cuts_the_tail_off(generator):
     whole = composite(*inputs)
     stopped = composite(*inputs, early_stop_eps=0.3)
     kept = whole.trans >= 0.3
-    assert 0 < int(kept.sum()) < 40
-    torch.testing.assert_close(stopped.weights[kept], whole.weights[kept])
+    last = int(kept.sum()) - 1
+    assert 0 < last < 39
+    torch.testing.assert_close(stopped.weights[:last], whole.weights[:last])
+    assert 0 < stopped.weights[last] < whole.weights[last]
     assert (stopped.weights[~kept] == 0).all()
-    torch.testing.assert_close(stopped.acc[0], whole.weights[kept].sum())
+    assert float(stopped.acc[0]) == pytest.approx(0.7)
+
+
+def test_no_rounding_of_the_densities_makes_a_sample_of_an_ending_ray_appear():
+    # After the first sample the light is just above and just below what a ray ends at.
+    t_starts, eps = torch.arange(3.0), 1e-3
+    rgbs = torch.tensor([[0.0], [1.0], [1.0]]).expand(3, 3)
+    above, below = (
+        composite(
+            torch.tensor([-math.log(eps * (1 + shift)), 5.0, 5.0]),
+            rgbs, t_starts, t_starts + 1, pack((3,)), early_stop_eps=eps,
+        )
+        for shift in (1e-4, -1e-4)
+    )  # fmt: skip
+    assert above.trans[1] > eps > below.trans[1]
+    torch.testing.assert_close(above.rgb, below.rgb, rtol=0, atol=1e-6)
+    torch.testing.assert_close(above.acc, below.acc, rtol=0, atol=1e-6)
 
 
 def test_opaque_samples_give_finite_gradients(use_autodiff):
