@@ -52,6 +52,7 @@ _PRESETS: dict[str, dict] = {
 _UNBOUNDED_PRESETS: dict[str, dict] = {
     "default": {},
     "cpu": {
+        "learning_rate": 4e-2,
         "occupancy_resolution": 64,
         "occupancy_threshold": 0.1,
         "distortion_loss_weight": 0.02,
