@@ -59,11 +59,19 @@ def main(argv: list[str]) -> None:
     backend = runtime.start(args["backend"])
     usual = [name for name in NAMES if name not in NEED_A_RUN + LONG]
     for name in args["names"] or usual:
-        about = {"backend": backend, **machine(), "options": dataclasses.asdict(options)}
+        about = {"backend": backend, **machine(), "options": recorded(options)}
         report = importlib.import_module(f"benchmarks.{name}").measure(options)
         print(f"\n== {name}: {report.text()}\n{about['device']}", flush=True)
         if args["output_dir"] is not None:
             write(Path(args["output_dir"]), name, report, about)
+
+
+def recorded(options: Options) -> dict:
+    """The options, with folders and files by their last names."""
+    values = dataclasses.asdict(options)
+    for name in ("data_dir", "checkpoint"):
+        values[name] = Path(values[name]).name if values[name] else None
+    return {**values, "peer": bool(options.peer)}
 
 
 def summary(name: str) -> str:

@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 from benchmarks.harness import Options, Report
 from benchmarks.workload import untrained
@@ -26,7 +27,7 @@ _PEER_LINE = re.compile(r"t=([\d.]+)s?\b.*?psnr=([\d.]+)", re.IGNORECASE)
 
 def measure(options: Options) -> Report:
     seconds = 2.0 if options.quick else options.seconds
-    report = Report(f"{seconds:g} s of training, {options.data_dir or 'demo scene'}")
+    report = Report(f"{seconds:g} s of training, {scene_name(options)}")
     if options.peer is not None:
         report.tables["peer"] = run_peer(options, seconds)
     work = untrained(options, max_seconds=seconds)
@@ -54,6 +55,12 @@ def measure(options: Options) -> Report:
         if passed is not None:
             report.findings[f"seconds to {mark:g} dB"] = passed
     return report
+
+
+def scene_name(options: Options) -> str:
+    if options.data_dir is None:
+        return "demo scene"
+    return f"{Path(options.data_dir).name}, images 1/{options.img_downscale}"
 
 
 def time_to(mark: float, curve: list[dict]) -> float | None:

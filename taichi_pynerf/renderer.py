@@ -293,7 +293,10 @@ class PyramidRenderer:
             sigmas[asked] = self.field.density(
                 positions.index_select(0, asked), levels.index_select(0, asked), keep
             )
-            trans = transmittance(sigmas, samples.t_starts, samples.t_ends, samples.packed_info)
+            trans = transmittance(
+                sigmas, samples.t_starts, samples.t_ends, samples.packed_info,
+                self.config.cull_hidden,
+            )  # fmt: skip
         return (trans >= self.config.cull_hidden).nonzero().squeeze(-1), features
 
     # ---- shared ---------------------------------------------------------------------------

@@ -21,6 +21,7 @@ import taichi as ti
 class CompositingKernels(NamedTuple):
     composite: object
     composite_adjoint: object
+    transmit: object
 
 
 @functools.cache
@@ -111,4 +112,21 @@ def compositing_kernels(dtype) -> CompositingKernels:
                     grad_sigmas[i] = 0
                     grad_rgbs[i] = vec3(0)
 
-    return CompositingKernels(composite, composite_adjoint)
+    @ti.kernel
+    def transmit(
+        sigmas: floats,
+        t_starts: floats,
+        t_ends: floats,
+        packed_info: ti.types.ndarray(ti.i32, 2),
+        early_stop_eps: dtype,
+        trans: floats,
+    ):
+        for r in range(packed_info.shape[0]):
+            light = ti.cast(1, dtype)
+            for j in range(packed_info[r, 1]):
+                i = packed_info[r, 0] + j
+                trans[i] = light
+                if light >= early_stop_eps:
+                    light *= ti.exp(-sigmas[i] * (t_ends[i] - t_starts[i]))
+
+    return CompositingKernels(composite, composite_adjoint, transmit)

@@ -9,26 +9,65 @@ the rest of it never, or much later with another gradient.
 """
 
 import functools
+from typing import NamedTuple
 
 import taichi as ti
 
+BLOCK = 1024  # rows that one thread lists before it steps them: the list stays in its cache
+
+
+class SparseRMSPropKernels(NamedTuple):
+    sparse_rmsprop: object
+    sparse_rmsprop_listed: object
+
 
 @functools.cache
-def sparse_rmsprop_kernel(num_features: int, dtype):
-    """Compile the step for rows of `num_features` values of one float type."""
+def sparse_rmsprop_kernels(num_features: int, dtype) -> SparseRMSPropKernels:
+    """Compile the step for rows of `num_features` values of one float type.
+
+    There are two, which do the same. One has a thread per row. The other first lists the touched
+    rows of a block, without a branch, and then steps those: which rows are touched is as good as
+    random, and a processor that guesses wrong at every tenth row waits for memory each time.
+    """
     row = ti.types.vector(num_features, dtype)
     rows = ti.types.ndarray(row, 1)
+
+    @ti.func
+    def step(
+        table: ti.template(), grad: ti.template(), square_avg: ti.template(), e, lr, beta, root, eps
+    ):
+        g = grad[e]
+        v = beta * square_avg[e] + (1 - beta) * g * g
+        table[e] = table[e] - lr * g / (ti.sqrt(v) / root + eps)
+        square_avg[e] = v
+        grad[e] = row(0)
 
     @ti.kernel
     def sparse_rmsprop(
         table: rows, grad: rows, square_avg: rows, lr: dtype, beta: dtype, root: dtype, eps: dtype
     ):
         for e in range(table.shape[0]):
-            g = grad[e]
-            if (g != 0).any():
-                v = beta * square_avg[e] + (1 - beta) * g * g
-                table[e] = table[e] - lr * g / (ti.sqrt(v) / root + eps)
-                square_avg[e] = v
-                grad[e] = row(0)
+            if (grad[e] != 0).any():
+                step(table, grad, square_avg, e, lr, beta, root, eps)
 
-    return sparse_rmsprop
+    @ti.kernel
+    def sparse_rmsprop_listed(
+        table: rows,
+        grad: rows,
+        square_avg: rows,
+        lr: dtype,
+        beta: dtype,
+        root: dtype,
+        eps: dtype,
+        touched: ti.types.ndarray(ti.i32, 1),
+    ):
+        num_rows = table.shape[0]
+        for b in range((num_rows + BLOCK - 1) // BLOCK):
+            first, count = b * BLOCK, 0
+            for e in range(first, ti.min(first + BLOCK, num_rows)):
+                touched[first + count] = e
+                count += ti.cast((grad[e] != 0).any(), ti.i32)
+            for k in range(count):
+                step(table, grad, square_avg, touched[first + k], lr, beta, root, eps)
+
+    return SparseRMSPropKernels(sparse_rmsprop, sparse_rmsprop_listed)

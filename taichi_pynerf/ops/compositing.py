@@ -44,16 +44,9 @@ def composite(
         Composited: rgb [N, 3] without background, depth [N] = sum of weight * interval middle,
         acc [N] in [0, 1], weights [M], and trans [M], which is not differentiable.
     """
-    num_samples = sigmas.shape[0]
-    check_shape("sigmas", sigmas, (None,))
-    check_shape("rgbs", rgbs, (num_samples, 3))
-    check_shape("t_starts", t_starts, (num_samples,))
-    check_shape("t_ends", t_ends, (num_samples,))
-    check_shape("packed_info", packed_info, (None, 2))
-    taichi_dtype(sigmas)
-    for name, tensor in (("rgbs", rgbs), ("t_starts", t_starts), ("t_ends", t_ends)):
-        check_dtype(name, tensor, sigmas.dtype)
-    check_dtype("packed_info", packed_info, torch.int32)
+    _check_samples(sigmas, t_starts, t_ends, packed_info)
+    check_shape("rgbs", rgbs, (sigmas.shape[0], 3))
+    check_dtype("rgbs", rgbs, sigmas.dtype)
     if initial_trans is None:
         initial_trans = sigmas.new_ones(packed_info.shape[0])
     check_shape("initial_trans", initial_trans, (packed_info.shape[0],))
@@ -64,14 +57,36 @@ def composite(
 
 @torch.no_grad()
 def transmittance(
-    sigmas: torch.Tensor, t_starts: torch.Tensor, t_ends: torch.Tensor, packed_info: torch.Tensor
+    sigmas: torch.Tensor,
+    t_starts: torch.Tensor,
+    t_ends: torch.Tensor,
+    packed_info: torch.Tensor,
+    early_stop_eps: float = 0.0,
 ) -> torch.Tensor:
     """[M] share of light that reaches each packed sample; arguments as in `composite`.
 
-    Not differentiable.
+    Where it falls below `early_stop_eps` it is followed no further: all samples behind have the
+    share that fell below. Not differentiable.
     """
-    rgbs = sigmas.new_zeros(sigmas.shape[0], 3)
-    return composite(sigmas, rgbs, t_starts, t_ends, packed_info).trans
+    _check_samples(sigmas, t_starts, t_ends, packed_info)
+    trans = torch.zeros_like(sigmas)
+    if sigmas.shape[0]:
+        compositing_kernels(taichi_dtype(sigmas)).transmit(
+            sigmas.detach().contiguous(), t_starts.contiguous(), t_ends.contiguous(),
+            packed_info.contiguous(), float(early_stop_eps), trans,
+        )  # fmt: skip
+    return trans
+
+
+def _check_samples(sigmas, t_starts, t_ends, packed_info) -> None:
+    """Raise ValueError unless these are of M packed samples, in one float type."""
+    check_shape("sigmas", sigmas, (None,))
+    taichi_dtype(sigmas)
+    for name, tensor in (("t_starts", t_starts), ("t_ends", t_ends)):
+        check_shape(name, tensor, tuple(sigmas.shape))
+        check_dtype(name, tensor, sigmas.dtype)
+    check_shape("packed_info", packed_info, (None, 2))
+    check_dtype("packed_info", packed_info, torch.int32)
 
 
 class _Composite(torch.autograd.Function):

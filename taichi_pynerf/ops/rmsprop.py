@@ -1,8 +1,11 @@
 """The optimizer step of a feature table, on the rows that got a gradient."""
 
+import functools
+
 import torch
 
-from taichi_pynerf.kernels.rmsprop import sparse_rmsprop_kernel
+from taichi_pynerf import runtime
+from taichi_pynerf.kernels.rmsprop import sparse_rmsprop_kernels
 from taichi_pynerf.ops.bridge import check_dtype, check_shape, taichi_dtype
 from taichi_pynerf.ops.residence import device_memory
 
@@ -39,6 +42,16 @@ def sparse_rmsprop(
         check_dtype(name, tensor, table.dtype)
     if not all(x.is_contiguous() for x in (table, grad, square_avg)):
         raise ValueError("table, grad and square_avg are updated in place: make them contiguous")
-    kernel = sparse_rmsprop_kernel(table.shape[1], taichi_dtype(table))
+    kernels = sparse_rmsprop_kernels(table.shape[1], taichi_dtype(table))
     arrays = (device_memory(tensor, writes=True) for tensor in (table, grad, square_avg))
-    kernel(*arrays, lr, beta, (1 - beta**step) ** 0.5, eps)
+    settings = (lr, beta, (1 - beta**step) ** 0.5, eps)
+    if runtime.on_cpu():
+        kernels.sparse_rmsprop_listed(*arrays, *settings, _row_list(table.shape[0]))
+    else:
+        kernels.sparse_rmsprop(*arrays, *settings)
+
+
+@functools.cache
+def _row_list(num_rows: int) -> torch.Tensor:
+    """Room for the numbers of all rows, kept: it is written only where rows are touched."""
+    return torch.empty(num_rows, dtype=torch.int32)

@@ -1,8 +1,9 @@
 """Choose and start the Taichi backend, and tame the two thread pools of torch and Taichi.
 
 Taichi keeps one backend per process. torch's OpenMP workers would spin after each parallel
-region and take the processor from Taichi's workers; `OMP_WAIT_POLICY=PASSIVE` is therefore set
-by the package before torch is imported (see `taichi_pynerf/__init__.py`).
+region and take the processor from Taichi's workers; `OMP_WAIT_POLICY=PASSIVE` and a short
+`GOMP_SPINCOUNT` are therefore set by the package before torch is imported (see
+`taichi_pynerf/__init__.py`).
 """
 
 import contextlib

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taichi_pynerf.ops.compositing import composite
+from taichi_pynerf.ops.compositing import composite, transmittance
 from taichi_pynerf.reference import compositing as reference
 
 # Rays of no samples stand first, in the middle and last.
@@ -106,6 +106,27 @@ def test_transmittance_carries_no_gradient(generator, use_autodiff):
     )
     assert not composited.trans.requires_grad
     assert all(getattr(composited, name).requires_grad for name in DIFFERENTIABLE)
+
+
+def test_transmittance_alone_is_that_of_compositing(generator, assert_matches):
+    sigmas, rgbs, *borders = random_inputs(generator)
+    expected = reference.composite(sigmas, rgbs, *borders).trans
+    assert_matches(transmittance(sigmas, *borders), expected)
+    least = 0.3
+    followed = transmittance(sigmas.requires_grad_(), *borders, least)
+    lit = expected >= least
+    assert 0 < int(lit.sum()) < len(lit)
+    assert_matches(followed[lit], expected[lit])
+    assert (followed[~lit] < least).all()
+    assert (followed[~lit] >= expected[~lit]).all()
+    assert not followed.requires_grad
+
+
+def test_transmittance_of_nothing():
+    nothing = torch.zeros(0)
+    assert transmittance(nothing, nothing, nothing, pack([0, 0])).shape == (0,)
+    with pytest.raises(ValueError, match="t_ends"):
+        transmittance(nothing, nothing, torch.zeros(1), pack([0, 0]))
 
 
 def test_second_backward_gives_the_same_gradient(generator, use_autodiff):

@@ -1,11 +1,18 @@
 import pytest
 import torch
 
+from taichi_pynerf import runtime
 from taichi_pynerf.ops.rmsprop import sparse_rmsprop
 from taichi_pynerf.reference import rmsprop as reference
 
-SHAPE = (200, 4)
+SHAPE = (2500, 4)  # more than two blocks of rows
 SETTINGS = {"lr": 1e-2, "beta": 0.99, "eps": 1e-15}
+
+
+@pytest.fixture(params=[True, False], ids=["listed rows", "a thread per row"], autouse=True)
+def kernel(request, monkeypatch):
+    """Both kernels, whatever backend runs."""
+    monkeypatch.setattr(runtime, "on_cpu", lambda: request.param)
 
 
 def zero_state(table):
@@ -91,7 +98,11 @@ def test_steps_count_from_one():
 @pytest.mark.parametrize("argument", range(3))
 @pytest.mark.parametrize(
     "wrong",
-    [torch.zeros(199, 4), torch.zeros(800), torch.zeros(SHAPE, dtype=torch.int32)],
+    [
+        torch.zeros(SHAPE[0] - 1, 4),
+        torch.zeros(4 * SHAPE[0]),
+        torch.zeros(SHAPE, dtype=torch.int32),
+    ],
     ids=["too short", "flat", "integers"],
 )
 def test_wrong_arguments(argument, wrong):
