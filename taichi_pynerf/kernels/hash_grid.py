@@ -85,6 +85,7 @@ class HashGridFunctions(NamedTuple):
     """Taichi functions that kernels share; see `hash_grid_functions`."""
 
     locate: object
+    vertices: object
     entry: object
     weight: object
     weight_gradient: object
@@ -95,10 +96,12 @@ class HashGridFunctions(NamedTuple):
 def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
     """What every kernel that reads or writes one grid is made of.
 
-    `locate` finds a position's cell and its place in it, `entry` the table entry of the cell's
-    corner c, `weight` the corner's share and `weight_gradient` its derivative by that place;
-    `lookup` puts them together to the features of one level. Levels are rows of
-    `HashGridSpec.level_table`.
+    `locate` finds a position's cell and its place in it, `vertices` what the cell's lower and
+    upper coordinates give to the indices of its corners, `entry` the table entry of corner c,
+    `weight` the corner's share and `weight_gradient` its derivative by that place; `lookup` puts
+    them together to the features of one level. Levels are rows of `HashGridSpec.level_table`.
+
+    No corner takes a branch, so that what corners have in common is computed once.
     """
     hash_mask = spec.hash_table_size - 1
     feature = ti.types.vector(spec.features_per_level, dtype)
@@ -110,17 +113,21 @@ def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
         return g, p - ti.cast(g, dtype)
 
     @ti.func
-    def entry(c: ti.template(), g, n, offset, is_dense):
-        i = ti.cast(g[0] + ti.static(c & 1), ti.u32)
-        j = ti.cast(g[1] + ti.static(c >> 1 & 1), ti.u32)
-        k = ti.cast(g[2] + ti.static(c >> 2 & 1), ti.u32)
-        index = ti.u32(0)
-        if is_dense == 1:
-            side = ti.cast(n + 1, ti.u32)
-            index = i + side * (j + side * k)
-        else:
-            index = (i ^ (j * ti.u32(PRIMES[1])) ^ (k * ti.u32(PRIMES[2]))) & ti.u32(hash_mask)
-        return offset + ti.cast(index, ti.i32)
+    def vertices(g, n, is_dense):
+        side = ti.cast(n + 1, ti.u32)
+        y = ti.select(is_dense == 1, side, ti.u32(PRIMES[1]))
+        z = ti.select(is_dense == 1, side * side, ti.u32(PRIMES[2]))
+        cell = ti.cast(g, ti.u32)
+        low = ti.Vector([cell[0], cell[1] * y, cell[2] * z])
+        return low, low + ti.Vector([ti.u32(1), y, z])
+
+    @ti.func
+    def entry(c: ti.template(), low, high, offset, is_dense):
+        i = high[0] if ti.static(c & 1) else low[0]
+        j = high[1] if ti.static(c >> 1 & 1) else low[1]
+        k = high[2] if ti.static(c >> 2 & 1) else low[2]
+        hashed = (i ^ j ^ k) & ti.u32(hash_mask)
+        return offset + ti.cast(ti.select(is_dense == 1, i + j + k, hashed), ti.i32)
 
     @ti.func
     def factor(c: ti.template(), d: ti.template(), f):
@@ -138,13 +145,15 @@ def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
 
     @ti.func
     def lookup(x, table: ti.template(), levels: ti.template(), l):
-        n, value = levels[l, 0], feature(0)
+        n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
+        value = feature(0)
         g, f = locate(x, n)
+        low, high = vertices(g, n, is_dense)
         for c in ti.static(range(8)):
-            value += weight(c, f) * table[entry(c, g, n, levels[l, 1], levels[l, 2])]
+            value += weight(c, f) * table[entry(c, low, high, offset, is_dense)]
         return value
 
-    return HashGridFunctions(locate, entry, weight, weight_gradient, lookup)
+    return HashGridFunctions(locate, vertices, entry, weight, weight_gradient, lookup)
 
 
 class HashGridKernels(NamedTuple):
@@ -167,7 +176,7 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
     num_levels = spec.num_levels
     point = ti.types.vector(3, dtype)
     feature = ti.types.vector(spec.features_per_level, dtype)
-    locate, entry, weight, weight_gradient, lookup = hash_grid_functions(spec, dtype)
+    locate, vertices, entry, weight, weight_gradient, lookup = hash_grid_functions(spec, dtype)
 
     @ti.kernel
     def encode(
@@ -195,12 +204,13 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
         ti.loop_config(block_dim=1)  # a level is one task
         for m in range(num_levels):
             l = num_levels - 1 - m  # the finest, hashed levels take longest: start them first
-            n = levels[l, 0]
+            n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
             for i in range(level_begin[l], positions.shape[0]):
                 g, f = locate(positions[i], n)
+                low, high = vertices(g, n, is_dense)
                 grad = grad_features[i, l]
                 for c in ti.static(range(8)):
-                    e = entry(c, g, n, levels[l, 1], levels[l, 2])
+                    e = entry(c, low, high, offset, is_dense)
                     # Written out: `+=` would be an atomic addition.
                     grad_table[e] = grad_table[e] + weight(c, f) * grad
 
@@ -214,10 +224,11 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
     ):
         for i, l in ti.ndrange(positions.shape[0], num_levels):
             if i >= level_begin[l]:
-                n = levels[l, 0]
+                n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
                 g, f = locate(positions[i], n)
+                low, high = vertices(g, n, is_dense)
                 for c in ti.static(range(8)):
-                    e = entry(c, g, n, levels[l, 1], levels[l, 2])
+                    e = entry(c, low, high, offset, is_dense)
                     grad_table[e] += weight(c, f) * grad_features[i, l]
 
     @ti.kernel
@@ -233,10 +244,11 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
             total = point(0)
             for l in range(num_levels):
                 if i >= level_begin[l]:
-                    n = levels[l, 0]
+                    n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
                     g, f = locate(positions[i], n)
+                    low, high = vertices(g, n, is_dense)
                     for c in ti.static(range(8)):
-                        value = table[entry(c, g, n, levels[l, 1], levels[l, 2])]
+                        value = table[entry(c, low, high, offset, is_dense)]
                         total += n * grad_features[i, l].dot(value) * weight_gradient(c, f)
             grad_positions[i] = total
 
