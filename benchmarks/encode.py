@@ -71,7 +71,8 @@ def compare(report: Report, grid: str, where: str, positions: torch.Tensor, opti
     rounds = options.rounds(5)
     base = NERFSTUDIO if peer is not None else TWIN
     for what, call in (("forward", forward), ("forward and backward", backward)):
-        found = time_calls({name: lambda n=name, c=call: c(n) for name in encoders}, rounds)
+        calls = {name: lambda n=name, c=call: c(n) for name in encoders}
+        found = time_calls(calls, rounds, warm_up=0)  # comparing them has warmed all up
         heading = f"{grid}, {where}, {what}, against {base}"
         report.tables[heading] = rows_of(found, base)
         if call is backward:
