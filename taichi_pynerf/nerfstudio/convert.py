@@ -98,14 +98,13 @@ def studio_config(
     from taichi_pynerf.nerfstudio.data import PyNeRFDataParserConfig
     from taichi_pynerf.nerfstudio.methods import trainer_config
 
-    background = "white" if source.white_background else "black"
     dataparser = PyNeRFDataParserConfig(
         data=source.folder(),
         dataset_type=source.dataset_type,
         img_downscale=source.img_downscale,
         placement=source.placement,
         allow_external_paths=source.allow_external_paths,
-        alpha_color=background,
+        alpha_color="white" if source.white_background else "black",
     )
     method = "taichi-pynerf" if config.unbounded else "taichi-pynerf-synthetic"
     run = trainer_config(method, dataparser, config)
@@ -117,7 +116,6 @@ def studio_config(
     model = run.pipeline.model
     model.fit_to_scene = False
     model.near_plane, model.far_plane = files.near, files.far
-    model.eval_background = background
     return run
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from nerfstudio.configs.base_config import ViewerConfig
+from nerfstudio.configs.base_config import MachineConfig, ViewerConfig
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManagerConfig
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
@@ -23,7 +23,7 @@ from taichi_pynerf.nerfstudio.training import (
     WarmupDecaySchedulerConfig,
 )
 
-PRESET = "gpu" if torch.cuda.is_available() else "cpu"
+DEVICE, PRESET = ("cuda", "gpu") if torch.cuda.is_available() else ("cpu", "cpu")
 
 
 def trainer_config(
@@ -40,6 +40,7 @@ def trainer_config(
     return TrainerConfig(
         _target=PyNeRFStudioTrainer,
         method_name=method_name,
+        machine=MachineConfig(device_type=DEVICE, seed=pynerf.seed),
         max_num_iterations=pynerf.max_steps,
         steps_per_save=2000,
         steps_per_eval_batch=500,
@@ -80,7 +81,7 @@ synthetic_scenes = MethodSpecification(
     trainer_config(
         "taichi-pynerf-synthetic",
         BlenderDataParserConfig(),
-        PyNeRFConfig.preset(PRESET, background="white"),  # the parser's own, put behind images
+        PyNeRFConfig.preset(PRESET),
     ),
     "PyNeRF with Taichi kernels, for objects on a plain ground: anti-aliased, on the CPU or CUDA",
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from nerfstudio.cameras.cameras import Cameras as StudioCameras
@@ -37,26 +36,20 @@ from taichi_pynerf.training.carving import possible_cells
 from taichi_pynerf.training.optimizers import parameter_groups
 from taichi_pynerf.training.scene_fit import fit_to_scene
 
-_BACKGROUNDS = {"white": 1.0, "black": 0.0}
-
 
 @dataclass
 class PyNeRFStudioModelConfig(ModelConfig):
     """Settings of the model in nerfstudio."""
 
     _target: type = field(default_factory=lambda: PyNeRFStudioModel)
-    pynerf: PyNeRFConfig = field(
-        default_factory=lambda: PyNeRFConfig.preset("cpu", background="white")
-    )
+    pynerf: PyNeRFConfig = field(default_factory=lambda: PyNeRFConfig.preset("cpu"))
     """The field, its sampling and its losses. Steps, batch and learning rate are nerfstudio's."""
     fit_to_scene: bool = True
-    """Take the scene box, the finest resolution and the cascades from the training images."""
+    """Take the scene box and the settings that are "auto" from the training images."""
     near_plane: float = 0.05
     """Least distance along rays, in nerfstudio's units."""
     far_plane: float = 1000.0
     """Greatest distance along rays, in nerfstudio's units."""
-    eval_background: Literal["white", "black"] | None = None
-    """Colour behind in evaluation; that of training by default, white if that is random."""
     enable_collider: bool = False
     eval_num_rays_per_chunk: int = 2**15
 
@@ -66,6 +59,8 @@ class PyNeRFStudioModel(Model):
 
     Attributes:
         pynerf: the model itself. Its configuration is in every checkpoint, beside the tensors.
+        shown_background: [3] the colour behind in evaluation: the data parser's `alpha_color`, or
+            white if it has none.
     """
 
     config: PyNeRFStudioModelConfig
@@ -75,11 +70,18 @@ class PyNeRFStudioModel(Model):
         device = torch.device(self.kwargs.get("device", "cpu"))
         runtime.start("cuda" if device.type == "cuda" else "cpu")
         config = self.config.pynerf
-        images = self.kwargs["metadata"].get("training_images")
+        metadata = self.kwargs["metadata"]
+        shown = metadata.get("alpha_color")
+        self.shown_background = torch.ones(3) if shown is None else shown.float().cpu()
+        images = metadata.get("training_images")
         self.views = None
         if images is not None:
             self.views = TrainingViews(
-                images, config.unbounded, self.config.near_plane, self.config.far_plane
+                images,
+                config.unbounded,
+                self.config.near_plane,
+                self.config.far_plane,
+                self.shown_background,
             )
             if self.config.fit_to_scene:
                 config = fit_to_scene(config, self.views)
@@ -180,12 +182,12 @@ class PyNeRFStudioModel(Model):
 
     def background(self, num_rays: int) -> torch.Tensor:
         """[3] the colour behind, or [N, 3] where every ray has its own."""
-        kind = self.pynerf.config.background
+        kind, device = self.pynerf.config.background, self.pynerf.device
         if not self.training:
-            kind = self.config.eval_background or kind
-        if kind == "random" and self.training:
-            return torch.rand(num_rays, 3, generator=self.generator, device=self.pynerf.device)
-        return torch.full((3,), _BACKGROUNDS.get(kind, 1.0), device=self.pynerf.device)
+            return self.shown_background.to(device)
+        if kind == "random":
+            return torch.rand(num_rays, 3, generator=self.generator, device=device)
+        return torch.full((3,), float(kind == "white"), device=device)
 
     def get_loss_dict(self, outputs, batch, metrics_dict=None) -> dict[str, torch.Tensor]:
         target = self.target(outputs, batch["image"])

@@ -85,11 +85,17 @@ class PyNeRFStudioTrainer(Trainer):
 
 
 class PyNeRFDataManager(VanillaDataManager):
-    """nerfstudio's, which also tells the model what it is to be fitted to."""
+    """nerfstudio's, with training images that keep their alpha, for random colours behind them.
+
+    It tells the model what it is to be fitted to, and the colour that is to be shown instead.
+    """
 
     def create_train_dataset(self):
+        parsed = self.train_dataparser_outputs
+        alpha_color, parsed.alpha_color = parsed.alpha_color, None
         dataset = super().create_train_dataset()
         dataset.metadata["training_images"] = dataset
+        dataset.metadata["alpha_color"] = alpha_color
         img_downscale = round(1 / self.config.camera_res_scale_factor)
         source = source_of(self.config.dataparser, img_downscale)
         dataset.metadata["scene"] = None if source is None else source.to_dict()

@@ -93,10 +93,18 @@ class TrainingViews:
         dataset: V images.
         unbounded: whether things stand outside of the scene box too.
         near, far: bounds of the distance along any ray, unless the cameras have their own.
+        background: [3] the colour that images without alpha have behind things.
     """
 
-    def __init__(self, dataset: InputDataset, unbounded: bool, near: float, far: float):
-        self.dataset = dataset
+    def __init__(
+        self,
+        dataset: InputDataset,
+        unbounded: bool,
+        near: float,
+        far: float,
+        background: torch.Tensor,
+    ):
+        self.dataset, self.background = dataset, background
         near, far = bounds_of(dataset.cameras, near, far)
         self.cameras = cameras_from_studio(dataset.cameras)
         self.scales = torch.ones(len(self.cameras), dtype=torch.int64)

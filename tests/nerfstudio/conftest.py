@@ -1,5 +1,6 @@
 """What the tests of the plugin share. They are skipped where nerfstudio is not installed."""
 
+import importlib.util
 import json
 import math
 import sys
@@ -13,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from torchvision_shim import declare_operators
 
-declare_operators()
+if importlib.util.find_spec("nerfstudio") is not None:
+    declare_operators()
 
 SIZE = 32
 

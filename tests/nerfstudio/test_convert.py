@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-eval_utils = pytest.importorskip(
-    "nerfstudio.utils.eval_utils", reason="nerfstudio is not installed", exc_type=ImportError
-)
+pytest.importorskip("nerfstudio", reason="nerfstudio is not installed")
+
+from nerfstudio.utils.eval_utils import eval_setup
 
 from taichi_pynerf import convert_to_nerfstudio_format
 from taichi_pynerf.data.scene_source import SceneSource
@@ -30,7 +30,7 @@ def test_pixels_are_ours(rough_model, ball_folder, tmp_path, settings, white):
     model = rough_model(**settings)
     source = SceneSource(str(ball_folder), white_background=white)
     path = convert_to_nerfstudio_format(model, model.config, tmp_path / "run", source, step=60)
-    _, pipeline, _, step = eval_utils.eval_setup(path)
+    _, pipeline, _, step = eval_setup(path)
     assert step == 59
     dataset = source.load("test")
     assert len(pipeline.datamanager.eval_dataset) == len(dataset) == 2
@@ -52,7 +52,7 @@ def test_smaller_images_are_smaller_there_too(rough_model, ball_folder, tmp_path
     model = rough_model()
     source = SceneSource(str(ball_folder), img_downscale=2)
     path = convert_to_nerfstudio_format(model, model.config, tmp_path / "run", source)
-    _, pipeline, _, _ = eval_utils.eval_setup(path)
+    _, pipeline, _, _ = eval_setup(path)
     dataset = source.load("test")
     camera = pipeline.datamanager.eval_dataset.cameras[:1]
     theirs = pipeline.model.get_outputs_for_camera(camera)["rgb"]
@@ -66,7 +66,7 @@ def test_a_model_alone_brings_views_of_its_own(rough_model, tmp_path):
     path = convert_to_nerfstudio_format(model, model.config, tmp_path / "run")
     names = sorted(entry.name for entry in path.parent.iterdir())
     assert names == ["config.yml", "dataparser_transforms.json", "nerfstudio_models", "views"]
-    _, pipeline, _, _ = eval_utils.eval_setup(path)
+    _, pipeline, _, _ = eval_setup(path)
     images = pipeline.datamanager.train_dataset
     assert len(images) == 8
     theirs = pipeline.model.get_outputs_for_camera(images.cameras[3:4])["rgb"]

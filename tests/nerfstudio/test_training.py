@@ -6,9 +6,7 @@ import threading
 import pytest
 import torch
 
-pytest.importorskip(
-    "nerfstudio.engine.trainer", reason="nerfstudio is not installed", exc_type=ImportError
-)
+pytest.importorskip("nerfstudio", reason="nerfstudio is not installed")
 
 from nerfstudio.scripts.train import main as ns_train
 from nerfstudio.utils.eval_utils import eval_setup
@@ -23,8 +21,8 @@ from taichi_pynerf.training.carving import possible_cells
 
 STEPS = 80
 SETTINGS = {
-    "max_resolution": "auto", "samples_per_batch": 4096, "max_steps": STEPS, "carve": True,
-    "march_resolution": 64,
+    "max_resolution": "auto", "background": "auto", "samples_per_batch": 4096, "max_steps": STEPS,
+    "carve": True, "march_resolution": 64,
 }  # fmt: skip
 
 
@@ -36,7 +34,6 @@ def studio_config(ball_folder, output_dir, name, **changes):
     )
     config.pipeline.datamanager.data = ball_folder
     config.output_dir, config.experiment_name, config.timestamp = output_dir, "ball", name
-    config.machine.device_type = "cpu"
     config.vis = "tensorboard"
     config.viewer.quit_on_train_completion = True
     return config
@@ -73,6 +70,9 @@ def test_settings_and_carving_follow_the_scene(pipeline, ball_folder):
     config = pipeline.model.pynerf.config
     assert config.aabb == (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5)
     assert config.max_resolution == 32
+    assert config.background == "random"  # for the images have alpha
+    assert pipeline.datamanager.train_dataset[0]["image"].shape[-1] == 4
+    assert pipeline.datamanager.eval_dataset[0]["image"].shape[-1] == 3  # on white
     images = SceneSource(str(ball_folder)).load("train")
     expected = possible_cells(images, pipeline.model.pynerf.renderer.box, 16)
     assert 0.1 < expected.float().mean() < 0.9

@@ -5,20 +5,25 @@ import shutil
 import pytest
 import torch
 
-pytest.importorskip(
-    "nerfstudio.engine.trainer", reason="nerfstudio is not installed", exc_type=ImportError
-)
+pytest.importorskip("nerfstudio", reason="nerfstudio is not installed")
 
 from nerfstudio.cameras.cameras import CameraType
+from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.plugins.registry import discover_methods
 from nerfstudio.plugins.registry_dataparser import discover_dataparsers
+from PIL import Image
 from scene_makers import make_cameras
 
 from taichi_pynerf.data.multiscale_writer import write_multiscale
 from taichi_pynerf.data.scene_source import SceneSource
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.nerfstudio.data import PyNeRFDataParserConfig
-from taichi_pynerf.nerfstudio.views import bounds_of, cameras_from_studio, cameras_to_studio
+from taichi_pynerf.nerfstudio.views import (
+    TrainingViews,
+    bounds_of,
+    cameras_from_studio,
+    cameras_to_studio,
+)
 from taichi_pynerf.rays import view_rays
 
 
@@ -81,6 +86,23 @@ def test_the_data_parser_has_our_cameras_bounds_and_box(ball_folder):
     assert torch.equal(back.fx, dataset.cameras.fx)
     assert outputs.scene_box.aabb.flatten().tolist() == list(dataset.aabb)
     assert bounds_of(outputs.cameras, 0, 0) == pytest.approx((dataset.near, dataset.far))
+
+
+def test_training_images_keep_their_alpha_and_masks(ball_folder, tmp_path):
+    parser = PyNeRFDataParserConfig(data=ball_folder, alpha_color=None).setup()
+    outputs = parser.get_dataparser_outputs("train")
+    ours = SceneSource(str(ball_folder)).load("train")
+    views = TrainingViews(InputDataset(outputs), False, 1.0, 2.0, torch.ones(3))
+    assert views.has_alpha
+    assert (views.near, views.far) == pytest.approx((ours.near, ours.far))
+    assert 0 < views.alpha(3).float().mean() < 255
+    assert torch.equal(views.alpha(3), ours.alpha(3))
+    assert views.mask(3) is None
+    mask = torch.zeros(32, 32, dtype=torch.uint8)
+    mask[:, :5] = 255
+    Image.fromarray(mask.numpy()).save(tmp_path / "mask.png")
+    outputs.mask_filenames = [tmp_path / "mask.png"] * len(views)
+    assert torch.equal(views.mask(3), mask > 0)
 
 
 def test_another_split_stands_in_for_one_that_is_missing(ball_folder, tmp_path):

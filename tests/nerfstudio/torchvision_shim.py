@@ -7,7 +7,6 @@ names is enough. For the tests' environment alone.
     python tests/nerfstudio/torchvision_shim.py ns-train --help
 """
 
-import importlib.util
 import sys
 from importlib.metadata import entry_points
 
@@ -18,12 +17,15 @@ _library = None  # operators live as long as their library
 
 
 def declare_operators() -> None:
-    """Declare the operators that `import torchvision` asks for, unless they are there."""
+    """Let `import torchvision` work, by declaring what it asks for unless its own are there."""
     global _library
-    if _library is None and importlib.util.find_spec("torchvision") is not None:
+    try:
+        import torchvision
+    except RuntimeError:
         _library = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
             _library.define(name + _NMS)
+        import torchvision  # noqa: F401
 
 
 if __name__ == "__main__":
