@@ -126,6 +126,9 @@ class RayMarchKernels(NamedTuple):
 def ray_march_kernels(resolution: int, num_cascades: int, block: int) -> RayMarchKernels:
     """Compile the marcher for one grid: a pass that counts and a pass that writes.
 
+    The second starts where the first found each ray's first sample: what is empty before it is
+    walked through once.
+
     Args:
         resolution, num_cascades, block: see `march_functions`.
     """
@@ -153,7 +156,7 @@ def ray_march_kernels(resolution: int, num_cascades: int, block: int) -> RayMarc
         inverse_d = inverse_of(d)
         t, t_exit = enter_exit(o, inverse_d, t_min, t_max)
         t += jitter * step_at(t, cone_angle, step_size)
-        n, found = 0, 1
+        t_first, n, found = t, 0, 1
         while found == 1 and n < max_samples:
             t, dt, found = seek(o, d, inverse_d, t, t_exit, occupied, blocks, cone_angle, step_size)
             if found == 1:
@@ -161,9 +164,11 @@ def ray_march_kernels(resolution: int, num_cascades: int, block: int) -> RayMarc
                     t_starts[base + n] = t
                     t_ends[base + n] = t + dt
                     ray_indices[base + n] = r
+                if n == 0:
+                    t_first = t
                 n += 1
                 t += dt
-        return n, t
+        return n, t_first, t
 
     @ti.kernel
     def count(
@@ -177,34 +182,36 @@ def ray_march_kernels(resolution: int, num_cascades: int, block: int) -> RayMarc
         step_size: ti.f32,
         max_samples: ti.i32,
         packed_info: ti.types.ndarray(ti.i32, 2),
+        t_first: ti.types.ndarray(ti.f32, 1),
         t_next: ti.types.ndarray(ti.f32, 1),
     ):
         for r in range(rays_o.shape[0]):
-            n, t = march_one(
+            n, first, t = march_one(
                 rays_o[r], rays_d[r], jitter[r], bounds[r, 0], bounds[r, 1], occupied, blocks,
                 cone_angle, step_size, max_samples, r, 0, t_next, t_next, packed_info, False,
             )  # fmt: skip
             packed_info[r, 1] = n
+            t_first[r] = first
             t_next[r] = t
 
     @ti.kernel
     def emit(
         rays_o: ti.types.ndarray(_vec3, 1),
         rays_d: ti.types.ndarray(_vec3, 1),
-        jitter: ti.types.ndarray(ti.f32, 1),
         bounds: ti.types.ndarray(ti.f32, 2),
         occupied: ti.types.ndarray(ti.u8, 1),
         blocks: ti.types.ndarray(ti.u8, 1),
         cone_angle: ti.f32,
         step_size: ti.f32,
         packed_info: ti.types.ndarray(ti.i32, 2),
+        t_first: ti.types.ndarray(ti.f32, 1),
         t_starts: ti.types.ndarray(ti.f32, 1),
         t_ends: ti.types.ndarray(ti.f32, 1),
         ray_indices: ti.types.ndarray(ti.i32, 1),
     ):
         for r in range(rays_o.shape[0]):
             march_one(
-                rays_o[r], rays_d[r], jitter[r], bounds[r, 0], bounds[r, 1], occupied, blocks,
+                rays_o[r], rays_d[r], 0.0, t_first[r], bounds[r, 1], occupied, blocks,
                 cone_angle, step_size, packed_info[r, 1], r, packed_info[r, 0],
                 t_starts, t_ends, ray_indices, True,
             )  # fmt: skip

@@ -96,14 +96,20 @@ def march_rays(
     check_dtype("blocks", blocks, torch.uint8)
     kernels = ray_march_kernels(resolution, num_cascades, block)
     packed_info = torch.zeros(num_rays, 2, dtype=torch.int32, device=device)
-    t_next = torch.empty(num_rays, dtype=torch.float32, device=device)
-    geometry = [
-        *(x.detach().contiguous() for x in (rays_o, rays_d, jitter, bounds)),
+    t_first = torch.empty(num_rays, dtype=torch.float32, device=device)
+    t_next = torch.empty_like(t_first)
+    rays_o, rays_d, jitter, bounds = (
+        x.detach().contiguous() for x in (rays_o, rays_d, jitter, bounds)
+    )
+    common = [
+        bounds,
         *(device_memory(x.contiguous()) for x in (occupied, blocks)),
+        cone_angle,
+        step_size,
     ]
     num_samples = 0
     if num_rays:
-        kernels.count(*geometry, cone_angle, step_size, max_samples, packed_info, t_next)
+        kernels.count(rays_o, rays_d, jitter, *common, max_samples, packed_info, t_first, t_next)
         ends = packed_info[:, 1].cumsum(0, dtype=torch.int32)
         packed_info[:, 0] = ends - packed_info[:, 1]
         num_samples = int(ends[-1])
@@ -111,5 +117,5 @@ def march_rays(
     t_ends = torch.empty_like(t_starts)
     ray_indices = torch.empty(num_samples, dtype=torch.int32, device=device)
     if num_samples:
-        kernels.emit(*geometry, cone_angle, step_size, packed_info, t_starts, t_ends, ray_indices)
+        kernels.emit(rays_o, rays_d, *common, packed_info, t_first, t_starts, t_ends, ray_indices)
     return Samples(t_starts, t_ends, ray_indices, packed_info), t_next
