@@ -45,8 +45,8 @@ junk = st.recursive(
 
 EXTRA_KEYS = (
     "camera_model", "is_fisheye", "aabb_scale", "applied_transform", "orientation_override",
-    "train_filenames", "val_filenames", "k1", "k2", "k3", "k4", "p1", "p2", "w", "h", "mask_path",
-    "camera_angle_x", "camera_angle_y",
+    "train_filenames", "val_filenames", "scale", "offset", "k1", "k2", "k3", "k4",
+    "p1", "p2", "w", "h", "mask_path", "camera_angle_x", "camera_angle_y",
 )  # fmt: skip
 
 

@@ -294,6 +294,7 @@ def test_exif_is_not_followed_where_the_scene_is_of_stored_pixels(tmp_path, pose
         ({"scale": 0}, "scale is 0.0"),
         ({"offset": [0.5, 0.5]}, "offset is"),
         ({"offset": 0.5}, "offset is 0.5"),
+        ({"scale": 1e-3, "offset": [0, 0, 1e5]}, "scale and offset"),
     ],
 )
 def test_bad_values_are_named(scene_dir, poses, change, words):

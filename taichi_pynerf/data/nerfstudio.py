@@ -217,6 +217,8 @@ def _default_placement(where: str, content: dict, bounded: bool) -> Placement:
     if not good or not all(type(v) is float and abs(v) <= MAX_COORDINATE for v in offset):
         raise SceneError(f"{where}: offset is {shown(offset)}: it must be three numbers")
     box = (*(-v / scale for v in offset), *((1.0 - v) / scale for v in offset))
+    if max(map(abs, box)) > MAX_COORDINATE:
+        raise SceneError(f"{where}: scale and offset give a box beyond {MAX_COORDINATE:g}")
     return replace(AS_IT_IS, aabb=box)
 
 
