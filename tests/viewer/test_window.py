@@ -19,6 +19,7 @@ from PIL import Image
 from scene_makers import write_blender_scene
 from tiny import roughen, tiny_model
 
+from benchmarks.viewer_soak import GREATEST_GROWTH, Soak
 from taichi_pynerf.checkpoint import save_pyramid_model
 from taichi_pynerf.errors import DisplayError
 from taichi_pynerf.viewer.display import require_display
@@ -228,6 +229,27 @@ def test_a_training_is_watched_with_mouse_and_keys(display, scene, tmp_path):
     assert "stopped at step" in stdout
     assert (run / "checkpoint.pth").exists()
     assert not (tmp_path / "imgui.ini").exists()
+
+
+def test_random_events_neither_end_it_nor_fill_the_memory(display, scene, tmp_path):
+    """A short form of `python -m benchmarks.viewer_soak`."""
+    settings = [word for name, value in TINY.items() for word in ("--set", f"{name}={value}")]
+    process = start(
+        display, tmp_path, "train.py", "--gui", "--data_dir", scene, "--output_dir", tmp_path,
+        "--max_steps", 10**6, *settings,
+    )  # fmt: skip
+    try:
+        soak = Soak(process, "taichi_pynerf: noise", seed=1)
+        memory = soak.run(60)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, stderr
+    assert "Traceback" not in stderr
+    assert sum(soak.counts.values()) == 60
+    assert memory["after"] - memory["before"] < GREATEST_GROWTH
 
 
 def test_a_run_is_looked_at_resized_minimised_and_closed(display, scene, tmp_path):
