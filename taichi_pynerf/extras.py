@@ -14,11 +14,14 @@ def optional(module: str, extra: str) -> ModuleType:
         extra: the extra of taichi-pynerf that brings it.
 
     Raises:
-        MissingPackageError: it is not installed.
+        MissingPackageError: it is not installed, or does not load.
     """
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except (
+        ImportError,
+        RuntimeError,
+    ) as error:  # torchvision raises the latter beside another torch
         package = module.partition(".")[0]
         raise MissingPackageError(
             f'{package} cannot be imported ({error}): pip install "taichi-pynerf[{extra}]"'
