@@ -63,9 +63,7 @@ def build_parser() -> Parser:
         help="those of the scene's files, or those that the model was trained in (file, if the "
         "scene is at hand)",
     )  # fmt: skip
-    parser.add_argument(
-        "--backend", choices=runtime.BACKENDS, default="auto", help="what the kernels run on"
-    )
+    runtime.add_backend_flags(parser)
 
     points = parser.add_argument_group("point cloud")
     points.add_argument("--num_points", type=int, default=300_000, help="points to write")
@@ -98,7 +96,7 @@ def main(argv: list[str]) -> None:
     args = build_parser().parse_args(argv)
     if args.format in NEEDED:
         optional(*NEEDED[args.format])
-    runtime.start(args.backend)
+    runtime.start_backend(args)
     opened = open_run(args.checkpoint, args.data_dir, needs_scene=False)
     path = output_path(args, opened)
     at_hand = opened.source is not None and opened.source.is_there()

@@ -66,9 +66,7 @@ def build_parser() -> Parser:
     how.add_argument("--level", default="auto", help="auto, or one pyramid level; 0 is coarsest")
     how.add_argument("--supersample", type=int, default=1, help="K x K rays in each pixel")
     how.add_argument("--chunk_size", type=int, help="rays at once (by the free memory)")
-    how.add_argument(
-        "--backend", choices=runtime.BACKENDS, default="auto", help="what the kernels run on"
-    )
+    runtime.add_backend_flags(how)
 
     out = parser.add_argument_group("output")
     out.add_argument("--output_dir", help="where to (RUN/renders/…)")
@@ -87,7 +85,7 @@ def build_parser() -> Parser:
 def main(argv: list[str]) -> None:
     args = build_parser().parse_args(argv)
     check(args)
-    runtime.start(args.backend)
+    runtime.start_backend(args)
     try:
         if args.compare:
             compare(args)

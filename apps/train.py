@@ -96,9 +96,7 @@ def build_parser() -> Parser:
         "--set", action="append", default=[], metavar="NAME=VALUE",
         help="any other setting of PyNeRFConfig; may be repeated",
     )  # fmt: skip
-    training.add_argument(
-        "--backend", choices=runtime.BACKENDS, default="auto", help="what the kernels run on"
-    )
+    runtime.add_backend_flags(training)
 
     run_group = parser.add_argument_group("run")
     run_group.add_argument("--experiment_name", help="name of the run (the scene's name)")
@@ -124,7 +122,7 @@ def main(argv: list[str]) -> None:
             raise ConfigError("--gui watches a training in one process: leave torchrun out")
         require_display()
     claim_device()
-    backend = runtime.start(args.backend)
+    backend = runtime.start_backend(args)
     with contextlib.closing(join(backend)) as workers:
         train(args, backend, workers)
 

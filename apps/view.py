@@ -27,9 +27,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--width", type=int, default=640, help="of the picture, pixels")
     parser.add_argument("--height", type=int, default=480, help="of the picture, pixels")
-    parser.add_argument(
-        "--backend", choices=runtime.BACKENDS, default="auto", help="what the kernels run on"
-    )
+    runtime.add_backend_flags(parser)
     return parser
 
 
@@ -39,7 +37,7 @@ def main(argv: list[str]) -> None:
         if not 64 <= getattr(args, name) <= 8192:
             raise ConfigError(f"--{name} is {getattr(args, name)}: give 64 to 8192 pixels")
     require_display()
-    runtime.start(args.backend)
+    runtime.start_backend(args)
     opened = open_run(args.checkpoint, args.data_dir)
     try:
         dataset = opened.source.load("train")

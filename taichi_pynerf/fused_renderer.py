@@ -5,7 +5,12 @@ import torch
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.field import PyramidField
 from taichi_pynerf.occupancy import OccupancyGrid, TrainedLevels
-from taichi_pynerf.ops.fused_render import FusedSpec, fused_render, pack_networks
+from taichi_pynerf.ops.fused_render import (
+    FusedSpec,
+    fused_render,
+    linear_layers,
+    pack_networks,
+)
 from taichi_pynerf.ops.ray_march import block_size
 from taichi_pynerf.pyramid import level_knots
 from taichi_pynerf.scene_box import SceneBox
@@ -50,11 +55,15 @@ class FusedRenderer:
         (self.encoder,) = field.encoders
         resolutions = field.resolutions if field.num_heads > 1 else field.resolutions[-1:]
         self.knots = torch.tensor(level_knots(list(resolutions)))
+        # The finest head is the widest.
+        heads, colors = linear_layers(field.heads[-1]), linear_layers(field.color_heads[0])
         self.spec = FusedSpec(
             grid=self.encoder.spec,
             num_heads=field.num_heads,
-            head_widths=_widths(field.heads[0]),
-            color_widths=_widths(field.color_heads[0]),
+            num_outputs=heads[-1].out_features,
+            head_layers=len(heads),
+            color_layers=len(colors),
+            widest=max(max(x.in_features, x.out_features) for x in (*heads, *colors)),
             blend_colors=config.output_interpolation == "color",
             linear=config.level_interpolation == "linear" and field.num_heads > 1,
             occupancy_resolution=occupancy.resolution,
@@ -102,8 +111,3 @@ class FusedRenderer:
             self._packed = pack_networks(heads, color_heads)
             self._packed_versions = versions
         return self._packed
-
-
-def _widths(network: torch.nn.Sequential) -> tuple[int, ...]:
-    """The numbers of outputs of a network's matrices."""
-    return tuple(part.out_features for part in network if isinstance(part, torch.nn.Linear))

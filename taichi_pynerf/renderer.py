@@ -5,9 +5,10 @@ import math
 
 import torch
 
+from taichi_pynerf import runtime
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.field import FieldOutputs, KnownFeatures, PyramidField
-from taichi_pynerf.fused_renderer import FusedRenderer
+from taichi_pynerf.fused_renderer import FusedRenderer, reason_against_fusing
 from taichi_pynerf.occupancy import OccupancyGrid, TrainedLevels
 from taichi_pynerf.ops.compositing import composite, transmittance
 from taichi_pynerf.ops.ray_march import Samples, march_rays
@@ -93,6 +94,15 @@ class PyramidRenderer:
 
     "occupancy" marches through the occupancy grid; "hierarchical" takes `num_samples` stratified
     samples per ray and `num_importance` more where these found weight (NeRF, section 5.2).
+
+    Args:
+        config, field, occupancy, trained_levels: of the model.
+        fused: render in one kernel, networks and all (`FusedRenderer`), instead of packed samples
+            and torch's networks. By default where that keeps rays on a graphics card that torch
+            cannot use, and the kernel covers the model; on a processor it is slower.
+
+    Raises:
+        ValueError: `fused` is true, and the kernel does not cover the model.
     """
 
     def __init__(
@@ -101,6 +111,7 @@ class PyramidRenderer:
         field: PyramidField,
         occupancy: OccupancyGrid,
         trained_levels: TrainedLevels,
+        fused: bool | None = None,
     ):
         self.config = config
         self.field = field
@@ -111,17 +122,11 @@ class PyramidRenderer:
         self.cone_angle = config.cone_angle if config.unbounded else 0.0
         # A box so large has the footprints' levels where more cells are wanted for each of them.
         self.level_size = self.box.field_size * config.cells_per_footprint
+        if fused is None:
+            fused = runtime.on_vulkan_gpu() and reason_against_fusing(config) is None
         self.fused: FusedRenderer | None = None
-
-    def fuse(self) -> None:
-        """Render in one kernel from now on, networks and all; see `FusedRenderer`.
-
-        Raises:
-            ValueError: the kernel does not cover this model.
-        """
-        self.fused = FusedRenderer(
-            self.config, self.field, self.occupancy, self.trained_levels, self.box
-        )
+        if fused:
+            self.fused = FusedRenderer(config, field, occupancy, trained_levels, self.box)
 
     @property
     def density_thresholds(self) -> list[float]:

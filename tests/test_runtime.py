@@ -1,3 +1,4 @@
+import argparse
 import dataclasses
 import os
 import subprocess
@@ -145,3 +146,14 @@ def test_table_says_why_not():
 def test_reports_are_plain_values():
     for value in dataclasses.asdict(probe("cpu")).values():
         assert value is None or isinstance(value, (str, int))
+
+
+def test_the_flags_of_programs_say_what_starts(backend):
+    parser = argparse.ArgumentParser()
+    runtime.add_backend_flags(parser)
+    assert runtime.start_backend(parser.parse_args([])) == backend
+    defaults = parser.parse_args(["--backend", backend])
+    assert defaults.device_memory_fraction == runtime.DEVICE_MEMORY_FRACTION
+    wrong = parser.parse_args(["--device_memory_fraction", "1.5"])
+    with pytest.raises(BackendError, match=r"1\.5: it must lie between 0 and 1"):
+        runtime.start_backend(wrong)

@@ -1,12 +1,15 @@
 """Rendering in one kernel: march, encode, ask the pyramid's heads, composite; a thread per ray.
 
+A launch goes on with each ray for some samples; `ops.fused_render` launches until all have ended.
 It computes what `renderer.PyramidRenderer.render_rays` puts together from packed samples, but a
 sample never leaves its thread: nothing is sorted, gathered or stored in between, a ray ends as
 soon as it is opaque, and no torch is needed on the device. The parts are the functions that the
 other kernels are made of; new here are the networks.
 
 The networks are stacks of matrices without bias, ReLU in between (`heads.mlp`). All matrices lie in
-one array, one after the other, each with a row of outputs per input.
+one array of tiles, one after the other, each with a row of outputs per input. A table that the
+kernel reads says where, so that the kernel holds two loops over layers instead of the text of every
+layer, which drivers take long to compile.
 """
 
 import functools
@@ -22,7 +25,10 @@ from taichi_pynerf.kernels.spherical_harmonics import (
     spherical_harmonics_function,
 )
 
-_vec3 = ti.types.vector(3, ti.f32)
+NOT_BEGUN, ENDED = -1e30, 1e30  # of a ray's `t_next`
+TILE = 16  # outputs of a layer that are summed side by side
+
+_vec2, _vec3 = ti.types.vector(2, ti.f32), ti.types.vector(3, ti.f32)
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,9 @@ class FusedSpec:
     Args:
         grid: the feature grid, shared by all heads.
         num_heads: heads of the pyramid; 1 head sees the whole grid.
-        head_widths: outputs of the matrices of a density head; the last are a density and features.
-        color_widths: outputs of the matrices of a colour network; the last are three.
+        num_outputs: of a density head, the first of them the density's.
+        head_layers, color_layers: matrices of a density head, and of a colour network.
+        widest: the longest input or output of a matrix.
         blend_colors: blend densities and colours of two colour networks, not embeddings.
         linear: blend two heads; else take the nearest alone.
         occupancy_resolution, block: of the occupancy grid, see `march_functions`.
@@ -42,13 +49,20 @@ class FusedSpec:
 
     grid: HashGridSpec
     num_heads: int
-    head_widths: tuple[int, ...]
-    color_widths: tuple[int, ...]
+    num_outputs: int
+    head_layers: int
+    color_layers: int
+    widest: int
     blend_colors: bool
     linear: bool
     occupancy_resolution: int
     block: int
     levels_resolution: int
+
+
+def tiles_of(width: int) -> int:
+    """Tiles that hold a row of `width` numbers."""
+    return -(-width // TILE)
 
 
 class Scene(NamedTuple):
@@ -61,9 +75,8 @@ class Scene(NamedTuple):
     knots: object
     table: object
     grid_levels: object
+    layers: object
     weights: object
-    head_begin: object
-    color_begin: object
 
 
 @functools.cache
@@ -71,13 +84,12 @@ def fused_render_kernel(spec: FusedSpec):
     """Compile the renderer of one model."""
     F, H = spec.grid.features_per_level, spec.num_heads
     first_level = spec.grid.num_levels - H  # grid levels below the first head's own
-    num_out = spec.head_widths[-1]
+    num_out, W = spec.num_outputs, tiles_of(spec.widest) * TILE
     G = spec.levels_resolution
-    widest = max(
-        spec.grid.num_features, num_out + NUM_COEFFICIENTS, *spec.head_widths, *spec.color_widths
-    )
-    buffer = ti.types.vector(widest, ti.f32)
+    buffer = ti.types.vector(2 * W, ti.f32)  # what a layer reads, and what it writes
+    tile = ti.types.vector(TILE, ti.f32)
     embedding = ti.types.vector(num_out, ti.f32)
+    all_features = ti.types.vector(spec.grid.num_features, ti.f32)
     lookup = hash_grid_functions(spec.grid, ti.f32).lookup
     step_at, enter_exit, seek = march_functions(spec.occupancy_resolution, 1, spec.block)
     basis_of = spherical_harmonics_function(ti.f32)
@@ -86,67 +98,39 @@ def fused_render_kernel(spec: FusedSpec):
     # ---- networks ---------------------------------------------------------------------------
 
     @ti.func
-    def layer(
-        x: ti.template(),
-        y: ti.template(),
-        weights: ti.template(),
-        begin,
-        fan_in,
-        fan_out: ti.template(),
-        rectify: ti.template(),
-    ):
-        """y[:fan_out] = x[:fan_in] times the matrix that begins at `begin`."""
-        for j in range(fan_out):
-            y[j] = 0.0
-        for k in range(fan_in):
-            for j in range(fan_out):
-                y[j] += x[k] * weights[begin + k * fan_out + j]
-        if ti.static(rectify):
-            for j in range(fan_out):
-                y[j] = ti.max(y[j], 0.0)
+    def network(x: ti.template(), first, num_layers, layers: ti.template(), weights: ti.template()):
+        """Run layers on what x begins with. Returns where in x the result begins."""
+        source = 0
+        for m in range(first, first + num_layers):
+            fan_in, num_tiles, begin = layers[m][0], layers[m][1], layers[m][2]
+            least = 0.0 if layers[m][3] == 1 else -1e30
+            target = W - source
+            for i in range(num_tiles):
+                total = tile(0)
+                for k in range(fan_in):
+                    total += x[source + k] * weights[begin + k * num_tiles + i]
+                for j in ti.static(range(TILE)):
+                    x[target + i * TILE + j] = ti.max(total[j], least)
+            source = target
+        return source
 
     @ti.func
-    def network(
-        x: ti.template(),
-        y: ti.template(),
-        weights: ti.template(),
-        begin,
-        fan_in,
-        widths: ti.template(),
-    ):
-        """Run a stack of matrices on x; the result is in y. Both are overwritten."""
-        for i in ti.static(range(len(widths))):
-            last = ti.static(i + 1 == len(widths))
-            if ti.static(i % 2 == 0):
-                layer(x, y, weights, begin, fan_in, widths[i], not last)
-            else:
-                layer(y, x, weights, begin, fan_in, widths[i], not last)
-            begin += fan_in * widths[i]
-            fan_in = widths[i]
-        if ti.static(len(widths) % 2 == 0):
-            for j in range(widths[len(widths) - 1]):
-                y[j] = x[j]
+    def head(h, features: ti.template(), x: ti.template(), scene: ti.template()):
+        """Returns where in x the outputs of density head h begin."""
+        for k in range((first_level + h + 1) * F):
+            x[k] = features[k]
+        first = h * spec.head_layers
+        return network(x, first, spec.head_layers, scene.layers, scene.weights)
 
     @ti.func
-    def head(h, features: ti.template(), weights: ti.template(), head_begin: ti.template()):
-        x, y = features, buffer(0)
-        fan_in = (first_level + h + 1) * F
-        network(x, y, weights, head_begin[h], fan_in, spec.head_widths)
-        out = embedding(0)
-        for j in ti.static(range(num_out)):
-            out[j] = y[j]
-        return out
-
-    @ti.func
-    def color(h, e, basis, weights: ti.template(), color_begin: ti.template()):
-        x, y = buffer(0), buffer(0)
+    def color(h, e, basis, x: ti.template(), scene: ti.template()):
         for j in ti.static(range(num_out)):
             x[j] = e[j]
         for j in ti.static(range(NUM_COEFFICIENTS)):
             x[num_out + j] = basis[j]
-        fan_in = num_out + NUM_COEFFICIENTS
-        network(x, y, weights, color_begin[h], fan_in, spec.color_widths)
-        return 1 / (1 + ti.exp(-_vec3(y[0], y[1], y[2])))
+        first = H * spec.head_layers + h * spec.color_layers
+        at = network(x, first, spec.color_layers, scene.layers, scene.weights)
+        return 1 / (1 + ti.exp(-_vec3(x[at], x[at + 1], x[at + 2])))
 
     @ti.func
     def density(logit):
@@ -156,26 +140,26 @@ def fused_render_kernel(spec: FusedSpec):
     def field(p, basis, level, scene: ti.template()):
         """Density and colour of one sample; see `field.PyramidField`."""
         lower, f = lower_head(level)
-        upper = ti.min(lower + 1, H - 1)
-        features = buffer(0)
-        for l in range(first_level + (upper if f > 0 else lower) + 1):
+        num_heads = 2 if f > 0 else 1
+        features, x = all_features(0), buffer(0)
+        for l in range(first_level + lower + num_heads):
             value = lookup(p, scene.table, scene.grid_levels, l)
             for c in ti.static(range(F)):
                 features[l * F + c] = value[c]
-        e = head(lower, features, scene.weights, scene.head_begin)
-        sigma, rgb = density(e[0]), _vec3(0)
-        if ti.static(spec.blend_colors):
-            rgb = color(lower, e, basis, scene.weights, scene.color_begin)
-            if f > 0:
-                # Not into `e`: what is assigned in a branch to a vector read before it gets lost.
-                finer = head(upper, features, scene.weights, scene.head_begin)
-                sigma += f * (density(finer[0]) - sigma)
-                rgb += f * (color(upper, finer, basis, scene.weights, scene.color_begin) - rgb)
-        else:
-            if f > 0:
-                e += f * (head(upper, features, scene.weights, scene.head_begin) - e)
-                sigma = density(e[0])
-            rgb = color(0, e, basis, scene.weights, scene.color_begin)
+        blended, sigma, rgb = embedding(0), 0.0, _vec3(0)
+        for i in range(num_heads):
+            share = f if i == 1 else 1 - f
+            at = head(lower + i, features, x, scene)
+            e = embedding(0)
+            for j in ti.static(range(num_out)):
+                e[j] = x[at + j]
+            if ti.static(spec.blend_colors):
+                sigma += share * density(e[0])
+                rgb += share * color(lower + i, e, basis, x, scene)
+            else:
+                blended += share * e
+        if ti.static(not spec.blend_colors):
+            sigma, rgb = density(blended[0]), color(0, blended, basis, x, scene)
         return sigma, rgb
 
     # ---- levels -----------------------------------------------------------------------------
@@ -221,7 +205,7 @@ def fused_render_kernel(spec: FusedSpec):
         rays_d: ti.types.ndarray(_vec3, 1),
         dirs: ti.types.ndarray(_vec3, 1),
         pixel_areas: floats,
-        bounds: ti.types.ndarray(ti.f32, 2),
+        bounds: ti.types.ndarray(_vec2, 1),
         step_size: ti.f32,
         early_stop_eps: ti.f32,
         log_size: ti.f32,
@@ -233,44 +217,57 @@ def fused_render_kernel(spec: FusedSpec):
         knots: floats,
         table: ti.types.ndarray(ti.types.vector(F, ti.f32), 1),
         grid_levels: ti.types.ndarray(ti.i32, 2),
-        weights: floats,
-        head_begin: ti.types.ndarray(ti.i32, 1),
-        color_begin: ti.types.ndarray(ti.i32, 1),
+        layers: ti.types.ndarray(ti.types.vector(4, ti.i32), 1),
+        weights: ti.types.ndarray(tile, 1),
+        max_samples: ti.i32,
+        t_next: floats,
         sums: ti.types.ndarray(ti.types.vector(6, ti.f32), 1),
+        num_alive: ti.types.ndarray(ti.i32, 1),
     ):
+        """Add up to `max_samples` samples to each ray that goes on, from `t_next` on."""
         scene = ti.static(
             Scene(
-                occupied, blocks, level_min, level_max, knots, table, grid_levels, weights,
-                head_begin, color_begin,
+                occupied, blocks, level_min, level_max, knots, table, grid_levels, layers,
+                weights,
             )
         )  # fmt: skip
         for r in range(rays_o.shape[0]):
-            o, d = rays_o[r], rays_d[r]
-            inverse_d, basis = inverse_of(d), basis_of(dirs[r])
-            t, t_exit = enter_exit(o, inverse_d, bounds[r, 0], bounds[r, 1])
-            t += 0.5 * step_at(t, 0.0, step_size)
-            total, trans, found = ti.types.vector(6, ti.f32)(0), 1.0, 1
-            while found == 1 and trans >= early_stop_eps:
-                t, dt, found = seek(o, d, inverse_d, t, t_exit, occupied, blocks, 0.0, step_size)
-                if found == 1:
-                    t_mid = t + 0.5 * dt
-                    p = ti.math.clamp(o + t_mid * d, 0.0, 1.0)
-                    level = fixed_level
-                    if fixed_level < 0:
-                        level = level_of(pixel_areas[r] * t_mid * t_mid, log_size, knots)
-                        level = trained_level(p, level, level_min, level_max)
-                    sigma, rgb = field(p, basis, level, scene)
-                    passed = trans * ti.exp(-sigma * dt)
-                    weight = trans * (1 - ti.exp(-sigma * dt))
-                    if passed < early_stop_eps:  # the ray ends, as in `composite`
-                        weight = trans - early_stop_eps
-                    for c in ti.static(range(3)):
-                        total[c] += weight * rgb[c]
-                    total[3] += weight
-                    total[4] += weight * t_mid
-                    total[5] += weight * level
-                    trans = passed
-                    t += dt
-            sums[r] = total
+            total, n = sums[r], 0
+            trans = 1 - total[3]
+            found = 1 if t_next[r] < ENDED and trans >= early_stop_eps else 0
+            if found == 1:
+                o, d = rays_o[r], rays_d[r]
+                inverse_d, basis = inverse_of(d), basis_of(dirs[r])
+                t, t_exit = enter_exit(o, inverse_d, bounds[r][0], bounds[r][1])
+                # Rounds go on with one lattice of steps.
+                t = t_next[r] if t_next[r] > NOT_BEGUN else t + 0.5 * step_at(t, 0.0, step_size)
+                while found == 1 and n < max_samples and trans >= early_stop_eps:
+                    t, dt, found = seek(
+                        o, d, inverse_d, t, t_exit, occupied, blocks, 0.0, step_size
+                    )
+                    if found == 1:
+                        t_mid = t + 0.5 * dt
+                        p = ti.math.clamp(o + t_mid * d, 0.0, 1.0)
+                        level = fixed_level
+                        if fixed_level < 0:
+                            level = level_of(pixel_areas[r] * t_mid * t_mid, log_size, knots)
+                            level = trained_level(p, level, level_min, level_max)
+                        sigma, rgb = field(p, basis, level, scene)
+                        passed = trans * ti.exp(-sigma * dt)
+                        weight = trans * (1 - ti.exp(-sigma * dt))
+                        if passed < early_stop_eps:  # the ray ends, as in `composite`
+                            weight = trans - early_stop_eps
+                        for c in ti.static(range(3)):
+                            total[c] += weight * rgb[c]
+                        total[3] += weight
+                        total[4] += weight * t_mid
+                        total[5] += weight * level
+                        trans = passed
+                        t += dt
+                        n += 1
+                sums[r] = total
+                t_next[r] = t if found == 1 and trans >= early_stop_eps else ENDED
+                if t_next[r] < ENDED:
+                    num_alive[0] += 1
 
     return render

@@ -6,16 +6,33 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.nn import functional
 
-from taichi_pynerf.kernels.fused_render import FusedSpec, fused_render_kernel
+from taichi_pynerf.kernels.fused_render import (
+    NOT_BEGUN,
+    TILE,
+    FusedSpec,
+    fused_render_kernel,
+    tiles_of,
+)
 from taichi_pynerf.kernels.fused_render import Scene as _Arrays
 from taichi_pynerf.kernels.hash_grid import HashGridSpec
 from taichi_pynerf.ops.bridge import check_dtype, check_shape
 from taichi_pynerf.ops.hash_grid import level_table
 from taichi_pynerf.ops.ray_march import block_size
-from taichi_pynerf.ops.residence import device_memory, keep_on_device
+from taichi_pynerf.ops.residence import device_memory, keep_on_device, to_host
 
-__all__ = ["FusedSpec", "HashGridSpec", "PackedNetworks", "fused_render", "pack_networks"]
+__all__ = [
+    "FusedSpec",
+    "HashGridSpec",
+    "PackedNetworks",
+    "fused_render",
+    "linear_layers",
+    "pack_networks",
+]
+
+
+SAMPLES_PER_LAUNCH = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,14 +40,14 @@ class PackedNetworks:
     """The matrices of all heads and colour networks in one array.
 
     Attributes:
-        weights: float32 [W], matrix after matrix, each [inputs, outputs] row by row.
-        head_begin: int32 [num_heads], where each head's matrices begin.
-        color_begin: int32 [number of colour networks], likewise.
+        weights: float32 [W, TILE], matrix after matrix, each [inputs, outputs] row by row, with
+            zeros after each row up to a whole number of tiles.
+        layers: int32 [number of matrices, 4], rows (inputs, tiles of outputs, where the matrix
+            begins in `weights`, ReLU after it?); heads first, then colour networks.
     """
 
     weights: torch.Tensor
-    head_begin: torch.Tensor
-    color_begin: torch.Tensor
+    layers: torch.Tensor
 
 
 @torch.no_grad()
@@ -38,20 +55,24 @@ def pack_networks(
     heads: Sequence[nn.Sequential], color_heads: Sequence[nn.Sequential]
 ) -> PackedNetworks:
     """Lay the matrices of networks without biases out as the kernel reads them."""
-    parts, begins, begin = [], [], 0
+    tiles, layers, begin = [], [], 0
     for network in (*heads, *color_heads):
-        begins.append(begin)
-        for linear in network:
-            if isinstance(linear, nn.Linear):
-                parts.append(linear.weight.detach().float().T.reshape(-1))
-                begin += parts[-1].shape[0]
-    weights = torch.cat(parts)
-    starts = torch.tensor(begins, dtype=torch.int32, device=weights.device)
-    return PackedNetworks(
-        keep_on_device(weights),
-        keep_on_device(starts[: len(heads)].clone()),
-        keep_on_device(starts[len(heads) :].clone()),
-    )
+        linears = linear_layers(network)
+        for linear in linears:
+            num_tiles = tiles_of(linear.out_features)
+            rows = linear.weight.detach().float().T
+            rows = functional.pad(rows, (0, num_tiles * TILE - linear.out_features))
+            tiles.append(rows.reshape(-1, TILE))
+            layers.append([linear.in_features, num_tiles, begin, int(linear is not linears[-1])])
+            begin += len(tiles[-1])
+    weights = torch.cat(tiles)
+    layers = torch.tensor(layers, dtype=torch.int32, device=weights.device)
+    return PackedNetworks(keep_on_device(weights), keep_on_device(layers))
+
+
+def linear_layers(network: nn.Sequential) -> list[nn.Linear]:
+    """The matrices of a network."""
+    return [part for part in network if isinstance(part, nn.Linear)]
 
 
 @torch.no_grad()
@@ -74,7 +95,11 @@ def fused_render(
     early_stop_eps: float,
     level: float | None = None,
 ) -> torch.Tensor:
-    """March, encode, ask the heads and composite, all in one launch.
+    """March, encode, ask the heads and composite, `SAMPLES_PER_LAUNCH` samples of a ray per launch.
+
+    Launches stay short so: drivers end those that keep a screen waiting, and Mesa's software driver
+    ends all loops of a shader after 65,535 turns in total. What rays have come to stays on the
+    device from launch to launch.
 
     Args:
         spec: what the model looks like.
@@ -119,12 +144,22 @@ def fused_render(
         return sums
     arrays = _Arrays(
         occupied=occupied, blocks=blocks, level_min=level_min, level_max=level_max, knots=knots,
-        table=table, grid_levels=level_table(spec.grid, rays_o.device), weights=networks.weights,
-        head_begin=networks.head_begin, color_begin=networks.color_begin,
+        table=table, grid_levels=level_table(spec.grid, rays_o.device), layers=networks.layers,
+        weights=networks.weights,
     )  # fmt: skip
-    fused_render_kernel(spec)(
-        *(x.contiguous() for x in (rays_o, rays_d, dirs, pixel_areas, bounds)),
-        step_size, early_stop_eps, math.log2(box_size), -1.0 if level is None else float(level),
-        *(device_memory(array) for array in arrays), sums,
-    )  # fmt: skip
-    return sums
+    geometry = [
+        device_memory(keep_on_device(x.detach().contiguous()))
+        for x in (rays_o, rays_d, dirs, pixel_areas, bounds)
+    ]
+    t_next = keep_on_device(torch.full_like(pixel_areas, NOT_BEGUN))
+    keep_on_device(sums)
+    kernel, num_alive = fused_render_kernel(spec), rays_o.new_ones(1, dtype=torch.int32)
+    while num_alive:
+        num_alive.zero_()
+        kernel(
+            *geometry,
+            step_size, early_stop_eps, math.log2(box_size), -1.0 if level is None else float(level),
+            *(device_memory(array) for array in arrays), SAMPLES_PER_LAUNCH,
+            device_memory(t_next, writes=True), device_memory(sums, writes=True), num_alive,
+        )  # fmt: skip
+    return to_host(sums)

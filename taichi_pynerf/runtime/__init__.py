@@ -10,20 +10,25 @@ from taichi_pynerf.runtime.backend import (
     DEVICE_MEMORY_FRACTION,
     device_name,
     on_cpu,
+    on_vulkan_gpu,
     shares_memory,
     start,
     torch_device,
 )
+from taichi_pynerf.runtime.flags import add_backend_flags, start_backend
 from taichi_pynerf.runtime.report import BackendReport, describe
 
 __all__ = [
     "BACKENDS",
     "DEVICE_MEMORY_FRACTION",
     "BackendReport",
+    "add_backend_flags",
     "describe",
     "device_name",
     "on_cpu",
+    "on_vulkan_gpu",
     "shares_memory",
     "start",
+    "start_backend",
     "torch_device",
 ]

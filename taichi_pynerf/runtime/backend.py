@@ -113,6 +113,11 @@ def on_cpu() -> bool:
     return _started == "cpu"
 
 
+def on_vulkan_gpu() -> bool:
+    """Whether kernels run on a graphics card through Vulkan, by which torch cannot use it."""
+    return _started == "vulkan" and hardware.vulkan_devices()[0].kind != "processor"
+
+
 def torch_device() -> torch.device:
     """The torch device of models: on Vulkan, for which torch has none, it is the CPU."""
     return torch.device("cuda" if _started == "cuda" else "cpu")
