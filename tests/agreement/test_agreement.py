@@ -1,11 +1,12 @@
-"""One source, several backends: what the CPU computes the others do too.
+"""One source, several backends: what one computes, trains and renders, the others do too.
 
-Each backend runs in a process of its own, as Taichi has one backend per process. The CPU's ops are
-held to their twins by `tests/ops`; here the other backends are.
+Each backend runs in processes of its own, as Taichi has one backend per process. The CPU's ops are
+held to their twins by `tests/ops`; here the other backends are, and then all are held to the CPU.
 A backend that this machine has no device for is skipped. Mesa's software driver of Vulkan needs no
 device: where it is installed Vulkan must work.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -41,6 +42,41 @@ def call(*arguments, **environment):
     return done.stdout
 
 
+def work(backend, folder, *arguments):
+    folder.mkdir(exist_ok=True)
+    path = os.pathsep.join(filter(None, [str(TESTS.parent), os.environ.get("PYTHONPATH")]))
+    call(TESTS / "agreement" / "worker.py", backend, folder, *arguments, PYTHONPATH=path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("agreement")
+
+
+@pytest.fixture(scope="module")
+def cpu(folder):
+    """A training on the CPU, and what it rendered."""
+    work("cpu", folder / "cpu")
+    return folder / "cpu"
+
+
+@pytest.fixture(scope="module", params=OTHERS)
+def other(request, folder, cpu):
+    """The same on another backend, which renders the CPU's checkpoint too, and the CPU its own."""
+    name = request.param
+    work(name, folder / name, cpu / "checkpoint.pth")
+    work("cpu", cpu, folder / name / "checkpoint.pth", "--render_only")
+    return folder / name
+
+
+def figures(folder):
+    return json.loads((folder / "figures.json").read_text())
+
+
+def mean_difference(first, second):
+    return float((torch.load(first) - torch.load(second)).abs().mean())
+
+
 @pytest.mark.parametrize("backend", OTHERS)
 def test_every_op_and_gradient_agrees_with_its_twin(backend):
     out = call(
@@ -48,3 +84,25 @@ def test_every_op_and_gradient_agrees_with_its_twin(backend):
         TAICHI_PYNERF_TEST_BACKEND=backend,
     )  # fmt: skip
     assert " passed" in out or "100%" in out
+
+
+def test_the_scene_is_learned(cpu):
+    assert figures(cpu)["psnr"] > 15
+    assert torch.load(cpu / "render.pt").std() > 0.1
+
+
+def test_the_first_losses_agree(cpu, other):
+    ours, theirs = figures(other)["losses"], figures(cpu)["losses"]
+    assert len(ours) == 5
+    assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+def test_trainings_end_alike(cpu, other):
+    assert figures(other)["psnr"] == pytest.approx(figures(cpu)["psnr"], abs=0.3)
+
+
+def test_a_checkpoint_renders_alike_on_both(cpu, other):
+    trained_there = mean_difference(other / "render.pt", cpu / f"render_of_{other.name}.pt")
+    trained_here = mean_difference(cpu / "render.pt", other / "render_of_cpu.pt")
+    assert trained_there < 1 / 255
+    assert trained_here < 1 / 255

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Everything that a machine with a GPU can tell about this project, in one run and without network:
+# the table of backends, the test suite, a training, the cost of a step, rendering times.
+#
+#   benchmarks/gpu_check.sh --wheels DIR [--lego DIR] [--out DIR] [--backend cuda] [--max_steps 20000]
+#   benchmarks/gpu_check.sh --backend cpu --quick          a rehearsal on any machine, in minutes
+#
+#   --wheels DIR     wheels of taichi and of what else is missing, as `pip download taichi pillow tqdm
+#                    pytest hypothesis -d DIR` leaves them; left out: all is installed already
+#   --lego DIR       the NeRF-synthetic lego scene; left out: the built-in demo scene
+#   --out DIR        where the report goes (gpu_report): report.md, report.json, and logs/ of all parts
+#   --backend NAME   cuda, vulkan or cpu
+#   --max_steps N    of the training
+#   --quick          20 steps at a quarter of the size, and the tests of ops alone
+#
+# Needs Python 3.10 to 3.13 with torch (PYTHON chooses the interpreter, python3 by default). All
+# parts run even if one fails; the exit status is then 1, and 2 for a wrong command line.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+wheels= lego= out=gpu_report backend=cuda max_steps=20000 quick=
+usage_error() { echo "error: $*; the head of benchmarks/gpu_check.sh lists the flags" >&2; exit 2; }
+while [ $# -gt 0 ]; do
+  case $1 in
+    --quick) quick=1; shift; continue ;;
+    --wheels | --lego | --out | --backend | --max_steps) [ $# -ge 2 ] || usage_error "$1 needs a value" ;;
+    *) usage_error "unknown flag $1" ;;
+  esac
+  case $1 in
+    --wheels) wheels=$2 ;; --lego) lego=$2 ;; --out) out=$2 ;;
+    --backend) backend=$2 ;; --max_steps) max_steps=$2 ;;
+  esac
+  shift 2
+done
+case $backend in cuda | vulkan | cpu) ;; *) usage_error "--backend $backend: cuda, vulkan or cpu" ;; esac
+for folder in "$wheels" "$lego"; do
+  [ -z "$folder" ] || [ -d "$folder" ] || usage_error "$folder: no such folder"
+done
+[ -z "$quick" ] || max_steps=20
+mkdir -p "$out/logs" || exit 2
+out=$(cd "$out" && pwd)
+rm -f "$out"/parts.tsv "$out"/logs/*.log
+
+# part NAME COMMAND…: run it, keep its output, note how it ended and how long it took.
+part() {
+  local name=$1 start=$SECONDS status=0
+  shift
+  printf '\n=== %s: %s\n' "$name" "$*"
+  "$@" >"$out/logs/$name.log" 2>&1 || status=$?
+  printf '%s\t%s\t%s\t%s\n' "$name" "$status" "$((SECONDS - start))" "$*" >>"$out/parts.tsv"
+  tail -n 4 "$out/logs/$name.log"
+  return "$status"
+}
+
+python=${PYTHON:-python3}
+if [ -n "$wheels" ]; then
+  environment=$(mktemp -d)
+  trap 'rm -rf "$environment"' EXIT
+  # torch is the machine's own: the environment sees its packages.
+  part environment "$python" -m venv --system-site-packages "$environment" || exit 1
+  python=$environment/bin/python
+  part install "$python" -m pip install --no-index --find-links "$wheels" \
+    'taichi>=1.7.4,<1.8' pillow tqdm pytest hypothesis || exit 1
+fi
+export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
+
+part backends "$python" -m taichi_pynerf.runtime
+part starts "$python" -c "from taichi_pynerf import runtime; runtime.start('$backend'); print(runtime.device_name())"
+tests=(tests)
+[ -z "$quick" ] || tests=(tests/ops)
+part tests "$python" -m pytest --durations=10 "${tests[@]}"
+training=(--backend "$backend" --max_steps "$max_steps" --output_dir "$out" --experiment_name training)
+[ -z "$lego" ] || training+=(--data_dir "$lego")
+[ -z "$quick" ] || training+=(--img_downscale 4)
+part training "$python" apps/train.py "${training[@]}"
+part rendering "$python" -m benchmarks.fused_render --checkpoint "$out/training" --backend "$backend" \
+  --repeats 3 --scale "$([ -z "$quick" ] && echo 1 || echo 8)"
+part steps "$python" -m benchmarks.vulkan_step --other "$backend" --steps "$([ -z "$quick" ] && echo 64 || echo 4)"
+"$python" -m benchmarks.gpu_report "$out"
