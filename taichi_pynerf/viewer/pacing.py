@@ -73,20 +73,35 @@ class TimeShare:
 
 
 class RayBudget:
-    """How many rays a pass may have to take a given time; learns from each pass.
+    """How many rays a moving picture's pass may have to hold a frame rate; learns from each frame.
+
+    A frame is the pass and all that goes with it: input, colours, the window, the panels. What
+    these take is measured, and the pass gets what they leave.
 
     Args:
-        seconds: the time that a pass should take.
+        frame_seconds: the time that a frame should take.
         num_rays: the first guess.
     """
 
-    def __init__(self, seconds: float, num_rays: int = 2000):
-        self.seconds, self.num_rays = seconds, float(num_rays)
+    def __init__(self, frame_seconds: float, num_rays: int = 2000):
+        self.frame_seconds, self.num_rays = frame_seconds, float(num_rays)
+        self._others = 0.0  # seconds of a frame that are not its pass's
+        self._pass = 0.0  # seconds of the last pass
+
+    @property
+    def seconds(self) -> float:
+        """What a pass may take; a third of the frame, however long the rest of it."""
+        return max(self.frame_seconds - self._others, self.frame_seconds / 3)
 
     def measured(self, num_rays: int, seconds: float) -> None:
         """A pass of so many rays took so long. Time grows less than rays do: go half the way."""
+        self._pass = seconds
         change = (self.seconds / max(seconds, 1e-4)) ** 0.5
         self.num_rays = max(num_rays * min(max(change, 0.5), 2.0), 64.0)
+
+    def frame_took(self, seconds: float) -> None:
+        """The frame of the last pass took so long as a whole."""
+        self._others += 0.2 * (max(seconds - self._pass, 0.0) - self._others)
 
 
 class Rate:

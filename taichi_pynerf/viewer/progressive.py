@@ -2,10 +2,10 @@
 
 A pass is the whole picture at some resolution. Its rays stand for pixels as large as that
 resolution makes them, so a coarse pass asks coarse pyramid levels: it is smooth, not jagged, and
-cheap. The first pass after a move has as many rays as the time for one frame allows; the passes
-after it have three times the width each, up to the full size, with steps along the rays as long
-as training's. A last one takes the steps of final renders. Full-size passes come piece by piece,
-from the middle outwards.
+cheap. The first pass after a move has as many rays as the time for one frame allows, and steps
+along them twice as long as training's: its pixels are larger still. The passes after it have three
+times the width each, up to the full size, with steps as long as training's. A last one takes the
+steps of final renders. Full-size passes come piece by piece, from the middle outwards.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from taichi_pynerf.viewer.pacing import RayBudget
 
 GROWTH = 3.0  # widths of a pass and the one before it
 TILE = 48  # side of a tile, pixels
-FRAME_SECONDS = 0.075  # for a moving picture's pass: 10 frames/s with time left to show them
+FRAME_SECONDS = 1 / 13  # of a moving picture: more than 10 frames/s on a bad day too
 REFRESH_SECONDS = 1.0  # for one pass over a model that changes as it trains
 _FIRST_GUESS = 1e-5  # seconds per ray, until it is measured
+_NEARLY = 2.2  # a pass this much narrower than the best one is left out
 _DRAFT_EPS = 1e-2  # transmittance at which a ray of all passes but the last ends
 
 
@@ -93,7 +94,10 @@ class _Pass:
         self.shot, self.size, self.fine = shot, plan.size, plan.fine
         self.version, self.rays = version, rays
         self.full = self.size == (shot.width, shot.height)
-        self.kind = "fine" if self.fine else "full" if self.full else "coarse"
+        if self.full:
+            self.kind = "fine" if self.fine else "full"
+        else:
+            self.kind = "preview" if GROWTH * plan.size[0] < shot.width else "coarse"
         self.tiles = list(tiles_from_the_middle(*self.size))
         self.layers = Layers.empty(self.size[1], self.size[0], shot.normals)
         self.num_done = 0  # tiles
@@ -123,11 +127,14 @@ class ProgressiveRenderer:
 
     def __init__(self, model: PyNeRF, near: float, far: float):
         self.model, self.near, self.far = model, near, far
-        draft = model.config.replace(
-            render_step=1.0, early_stop_eps=max(model.config.early_stop_eps, _DRAFT_EPS)
-        )
-        self._has_finer_steps = model.config != draft
-        self._draft = PyramidRenderer(draft, model.field, model.occupancy, model.trained_levels)
+        draft = _quicker_renderer(model, 1.0)
+        self._has_finer_steps = model.config != draft.config
+        self._renderers = {
+            "preview": _quicker_renderer(model, 2.0),
+            "coarse": draft,
+            "full": draft,
+            "fine": model.renderer,
+        }
         self._chunk_size = fitting_chunk_size(model)
         self.budget = RayBudget(FRAME_SECONDS)
         self.shot: Shot | None = None
@@ -257,8 +264,9 @@ class ProgressiveRenderer:
         best = best or full
         scale = math.sqrt(num_rays / (full[0] * full[1]))
         size = (max(round(full[0] * scale), 1), max(round(full[1] * scale), 1))
-        # A pass nearly as fine as the best one would be drawn for nothing.
-        return best if 1.5 * size[0] >= best[0] or 1.5 * size[1] >= best[1] else size
+        # A pass nearly as fine as the best one would cost much and show little more.
+        near = _NEARLY * size[0] >= best[0] or _NEARLY * size[1] >= best[1]
+        return best if near else size
 
     def _begin(self, plan: _Plan) -> _Pass:
         size = plan.size
@@ -284,7 +292,7 @@ class ProgressiveRenderer:
             ]
         )
         rays = work.rays[index.to(self.model.device)]
-        renderer = self.model.renderer if work.fine else self._draft
+        renderer = self._renderers[work.kind]
         # Chunks no larger than need be: a ray takes few samples a round then, and few in vain.
         chunk_size = min(len(index), self._chunk_size)
         rendered = render_rays(self.model, rays, work.shot.level, chunk_size, renderer=renderer)
@@ -298,6 +306,19 @@ class ProgressiveRenderer:
         known = self._seconds_per_ray.get(work.kind, per_ray)
         self._seconds_per_ray[work.kind] = known + 0.3 * (per_ray - known)
         return boxes
+
+
+def _quicker_renderer(model: PyNeRF, steps: float) -> PyramidRenderer:
+    """A renderer with steps of so many of training's, and with rays that end a little earlier."""
+    config = model.config.replace(
+        render_step=1.0, early_stop_eps=max(model.config.early_stop_eps, _DRAFT_EPS)
+    )
+    renderer = PyramidRenderer(config, model.field, model.occupancy, model.trained_levels)
+    renderer.step_size *= steps
+    renderer.cone_angle *= steps
+    if model.renderer.fused is not None:
+        renderer.fuse()
+    return renderer
 
 
 def tiles_from_the_middle(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:

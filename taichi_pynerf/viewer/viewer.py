@@ -96,12 +96,13 @@ class Viewer:
 
     def round(self, screen: Screen, seconds: float) -> bool:
         """Take input, draw for about so long, show what is new. Whether there was anything."""
-        frame = screen.poll()
-        busy = self.react(frame)
+        started = time.perf_counter()
+        busy = self.react(screen.poll())
         if self.close_requested:
             screen.close()
         if not screen.open or screen.hidden:
             return False
+        moving = self.moving
         drawn = self.draw(seconds)
         now = time.perf_counter()
         if drawn or busy or now - self._shown_at > IDLE_SECONDS:
@@ -111,6 +112,8 @@ class Viewer:
                 self.camera = self.controls.cancel_drag(self.camera)
                 self._settling = _SETTLING_ROUNDS
             self._shown_at = now
+            if moving and drawn:
+                self.renderer.budget.frame_took(time.perf_counter() - started)
         return drawn or busy
 
     def react(self, frame: InputFrame) -> bool:

@@ -69,7 +69,7 @@ def test_each_side_gets_the_share_that_is_asked(asked):
     trainer = new_trainer(max_steps=10**6)
     live, viewer, _ = watched(trainer)
     viewer.share.share = asked
-    viewer.renderer.budget.seconds = 0.01
+    viewer.renderer.budget.frame_seconds = 0.01
 
     spent = {"train": 0.0, "draw": 0.0}
     left = time.perf_counter()

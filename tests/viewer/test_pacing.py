@@ -67,6 +67,18 @@ def test_the_budget_finds_the_rays_for_its_time(per_ray):
     assert seconds == pytest.approx(0.075, rel=0.1)
 
 
+def test_the_budget_leaves_time_for_the_rest_of_the_frame():
+    budget = RayBudget(0.075)
+    for _ in range(60):
+        seconds = 2e-5 * int(budget.num_rays)
+        budget.measured(int(budget.num_rays), seconds)
+        budget.frame_took(seconds + 0.03)
+    assert 2e-5 * budget.num_rays == pytest.approx(0.045, rel=0.1)
+    for _ in range(60):  # where the rest alone takes too long, something is still drawn
+        budget.frame_took(1.0)
+    assert budget.seconds == pytest.approx(0.025)
+
+
 def test_one_slow_frame_does_not_ruin_the_picture():
     budget = RayBudget(0.075, num_rays=4000)
     budget.measured(4000, 10.0)

@@ -211,7 +211,7 @@ def random_frame(generator):
 
 def test_a_thousand_random_events_break_nothing_and_leak_nothing(model, dataset, tmp_path):
     viewer = Viewer(model, dataset, output_dir=tmp_path, save=lambda: tmp_path / "x.pth")
-    viewer.renderer.budget.seconds = 0.003
+    viewer.renderer.budget.frame_seconds = 0.003
     generator = random.Random(0)
     screen = FakeScreen(size=SIZE)
     labels = ["back", "level", "exposure", "distance", "image", "view, deg", "one level everywhere"]
