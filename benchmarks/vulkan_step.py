@@ -1,6 +1,6 @@
 """What a training step costs on Vulkan beside the CPU: time by kernel, and bytes copied.
 
-    python -m benchmarks.vulkan_step [--steps 48] [--other vulkan]
+    python -m benchmarks.vulkan_step [--steps 48] [--warmup 32] [--other vulkan]
 
 Both backends train the demo scene with the same seed and settings, each in a process of its own.
 After some steps that are not counted, every kernel launch is timed to its end, and what goes to
@@ -26,8 +26,6 @@ from taichi_pynerf.ops import residence
 from taichi_pynerf.training.scene_fit import fit_to_scene
 
 import torch  # isort: skip  (after the package, which sets the thread policy)
-
-WARMUP = 32  # steps that are not counted: the first ones compile
 
 
 class Profile:
@@ -97,11 +95,11 @@ class _Part:
         self.profile.add(self.name, time.perf_counter() - self.start, self.num_bytes)
 
 
-def measure(backend: str, num_steps: int) -> dict:
+def measure(backend: str, num_warmup: int, num_steps: int) -> dict:
     """Train the demo scene on a backend, in this process."""
     runtime.start(backend)
     dataset = SceneSource(None, multiscale=True).load("train")
-    config = PyNeRFConfig.preset("cpu", max_steps=WARMUP + num_steps, val_interval=0)
+    config = PyNeRFConfig.preset("cpu", max_steps=num_warmup + num_steps, val_interval=0)
     config = fit_to_scene(config, dataset)
     model = PyNeRF(config)
     trainer = MultiScaleTrainer(model, config, dataset, progress=False)
@@ -109,12 +107,12 @@ def measure(backend: str, num_steps: int) -> dict:
 
     def on_step(trainer, figures):
         times.append(time.perf_counter())
-        if trainer.step == WARMUP:
+        if trainer.step == num_warmup:
             profile.watch()
             times[-1] = time.perf_counter()
 
     trainer.train(on_step=on_step)
-    step_seconds = (times[-1] - times[WARMUP - 1]) / num_steps
+    step_seconds = (times[-1] - times[num_warmup - 1]) / num_steps
     table_bytes = min(encoder.table.nbytes for encoder in model.field.encoders)
     parts = {
         name: {"ms": 1e3 * seconds / num_steps, "bytes": profile.copied[name] // num_steps}
@@ -156,18 +154,20 @@ def print_table(found: dict[str, dict]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=48, help="steps that are counted")
+    parser.add_argument("--warmup", type=int, default=32, help="steps before; the first compile")
     parser.add_argument("--other", default="vulkan", choices=("vulkan", "cuda", "cpu"))
     parser.add_argument("--worker", choices=runtime.BACKENDS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        print(json.dumps(measure(args.worker, args.steps)))
+        print(json.dumps(measure(args.worker, args.warmup, args.steps)))
         return
     found = {}
     for backend in dict.fromkeys(("cpu", args.other)):
         command = [sys.executable, "-m", "benchmarks.vulkan_step", "--worker", backend]
         done = subprocess.run(
-            [*command, "--steps", str(args.steps)], stdout=subprocess.PIPE, text=True, check=True
-        )
+            [*command, "--steps", str(args.steps), "--warmup", str(args.warmup)],
+            stdout=subprocess.PIPE, text=True, check=True,
+        )  # fmt: skip
         found[backend] = json.loads(done.stdout.splitlines()[-1])
     print_table(found)
     print(json.dumps(found))
