@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from torchvision_shim import declare_operators
 
-if importlib.util.find_spec("nerfstudio") is not None:
+# A module of it, for the name alone is also this folder's.
+if importlib.util.find_spec("nerfstudio.engine") is not None:
     declare_operators()
 
 SIZE = 32

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-pytest.importorskip("nerfstudio", reason="nerfstudio is not installed")
+pytest.importorskip("nerfstudio.engine", reason="nerfstudio is not installed")
 
 from nerfstudio.utils.eval_utils import eval_setup
 

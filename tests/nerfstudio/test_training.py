@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 
-pytest.importorskip("nerfstudio", reason="nerfstudio is not installed")
+pytest.importorskip("nerfstudio.engine", reason="nerfstudio is not installed")
 
 from nerfstudio.scripts.train import main as ns_train
 from nerfstudio.utils.eval_utils import eval_setup

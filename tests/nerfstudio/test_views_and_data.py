@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-pytest.importorskip("nerfstudio", reason="nerfstudio is not installed")
+pytest.importorskip("nerfstudio.engine", reason="nerfstudio is not installed")
 
 from nerfstudio.cameras.cameras import CameraType
 from nerfstudio.data.datasets.base_dataset import InputDataset
