@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 from benchmarks.harness import Options, Report, rows_of, time_calls
 from benchmarks.workload import workload
 from taichi_pynerf.evaluation import render_view
 from taichi_pynerf.fused_renderer import reason_against_fusing
+from taichi_pynerf.renderer import PyramidRenderer
 
 PACKED, FUSED = "packed samples, torch's networks", "one kernel"
 
@@ -13,22 +16,20 @@ PACKED, FUSED = "packed samples, torch's networks", "one kernel"
 def measure(options: Options) -> Report:
     work = workload(options)
     model, test = work.model.eval(), work.test
-    renderer, view = model.renderer, len(test) // 2
-    before = renderer.fused
+    own, view = model.renderer, len(test) // 2
+    parts = (model.config, model.field, model.occupancy, model.trained_levels)
+    renderers = {PACKED: PyramidRenderer(*parts, fused=False)}
+    if reason_against_fusing(model.config) is None:
+        renderers[FUSED] = PyramidRenderer(*parts, fused=True)
 
-    def frame(fused):
-        renderer.fused = fused
+    def frame(renderer):
+        model.renderer = renderer
         return render_view(model, test, view)["rgb"]
 
-    renderer.fused = None
-    calls = {PACKED: lambda: frame(None)}
-    if reason_against_fusing(model.config) is None:
-        renderer.fuse()
-        one_kernel = renderer.fused
-        calls[FUSED] = lambda: frame(one_kernel)
+    calls = {name: functools.partial(frame, renderer) for name, renderer in renderers.items()}
     images = [call() for call in calls.values()]
     found = time_calls(calls, options.rounds(5), warm_up=0)
-    renderer.fused = before
+    model.renderer = own
     height, width = images[0].shape[:2]
     report = Report(f"{width} x {height} pixels, view {view} of the {test.split} images")
     report.tables["a frame"] = rows_of(found, PACKED)
