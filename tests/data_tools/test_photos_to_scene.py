@@ -2,6 +2,7 @@
 
 import _thread
 import json
+import signal
 import threading
 import time
 from types import SimpleNamespace
@@ -226,6 +227,15 @@ class Token:
         self.is_set.set()
 
 
+@pytest.fixture
+def interrupts():
+    """Ctrl-C interrupts here, also where these tests were started in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_an_interrupted_phase_stops_its_thread_before_it_ends():
     ended = []
 
