@@ -167,6 +167,15 @@ def start(environment, folder, app, *arguments):
     )
 
 
+def start_training(environment, scene, folder):
+    """A training with its window, which goes on until it is told to stop."""
+    settings = [word for name, value in TINY.items() for word in ("--set", f"{name}={value}")]
+    return start(
+        environment, folder, "train.py", "--gui", "--data_dir", scene, "--output_dir", folder,
+        "--max_steps", 10**6, *settings,
+    )  # fmt: skip
+
+
 def last_step(run):
     log = run / "log.jsonl"
     lines = log.read_text().splitlines() if log.exists() else []
@@ -185,11 +194,7 @@ def scene(tmp_path_factory):
 
 
 def test_a_training_is_watched_with_mouse_and_keys(display, scene, tmp_path):
-    settings = [word for name, value in TINY.items() for word in ("--set", f"{name}={value}")]
-    process = start(
-        display, tmp_path, "train.py", "--gui", "--data_dir", scene, "--output_dir", tmp_path,
-        "--max_steps", 10**6, *settings,
-    )  # fmt: skip
+    process = start_training(display, scene, tmp_path)
     run = tmp_path / "noise"
     try:
         hands = Hands(process, display, "taichi_pynerf: noise")
@@ -233,11 +238,7 @@ def test_a_training_is_watched_with_mouse_and_keys(display, scene, tmp_path):
 
 def test_random_events_neither_end_it_nor_fill_the_memory(display, scene, tmp_path):
     """A short form of `python -m benchmarks.viewer_soak`."""
-    settings = [word for name, value in TINY.items() for word in ("--set", f"{name}={value}")]
-    process = start(
-        display, tmp_path, "train.py", "--gui", "--data_dir", scene, "--output_dir", tmp_path,
-        "--max_steps", 10**6, *settings,
-    )  # fmt: skip
+    process = start_training(display, scene, tmp_path)
     try:
         soak = Soak(process, "taichi_pynerf: noise", seed=1)
         memory = soak.run(60)
