@@ -20,13 +20,14 @@ import time
 from pathlib import Path
 
 APP = Path(__file__).parents[1] / "apps" / "train.py"
-SMALLEST, LARGEST = (300, 200), (1300, 850)
+SMALLEST, LARGEST = (300, 200), (1300, 850)  # pixels
 KEYS = (
     *"rmfbvthpkx", "BackSpace", "Left", "Right", "Up", "Down", "F12", *"0123456789",
     *"wasdqe", "shift+d", "ctrl+a",
 )  # fmt: skip
 GREATEST_GROWTH = 100.0  # MB
 _SECONDS = 0.05  # between two events
+_NUM_MODES = 6
 _SETTLING_SECONDS = 2.0
 
 
@@ -37,15 +38,25 @@ class Soak:
         process: the program, whose standard error goes to a file.
         title: a part of the window's title.
         seed: decides the events.
+        largest: width and height in pixels that the window is given at most.
+        full_seconds: for a whole picture of that size, to bring memory to its height first.
 
     Raises:
         RuntimeError: the program ended, or no window came.
     """
 
-    def __init__(self, process: subprocess.Popen, title: str, seed: int = 0):
+    def __init__(
+        self,
+        process: subprocess.Popen,
+        title: str,
+        seed: int = 0,
+        largest: tuple[int, int] = LARGEST,
+        full_seconds: float = 5.0,
+    ):
         self.process, self.random = process, random.Random(seed)
         self.counts: collections.Counter[str] = collections.Counter()
-        self.size = LARGEST
+        self.size = self.largest = largest
+        self.full_seconds = full_seconds
         for _ in range(1200):
             self._check()
             found = self._xdotool("search", "--name", title, check=False).split()
@@ -58,10 +69,12 @@ class Soak:
 
     def run(self, num_events: int) -> dict[str, float]:
         """Send so many events. Memory of the program before and after, in MB."""
-        self._resize(LARGEST)
-        for _ in range(12):  # every mode twice: what is made once is made now
+        self._resize(self.largest)
+        self._send("key", "space")
+        for _ in range(_NUM_MODES):  # what is made or reserved once is made now: this is no leak
             self._send("key", "m")
-            time.sleep(6 * _SECONDS)
+            time.sleep(self.full_seconds)
+        self._send("key", "space")
         before = self._memory()
         events = {
             "move": (self._drag, 5), "key": (self._key, 8), "resize": (self._random_size, 1),
@@ -72,7 +85,7 @@ class Soak:
             self.counts[name] += 1
             events[name][0]()
             time.sleep(_SECONDS)
-        self._resize(LARGEST)
+        self._resize(self.largest)
         return {"before": before, "after": self._memory()}
 
     def _drag(self) -> None:
@@ -91,7 +104,7 @@ class Soak:
         self._send("key", self.random.choice(KEYS))
 
     def _random_size(self) -> None:
-        self._resize(tuple(map(self.random.randint, SMALLEST, LARGEST)))
+        self._resize(tuple(map(self.random.randint, SMALLEST, self.largest)))
 
     def _resize(self, size: tuple[int, int]) -> None:
         self.size = size

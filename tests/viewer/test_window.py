@@ -240,7 +240,7 @@ def test_random_events_neither_end_it_nor_fill_the_memory(display, scene, tmp_pa
     """A short form of `python -m benchmarks.viewer_soak`."""
     process = start_training(display, scene, tmp_path)
     try:
-        soak = Soak(process, "taichi_pynerf: noise", seed=1)
+        soak = Soak(process, "taichi_pynerf: noise", seed=1, largest=(800, 500), full_seconds=2.0)
         memory = soak.run(60)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
