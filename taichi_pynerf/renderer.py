@@ -20,6 +20,7 @@ FIRST_LOOK = 10  # samples of a ray that are asked before it is known whether li
 SAMPLES_PER_ROUND = 2**17  # rendering works on about so many samples at once
 ROUNDING = 5e-6  # of an opacity summed in float32
 LAST_ROUNDS = 2**15  # samples that keep the machine busy: with few rays left no more are asked for
+WIDE_PIXEL = 2.0  # training's steps: so wide, it shows nothing that finer steps would add
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,10 +205,18 @@ class PyramidRenderer:
                 that is more; by default `SAMPLES_PER_ROUND`.
         """
         samples_per_round = samples_per_round or SAMPLES_PER_ROUND
-        if self.fused is not None:
-            sums = self.fused.sums(rays, self.step_size * self.config.render_step, level)
-        elif self.config.sampler == "occupancy":
-            sums = self._render_rounds(rays, level, samples_per_round)
+        if self.config.sampler == "occupancy":
+            sums = torch.zeros(len(rays), 6, device=rays.rays_o.device)
+            wide = self.are_wide(rays)
+            for chosen, step in ((~wide, self.config.render_step), (wide, 1.0)):
+                index = chosen.nonzero().squeeze(-1)
+                if len(index) == 0:
+                    continue
+                part = rays if len(index) == len(rays) else rays[index]
+                if self.fused is not None:
+                    sums[index] = self.fused.sums(part, step * self.step_size, level)
+                else:
+                    sums[index] = self._render_rounds(part, step, level, samples_per_round)
         else:
             per_ray = self.config.num_samples + self.config.num_importance
             chunk = max(1, samples_per_round // per_ray)
@@ -221,8 +230,18 @@ class PyramidRenderer:
         seen = acc.clamp_min(1e-6)
         return Rendered(rgb, *((x.squeeze(-1)) for x in (depth / seen, acc, mean_level / seen)))
 
+    def are_wide(self, rays: Rays) -> torch.Tensor:
+        """Rays [N] bool of so wide pixels that rendering takes training's steps, no finer ones.
+
+        A pixel is as wide as where its ray passes the middle of the box.
+        """
+        middle = rays.rays_o.new_tensor(self.box.center)
+        t = ((middle - rays.rays_o) * rays.rays_d).sum(-1)
+        t = t.clamp_min(0).maximum(rays.bounds[:, 0]).minimum(rays.bounds[:, 1])
+        return rays.pixel_areas.sqrt() * t >= WIDE_PIXEL * self.step_size
+
     def _render_rounds(
-        self, rays: Rays, level: float | None, samples_per_round: int
+        self, rays: Rays, step: float, level: float | None, samples_per_round: int
     ) -> torch.Tensor:
         """March a few samples of each ray that still sees through, composite, repeat."""
         num_rays, device = len(rays), rays.rays_o.device
@@ -240,7 +259,7 @@ class PyramidRenderer:
             part = rays[alive]
             bounds = torch.stack([near[alive], part.bounds[:, 1]], -1)
             part = dataclasses.replace(part, bounds=bounds)
-            samples, t_next = self._march(part, jitter[alive], per_ray, self.config.render_step)
+            samples, t_next = self._march(part, jitter[alive], per_ray, step)
             if samples.t_starts.shape[0]:
                 sums[alive] += self._sums(part, samples, level, 1 - sums[alive, 3])
             near[alive], jitter[alive] = t_next, 0.0  # go on, on the same lattice of steps

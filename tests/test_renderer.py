@@ -405,6 +405,25 @@ def test_a_fixed_level_is_used_for_all_samples(sampler):
     assert (fine - coarse).abs().max() > 0.05
 
 
+def test_pixels_so_wide_that_finer_steps_add_nothing_get_the_steps_of_training():
+    wide = (1.01 * renderer.WIDE_PIXEL * math.sqrt(3) * 2 / 50 / 3) ** 2  # the middle is at 3
+    areas = torch.tensor([wide, 1e-4]).repeat(4)[:7]
+
+    def asked(rays):
+        scene = analytic_renderer(uniform(0.2), march_resolution=50, render_step=0.5)
+        out = scene.render_rays(rays)
+        return out, sum(map(len, scene.field.positions))
+
+    mixed, num_mixed = asked(along_x(pixel_areas=areas))
+    coarse, num_coarse = asked(along_x(pixel_areas=torch.full((7,), wide)))
+    fine, num_fine = asked(along_x())
+    assert num_fine == pytest.approx(2 * num_coarse, abs=7)
+    assert num_mixed == pytest.approx((4 * num_coarse + 3 * num_fine) / 7, abs=7)
+    for name in ("rgb", "acc", "depth", "level"):
+        for chosen, alone in ((areas == wide, coarse), (areas < wide, fine)):
+            assert torch.equal(getattr(mixed, name)[chosen], getattr(alone, name)[chosen]), name
+
+
 def test_a_single_level_field_has_level_0_alone():
     model = rough_model(single_level=True)
     out = model.renderer.train_rays(rays_through_box(), seeded())

@@ -313,11 +313,12 @@ def _quicker_renderer(model: PyNeRF, steps: float) -> PyramidRenderer:
     config = model.config.replace(
         render_step=1.0, early_stop_eps=max(model.config.early_stop_eps, _DRAFT_EPS)
     )
-    renderer = PyramidRenderer(config, model.field, model.occupancy, model.trained_levels)
+    fused = model.renderer.fused is not None
+    renderer = PyramidRenderer(
+        config, model.field, model.occupancy, model.trained_levels, fused=fused
+    )
     renderer.step_size *= steps
     renderer.cone_angle *= steps
-    if model.renderer.fused is not None:
-        renderer.fuse()
     return renderer
 
 

@@ -5,6 +5,7 @@ import torch
 from tiny import roughen, tiny_model
 
 from taichi_pynerf.rays import view_rays
+from taichi_pynerf.renderer import PyramidRenderer
 from taichi_pynerf.rendering.images import rays_on_device, render_rays
 from taichi_pynerf.viewer.camera import ViewCamera
 from taichi_pynerf.viewer.progressive import (
@@ -54,6 +55,16 @@ def test_the_last_pass_is_what_the_renderer_gives(renderer, model, camera):
     for name in ("rgb", "depth", "acc", "level"):
         got = getattr(layers, name).flatten(0, 1)
         torch.testing.assert_close(got, getattr(want, name), rtol=1e-4, atol=1e-5)
+
+
+def test_a_fused_model_is_drawn_by_fused_renderers(model, camera, monkeypatch):
+    parts = (model.config, model.field, model.occupancy, model.trained_levels)
+    monkeypatch.setattr(model, "renderer", PyramidRenderer(*parts, fused=True))
+    monkeypatch.setattr(PyramidRenderer, "_render_rounds", None)  # the way without
+    renderer = ProgressiveRenderer(model, NEAR, FAR)
+    renderer.look(Shot(camera, 24, 18))
+    drawn_to_the_end(renderer)
+    assert (renderer.finished.layers.acc > 0.5).any()
 
 
 def test_passes_grow_to_the_full_size_and_show_what_is_new(renderer, camera):
