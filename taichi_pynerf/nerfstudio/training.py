@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager
@@ -73,7 +74,15 @@ class WarmupDecayScheduler(Scheduler):
 
 
 class PyNeRFStudioTrainer(Trainer):
-    """nerfstudio's trainer, with schedules that end when the run does."""
+    """nerfstudio's trainer, with schedules that end when the run does, and one seed.
+
+    `--machine.seed` is that of the first weights, the jitter and the pixels alike.
+    """
+
+    def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
+        model = self.config.pipeline.model
+        model.pynerf = model.pynerf.replace(seed=self.config.machine.seed)
+        super().setup(test_mode)
 
     def setup_optimizers(self) -> Optimizers:
         groups = {name: dict(group) for name, group in self.config.optimizers.items()}

@@ -115,10 +115,12 @@ def test_other_data_than_the_run_s_are_refused(ball_folder, run, tmp_path):
         ns_train(config)
 
 
-def test_rays_adapt_to_their_samples(ball_folder, tmp_path):
+def test_rays_adapt_to_their_samples_and_the_seed_is_the_machine_s(ball_folder, tmp_path):
     config = studio_config(ball_folder, tmp_path, "adapt")
+    config.machine.seed = 7
     trainer = config.setup()
     trainer.setup()
+    assert trainer.pipeline.model.pynerf.config.seed == 7
     counts = []
     for step in range(12):
         trainer.pipeline.train()
