@@ -5,8 +5,10 @@ load, and the import stops at the first that it names. nerfstudio uses none of t
 names is enough. For the tests' environment alone.
 
     python tests/nerfstudio/torchvision_shim.py ns-train --help
+    python tests/nerfstudio/torchvision_shim.py apps/export.py --format nerfstudio …
 """
 
+import runpy
 import sys
 from importlib.metadata import entry_points
 
@@ -31,5 +33,8 @@ def declare_operators() -> None:
 if __name__ == "__main__":
     declare_operators()
     command, *sys.argv = sys.argv[1:2] + sys.argv[1:]
-    (script,) = entry_points(group="console_scripts", name=command)
-    script.load()()
+    if command.endswith(".py"):
+        runpy.run_path(command, run_name="__main__")
+    else:
+        (script,) = entry_points(group="console_scripts", name=command)
+        script.load()()
