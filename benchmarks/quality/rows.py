@@ -134,13 +134,20 @@ def _ablations(table: str, images: Images, num_test: int, **limit) -> dict[str, 
     return rows
 
 
+def _pair(table: str, images: Images, **common) -> dict[str, Row]:
+    """The pyramid and the single head."""
+    return {
+        f"{table}-pyramid": Row(table, "pyramid", images, **common),
+        f"{table}-single": Row(table, "single head", images, SINGLE, **common),
+    }
+
+
 def _distances(table: str, images: Images) -> dict[str, Row]:
     """The pyramid and the single head, and the pyramid unclamped."""
     return {
-        f"{table}-pyramid": Row(table, "pyramid", images, max_steps=350),
-        f"{table}-single": Row(table, "single head", images, SINGLE, max_steps=350),
+        **_pair(table, images, max_steps=1000),
         f"{table}-no-clamp": Row(
-            table, "pyramid, levels not clamped", images, max_steps=350, clamp=False,
+            table, "pyramid, levels not clamped", images, max_steps=1000, clamp=False,
             trained_as=f"{table}-pyramid",
         ),
     }  # fmt: skip
@@ -155,12 +162,7 @@ ROWS: dict[str, Row] = {
     },
     **{f"blender-{scene}": Row("blender", scene, Images(scene)) for scene in BLENDER_SCENES},
     "llff-fern": Row("llff", "fern", Images("fern", img_downscale=4)),
-    "lego400-pyramid": Row(
-        "lego400", "pyramid", Images("lego", 2, MULTISCALE), max_steps=1500, num_test=12
-    ),
-    "lego400-single": Row(
-        "lego400", "single head", Images("lego", 2, MULTISCALE), SINGLE, max_steps=1500, num_test=12
-    ),
+    **_pair("lego400", Images("lego", 2, MULTISCALE), max_steps=2500, num_test=12),
     **_distances(
         "near-far",
         Images(
