@@ -18,11 +18,14 @@ def optional(module: str, extra: str) -> ModuleType:
     """
     try:
         return importlib.import_module(module)
-    except (
-        ImportError,
-        RuntimeError,
-    ) as error:  # torchvision raises the latter beside another torch
+    except ImportError as error:
         package = module.partition(".")[0]
         raise MissingPackageError(
             f'{package} cannot be imported ({error}): pip install "taichi-pynerf[{extra}]"'
+        ) from None
+    except RuntimeError as error:  # what torchvision raises beside a torch of another build
+        package = module.partition(".")[0]
+        raise MissingPackageError(
+            f"{package} is installed but does not load ({error}): take torch and torchvision of "
+            "one build, both with CUDA or both without"
         ) from None
