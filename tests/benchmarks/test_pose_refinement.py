@@ -3,10 +3,11 @@
 import dataclasses
 import math
 
+import pytest
 import torch
 from scene_makers import make_cameras
 
-from benchmarks.pose_refinement import moved_along, perturbed
+from benchmarks.pose_refinement import perturbed, scene_motion
 from taichi_pynerf.scene_box import SceneBox
 from taichi_pynerf.training.pose_refinement import rotation_matrices
 
@@ -35,9 +36,20 @@ def test_a_motion_of_all_cameras_is_that_of_the_scene():
         c2w[:, :, 3] += shift
         return dataclasses.replace(cameras, c2w=c2w)
 
-    found = moved_along(test, true, moved(true), BOX)
-    torch.testing.assert_close(found.c2w, moved(test).c2w, rtol=0, atol=1e-5)
-    same = moved_along(test, true, true, BOX)
-    torch.testing.assert_close(same.c2w, test.c2w, rtol=0, atol=1e-5)
+    motion = scene_motion(true, moved(true), BOX)
+    torch.testing.assert_close(motion.of(test).c2w, moved(test).c2w, rtol=0, atol=1e-5)
+    assert motion.residual < 1e-5
+    same = scene_motion(true, true, BOX)
+    torch.testing.assert_close(same.of(test).c2w, test.c2w, rtol=0, atol=1e-5)
+
+
+def test_what_no_motion_explains_is_left():
+    """A turn of 3 degrees shows a point that is 3 units off 0.16 units away, less what fits."""
+    true = make_cameras(60, width=8, height=8, focal=9.0)
+    distance = float(true.c2w[:, :, 3].norm(dim=-1).mean())
     wrong = perturbed(true, degrees=3.0, shift=0.0, seed=0)
-    assert (moved_along(test, true, wrong, BOX).c2w - test.c2w).abs().max() > 1e-3
+    motion = scene_motion(true, wrong, BOX)
+    across = math.pi / 4  # mean sine between a random axis and the line of sight
+    assert motion.residual == pytest.approx(across * math.radians(3.0) * distance, rel=0.1)
+    shifted = perturbed(true, degrees=0.0, shift=0.2, seed=0)
+    assert scene_motion(true, shifted, BOX).residual == pytest.approx(0.2, rel=0.1)
