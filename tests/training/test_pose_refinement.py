@@ -8,6 +8,7 @@ from scene_makers import make_cameras
 from tiny import ball_scene, rays_through_box, tiny_model
 from torch.nn import functional
 
+from benchmarks.pose_refinement import scene_motion
 from taichi_pynerf.data import MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.rays import view_rays
 from taichi_pynerf.renderer import Rays
@@ -123,16 +124,23 @@ def perturbed(data, degrees, share):
     return data
 
 
-def test_training_finds_poses_that_explain_the_pictures():
-    """Cameras that are 3 degrees off: what the pictures say of the ball can be brought together."""
-    errors = {}
-    for rate in (0.0, 3e-3):
-        data = perturbed(PyNeRFDataset.from_scene(ball_scene(8, 24)), degrees=3.0, share=0.0)
-        trainer = trainer_on(data, pose_learning_rate=rate, carve=False, max_steps=200)
-        losses = []
-        trainer.train(on_step=lambda _, figures, seen=losses: seen.append(figures["color_loss"]))
-        errors[rate] = sum(losses[-40:]) / 40
-    assert errors[3e-3] < 0.8 * errors[0.0]
+@pytest.mark.parametrize("seed", [0, 1])
+def test_training_finds_the_true_poses(seed):
+    """Cameras that are 3 degrees off come closer to where they were, but for a motion of them all.
+
+    The training error is no measure of this: how well a field makes up for wrong poses varies
+    more from seed to seed than what is gained.
+    """
+    data = PyNeRFDataset.from_scene(ball_scene(8, 24))
+    true = data.cameras
+    wrong = perturbed(data, degrees=3.0, share=0.0).cameras
+    trainer = trainer_on(data, carve=False, max_steps=200, seed=seed, init_seed=seed)
+    trainer.train()
+    before, after = (
+        scene_motion(true, cameras, trainer.model.renderer.box).residual
+        for cameras in (wrong, trainer.poses.refined(wrong))
+    )
+    assert after < 0.6 * before
 
 
 def test_off_by_default_and_on_it_neither_carves_nor_forgets(tmp_path):
