@@ -27,6 +27,9 @@ from taichi_pynerf.training.pose_refinement import PoseRefinement
 from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays, scale_at
 
 LOG_INTERVAL = 20  # steps between lines of the log
+# How long poses wait, in warm-ups of the field: what a scene that is not there yet says of them is
+# noise, and Adam takes steps of full length on it.
+POSE_WAIT = 2
 VAL_PIXELS = 2**16  # of an image that is validated; a larger one is sampled
 
 
@@ -207,8 +210,9 @@ class PyNeRFTrainer:
                 self.workers.add_gradients(optimizer.param_groups[0]["params"])
             if config.gradient_clip > 0:
                 nn.utils.clip_grad_norm_(network_parameters(self.model), config.gradient_clip)
-            for optimizer in self.optimizers.values():
-                optimizer.step()
+            for name, optimizer in self.optimizers.items():
+                if name != "poses" or self.step >= POSE_WAIT * config.warmup_steps:
+                    optimizer.step()
             for name, optimizer in self.optimizers.items():
                 if name != "tables":  # that one's step does it
                     optimizer.zero_grad(set_to_none=True)

@@ -146,7 +146,9 @@ def test_training_finds_the_true_poses(seed):
 def test_off_by_default_and_on_it_neither_carves_nor_forgets(tmp_path):
     data = PyNeRFDataset.from_scene(ball_scene(4, 16))
     assert trainer_on(data, pose_learning_rate=0.0).poses is None
-    trainer = trainer_on(data, max_steps=4)
+    trainer = trainer_on(data, max_steps=4, warmup_steps=1)
+    trainer.train_step(), trainer.train_step()
+    assert not trainer.poses.rotations.any(), "poses wait until the field has warmed up"
     trainer.train()
     assert trainer.model.occupancy.possible.all()
     assert trainer.poses.rotations.abs().min() > 0
