@@ -14,16 +14,17 @@ from taichi_pynerf.scene_box import SceneBox
 
 
 def loss_inputs(
-    model: PyNeRF, render: TrainingRender, background: torch.Tensor
+    model: PyNeRF, render: TrainingRender, background: torch.Tensor, progress: float = 1.0
 ) -> dict[str, object]:
     """What a loss is told of a batch of rays.
 
     Args:
         background: [3] or [N, 3] colour behind.
+        progress: share of the training that is done, in [0, 1].
 
     Returns:
         {"rgb": [N, 3] over the background, "depth": [N], "acc": [N], "render": the render,
-        "resolutions" and "encoders" of the field's grids}.
+        "resolutions" and "encoders" of the field's grids, "progress"}.
     """
     return {
         "rgb": render.rgb + (1 - render.acc).unsqueeze(-1) * background,
@@ -32,6 +33,7 @@ def loss_inputs(
         "render": render,
         "resolutions": model.field.resolutions,
         "encoders": model.field.encoders,
+        "progress": progress,
     }
 
 
@@ -68,7 +70,10 @@ class PyNeRFLoss(nn.Module):
             total = total + config.pyramid_loss_weight * losses["pyramid_loss"]
         if config.distortion_loss_weight > 0:
             losses["distortion_loss"] = distortion(render.weights, render.samples, self.spacing)
-            total = total + config.distortion_loss_weight * losses["distortion_loss"]
+            # A fog right before each camera has no distortion: the term grows with the training,
+            # when colours have found their places.
+            weight = config.distortion_loss_weight * outputs["progress"] ** 2
+            total = total + weight * losses["distortion_loss"]
         if config.hash_decay > 0:
             losses["hash_decay"] = sum(
                 table_energy(encoder.table_for_torch(), encoder.spec.level_sizes)

@@ -46,6 +46,7 @@ def some_batch(**weights):
         ),
         "resolutions": field.resolutions,
         "encoders": field.encoders,
+        "progress": 1.0,
     }
     targets = {
         "rgb": torch.rand(5, 3, generator=seeded(3)),
@@ -111,6 +112,15 @@ def test_a_term_is_computed_if_it_has_a_weight(weight):
     losses = loss(outputs, targets)
     assert set(losses) == {"total_loss", "color_loss", TERMS[weight]}
     assert losses["total_loss"].item() == pytest.approx(0.125 * losses[TERMS[weight]].item())
+
+
+def test_the_distortion_loss_grows_with_the_training():
+    loss, outputs, targets = some_batch(distortion_loss_weight=0.5)
+    totals = {p: loss({**outputs, "progress": p}, targets)["total_loss"].item()
+              for p in (0.0, 0.5, 1.0)}  # fmt: skip
+    assert totals[0.0] == 0.0
+    assert totals[0.5] == pytest.approx(totals[1.0] / 4)
+    assert totals[1.0] > 0
 
 
 def test_terms_are_those_of_the_functions():

@@ -86,7 +86,7 @@ class PyNeRFStudioModel(Model):
             if self.config.fit_to_scene:
                 config = fit_to_scene(config, self.views)
         self.pynerf = PyNeRF(config)
-        self.loss = PyNeRFLoss(config)
+        self.loss, self.progress = PyNeRFLoss(config), 1.0
         self.generator = torch.Generator(self.pynerf.device).manual_seed(config.seed)
         # Taichi takes one launch at a time; the viewer has threads of its own.
         self.render_lock = threading.RLock()
@@ -122,14 +122,22 @@ class PyNeRFStudioModel(Model):
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
     ) -> list[TrainingCallback]:
-        config = self.pynerf.config
-        if config.sampler != "occupancy":
-            return []
+        config, trainer = self.pynerf.config, training_callback_attributes.trainer
         before = [TrainingCallbackLocation.BEFORE_TRAIN_ITERATION]
+        callbacks = []
+        if trainer is not None:
+            num_steps = max(trainer.config.max_num_iterations, 1)
+            callbacks.append(TrainingCallback(before, self.tell_progress, 1, args=[num_steps]))
+        if config.sampler != "occupancy":
+            return callbacks
         return [
+            *callbacks,
             TrainingCallback(before, self.restrict_occupancy, iters=(0,)),
             TrainingCallback(before, self.update_occupancy, config.occupancy_interval),
         ]
+
+    def tell_progress(self, num_steps: int, step: int) -> None:
+        self.progress = min(step / num_steps, 1.0)
 
     def restrict_occupancy(self, step: int) -> None:
         """Before the first step: carve by the images' alpha, and leave out what none sees."""
@@ -158,7 +166,7 @@ class PyNeRFStudioModel(Model):
                 }
             background = self.background(len(rays))
             render = self.pynerf.renderer.train_rays(rays, self.generator)
-        outputs = loss_inputs(self.pynerf, render, background)
+        outputs = loss_inputs(self.pynerf, render, background, self.progress)
         return {
             "rgb": outputs["rgb"],
             "accumulation": render.acc.unsqueeze(-1),
