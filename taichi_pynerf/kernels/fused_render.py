@@ -74,6 +74,7 @@ class Scene(NamedTuple):
     level_max: object
     knots: object
     table: object
+    grid_levels: object
     layers: object
     weights: object
 
@@ -141,11 +142,10 @@ def fused_render_kernel(spec: FusedSpec):
         lower, f = lower_head(level)
         num_heads = 2 if f > 0 else 1
         features, x = all_features(0), buffer(0)
-        for l in ti.static(range(spec.grid.num_levels)):
-            if l < first_level + lower + num_heads:
-                value = lookup(l, p, scene.table)
-                for c in ti.static(range(F)):
-                    features[l * F + c] = value[c]
+        for l in range(first_level + lower + num_heads):
+            value = lookup(p, scene.table, scene.grid_levels, l)
+            for c in ti.static(range(F)):
+                features[l * F + c] = value[c]
         blended, sigma, rgb = embedding(0), 0.0, _vec3(0)
         for i in range(num_heads):
             share = f if i == 1 else 1 - f
@@ -216,6 +216,7 @@ def fused_render_kernel(spec: FusedSpec):
         level_max: floats,
         knots: floats,
         table: ti.types.ndarray(ti.types.vector(F, ti.f32), 1),
+        grid_levels: ti.types.ndarray(ti.i32, 2),
         layers: ti.types.ndarray(ti.types.vector(4, ti.i32), 1),
         weights: ti.types.ndarray(tile, 1),
         max_samples: ti.i32,
@@ -226,7 +227,7 @@ def fused_render_kernel(spec: FusedSpec):
         """Add up to `max_samples` samples to each ray that goes on, from `t_next` on."""
         scene = ti.static(
             Scene(
-                occupied, blocks, level_min, level_max, knots, table, layers,
+                occupied, blocks, level_min, level_max, knots, table, grid_levels, layers,
                 weights,
             )
         )  # fmt: skip

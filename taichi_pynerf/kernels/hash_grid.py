@@ -70,11 +70,22 @@ class HashGridSpec:
     def num_entries(self) -> int:
         return sum(self.level_sizes)
 
+    @property
+    def level_table(self) -> list[list[int]]:
+        """Rows (resolution, offset of the first entry, densely indexed?) for the kernels."""
+        return [
+            [n, offset, int(self.dense(level))]
+            for level, (n, offset) in enumerate(
+                zip(self.resolutions, self.level_offsets, strict=True)
+            )
+        ]
+
 
 class HashGridFunctions(NamedTuple):
     """Taichi functions that kernels share; see `hash_grid_functions`."""
 
     locate: object
+    vertices: object
     entry: object
     weight: object
     weight_gradient: object
@@ -85,32 +96,38 @@ class HashGridFunctions(NamedTuple):
 def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
     """What every kernel that reads or writes one grid is made of.
 
-    `locate` finds a position's cell of level l and its place in it, `entry` the table entry of the
-    cell's corner c, `weight` the corner's share and `weight_gradient` its derivative by that place;
-    `lookup` puts them together to the features of one level. Level and corner are known when a
-    kernel is compiled: it holds the level's numbers, and computes once what corners share.
+    `locate` finds a position's cell and its place in it, `vertices` what the cell's lower and
+    upper coordinates give to the indices of its corners, `entry` the table entry of corner c,
+    `weight` the corner's share and `weight_gradient` its derivative by that place; `lookup` puts
+    them together to the features of one level. Levels are rows of `HashGridSpec.level_table`.
+
+    No corner takes a branch, so that what corners have in common is computed once.
     """
+    hash_mask = spec.hash_table_size - 1
     feature = ti.types.vector(spec.features_per_level, dtype)
 
     @ti.func
-    def locate(l: ti.template(), x):
-        n = ti.static(spec.resolutions[l])
+    def locate(x, n):
         p = x * n
         g = ti.math.clamp(ti.cast(ti.floor(p), ti.i32), 0, n - 1)
         return g, p - ti.cast(g, dtype)
 
     @ti.func
-    def entry(l: ti.template(), c: ti.template(), g):
-        vertex = g + ti.Vector([c & 1, c >> 1 & 1, c >> 2 & 1])
-        index = 0
-        if ti.static(spec.dense(l)):
-            side = ti.static(spec.resolutions[l] + 1)
-            index = vertex[0] + side * vertex[1] + side * side * vertex[2]
-        else:
-            v = ti.cast(vertex, ti.u32)
-            hashed = v[0] * ti.u32(PRIMES[0]) ^ v[1] * ti.u32(PRIMES[1]) ^ v[2] * ti.u32(PRIMES[2])
-            index = ti.cast(hashed & ti.u32(spec.hash_table_size - 1), ti.i32)
-        return ti.static(spec.level_offsets[l]) + index
+    def vertices(g, n, is_dense):
+        side = ti.cast(n + 1, ti.u32)
+        y = ti.select(is_dense == 1, side, ti.u32(PRIMES[1]))
+        z = ti.select(is_dense == 1, side * side, ti.u32(PRIMES[2]))
+        cell = ti.cast(g, ti.u32)
+        low = ti.Vector([cell[0], cell[1] * y, cell[2] * z])
+        return low, low + ti.Vector([ti.u32(1), y, z])
+
+    @ti.func
+    def entry(c: ti.template(), low, high, offset, is_dense):
+        i = high[0] if ti.static(c & 1) else low[0]
+        j = high[1] if ti.static(c >> 1 & 1) else low[1]
+        k = high[2] if ti.static(c >> 2 & 1) else low[2]
+        hashed = (i ^ j ^ k) & ti.u32(hash_mask)
+        return offset + ti.cast(ti.select(is_dense == 1, i + j + k, hashed), ti.i32)
 
     @ti.func
     def factor(c: ti.template(), d: ti.template(), f):
@@ -127,14 +144,16 @@ def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
         return ti.Vector([dx * y * z, x * dy * z, x * y * dz])
 
     @ti.func
-    def lookup(l: ti.template(), x, table: ti.template()):
-        g, f = locate(l, x)
+    def lookup(x, table: ti.template(), levels: ti.template(), l):
+        n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
         value = feature(0)
+        g, f = locate(x, n)
+        low, high = vertices(g, n, is_dense)
         for c in ti.static(range(8)):
-            value += weight(c, f) * table[entry(l, c, g)]
+            value += weight(c, f) * table[entry(c, low, high, offset, is_dense)]
         return value
 
-    return HashGridFunctions(locate, entry, weight, weight_gradient, lookup)
+    return HashGridFunctions(locate, vertices, entry, weight, weight_gradient, lookup)
 
 
 class HashGridKernels(NamedTuple):
@@ -153,79 +172,84 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
     two threads add to one entry; it needs no atomics and its sums have one fixed order: fastest
     where there are about as many threads as levels. The other runs one thread per sample and level
     and adds atomically, for devices with thousands of threads.
-
-    Samples go level by level: what is read of the table meanwhile is one level of it, which fits
-    caches that the whole does not.
     """
     num_levels = spec.num_levels
     point = ti.types.vector(3, dtype)
     feature = ti.types.vector(spec.features_per_level, dtype)
-    locate, entry, weight, weight_gradient, lookup = hash_grid_functions(spec, dtype)
+    locate, vertices, entry, weight, weight_gradient, lookup = hash_grid_functions(spec, dtype)
 
     @ti.kernel
     def encode(
         positions: ti.types.ndarray(point, 1),
         table: ti.types.ndarray(feature, 1),
+        levels: ti.types.ndarray(ti.i32, 2),
         level_begin: ti.types.ndarray(ti.i32, 1),
         features: ti.types.ndarray(feature, 2),
     ):
-        for l in ti.static(range(num_levels)):
-            for i in range(positions.shape[0]):
+        for i in range(positions.shape[0]):
+            for l in range(num_levels):
                 value = feature(0)
                 if i >= level_begin[l]:
-                    value = lookup(l, positions[i], table)
+                    value = lookup(positions[i], table, levels, l)
                 features[i, l] = value
 
     @ti.kernel
     def encode_adjoint_table(
         positions: ti.types.ndarray(point, 1),
         grad_features: ti.types.ndarray(feature, 2),
+        levels: ti.types.ndarray(ti.i32, 2),
         level_begin: ti.types.ndarray(ti.i32, 1),
         grad_table: ti.types.ndarray(feature, 1),
     ):
         ti.loop_config(block_dim=1)  # a level is one task
         for m in range(num_levels):
-            # The finest, hashed levels take longest: they start first.
-            for l in ti.static(range(num_levels)):
-                if m == num_levels - 1 - l:
-                    for i in range(level_begin[l], positions.shape[0]):
-                        g, f = locate(l, positions[i])
-                        grad = grad_features[i, l]
-                        for c in ti.static(range(8)):
-                            e = entry(l, c, g)
-                            # Written out: `+=` would be an atomic addition.
-                            grad_table[e] = grad_table[e] + weight(c, f) * grad
+            l = num_levels - 1 - m  # the finest, hashed levels take longest: start them first
+            n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
+            for i in range(level_begin[l], positions.shape[0]):
+                g, f = locate(positions[i], n)
+                low, high = vertices(g, n, is_dense)
+                grad = grad_features[i, l]
+                for c in ti.static(range(8)):
+                    e = entry(c, low, high, offset, is_dense)
+                    # Written out: `+=` would be an atomic addition.
+                    grad_table[e] = grad_table[e] + weight(c, f) * grad
 
     @ti.kernel
     def encode_adjoint_table_atomic(
         positions: ti.types.ndarray(point, 1),
         grad_features: ti.types.ndarray(feature, 2),
+        levels: ti.types.ndarray(ti.i32, 2),
         level_begin: ti.types.ndarray(ti.i32, 1),
         grad_table: ti.types.ndarray(feature, 1),
     ):
-        for l in ti.static(range(num_levels)):
-            for i in range(positions.shape[0]):
-                if i >= level_begin[l]:
-                    g, f = locate(l, positions[i])
-                    for c in ti.static(range(8)):
-                        grad_table[entry(l, c, g)] += weight(c, f) * grad_features[i, l]
+        for i, l in ti.ndrange(positions.shape[0], num_levels):
+            if i >= level_begin[l]:
+                n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
+                g, f = locate(positions[i], n)
+                low, high = vertices(g, n, is_dense)
+                for c in ti.static(range(8)):
+                    e = entry(c, low, high, offset, is_dense)
+                    grad_table[e] += weight(c, f) * grad_features[i, l]
 
     @ti.kernel
     def encode_adjoint_positions(
         positions: ti.types.ndarray(point, 1),
         table: ti.types.ndarray(feature, 1),
         grad_features: ti.types.ndarray(feature, 2),
+        levels: ti.types.ndarray(ti.i32, 2),
         level_begin: ti.types.ndarray(ti.i32, 1),
         grad_positions: ti.types.ndarray(point, 1),
     ):
         for i in range(positions.shape[0]):
             total = point(0)
-            for l in ti.static(range(num_levels)):
+            for l in range(num_levels):
                 if i >= level_begin[l]:
-                    g, f = locate(l, positions[i])
+                    n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
+                    g, f = locate(positions[i], n)
+                    low, high = vertices(g, n, is_dense)
                     for c in ti.static(range(8)):
-                        slope = grad_features[i, l].dot(table[entry(l, c, g)])
-                        total += ti.static(spec.resolutions[l]) * slope * weight_gradient(c, f)
+                        value = table[entry(c, low, high, offset, is_dense)]
+                        total += n * grad_features[i, l].dot(value) * weight_gradient(c, f)
             grad_positions[i] = total
 
     return HashGridKernels(

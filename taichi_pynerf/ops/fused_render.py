@@ -18,6 +18,7 @@ from taichi_pynerf.kernels.fused_render import (
 from taichi_pynerf.kernels.fused_render import Scene as _Arrays
 from taichi_pynerf.kernels.hash_grid import HashGridSpec
 from taichi_pynerf.ops.bridge import check_dtype, check_shape
+from taichi_pynerf.ops.hash_grid import level_table
 from taichi_pynerf.ops.ray_march import block_size
 from taichi_pynerf.ops.residence import device_memory, keep_on_device, to_host
 
@@ -143,7 +144,7 @@ def fused_render(
         return sums
     arrays = _Arrays(
         occupied=occupied, blocks=blocks, level_min=level_min, level_max=level_max, knots=knots,
-        table=table, layers=networks.layers,
+        table=table, grid_levels=level_table(spec.grid, rays_o.device), layers=networks.layers,
         weights=networks.weights,
     )  # fmt: skip
     geometry = [

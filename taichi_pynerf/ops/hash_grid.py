@@ -1,5 +1,7 @@
 """Hash-grid encoding, differentiable in the table and in the positions."""
 
+import functools
+
 import torch
 
 from taichi_pynerf import runtime
@@ -72,6 +74,12 @@ def hash_encode(
     )
 
 
+@functools.cache
+def level_table(spec: HashGridSpec, device: torch.device) -> torch.Tensor:
+    """int32 [L, 3] `spec.level_table` as kernels read it."""
+    return torch.tensor(spec.level_table, dtype=torch.int32, device=device)
+
+
 class _HashEncode(torch.autograd.Function):
     @staticmethod
     def forward(ctx, positions, table, spec, level_begin, use_autodiff, accumulate_into, known):
@@ -83,8 +91,9 @@ class _HashEncode(torch.autograd.Function):
         kernels = hash_grid_kernels(spec, taichi_dtype(positions))
         features = positions.new_empty(positions.shape[0], spec.num_levels, spec.features_per_level)
         if positions.shape[0]:
+            levels = level_table(spec, positions.device)
             entries = device_memory(table)
-            kernels.encode(positions.detach(), entries, level_begin, features)
+            kernels.encode(positions.detach(), entries, levels, level_begin, features)
         return features.view(positions.shape[0], spec.num_features)
 
     @staticmethod
@@ -94,6 +103,7 @@ class _HashEncode(torch.autograd.Function):
         spec = ctx.spec
         need_positions, need_table = ctx.needs_input_grad[:2]
         kernels = hash_grid_kernels(spec, taichi_dtype(positions))
+        levels = level_table(spec, positions.device)
         shape = (positions.shape[0], spec.num_levels, spec.features_per_level)
         grad_features = grad_features.contiguous().view(shape)
         grad_positions = torch.zeros_like(positions) if need_positions else None
@@ -107,7 +117,7 @@ class _HashEncode(torch.autograd.Function):
             x = autodiff_leaf(positions)
             y = autodiff_leaf(table.detach(), grad_table if need_table else None)
             features = autodiff_leaf(torch.empty_like(grad_features), grad_features.clone())
-            kernels.encode.grad(x, y, level_begin, features)
+            kernels.encode.grad(x, y, levels, level_begin, features)
             grad_positions = x.grad if need_positions else None
         else:
             if need_table:
@@ -117,12 +127,13 @@ class _HashEncode(torch.autograd.Function):
                     else kernels.encode_adjoint_table_atomic
                 )
                 grad_entries = device_memory(grad_table, writes=True)
-                adjoint(positions, grad_features, level_begin, grad_entries)
+                adjoint(positions, grad_features, levels, level_begin, grad_entries)
             if need_positions:
                 kernels.encode_adjoint_positions(
                     positions,
                     device_memory(table),
                     grad_features,
+                    levels,
                     level_begin,
                     grad_positions,
                 )

@@ -31,12 +31,13 @@ def smoke_test(device: torch.device, atomic: bool, tolerance: float = 1e-4) -> s
     )
     expected.backward(cotangents)
 
+    levels = torch.tensor(spec.level_table, dtype=torch.int32, device=device)
     level_begin = torch.zeros(spec.num_levels, dtype=torch.int32, device=device)
     positions, table, cotangents = (x.to(device) for x in (positions, table, cotangents))
     features, grad = torch.zeros_like(cotangents), torch.zeros_like(table)
-    kernels.encode(positions, table, level_begin, features)
+    kernels.encode(positions, table, levels, level_begin, features)
     adjoint = kernels.encode_adjoint_table_atomic if atomic else kernels.encode_adjoint_table
-    adjoint(positions, cotangents, level_begin, grad)
+    adjoint(positions, cotangents, levels, level_begin, grad)
     for what, actual, right in (
         ("an encoding", features, expected.detach()),
         ("the gradient of an encoding", grad, leaf.grad),
