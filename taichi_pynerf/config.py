@@ -102,7 +102,7 @@ class PyNeRFConfig:
     num_samples: int = 64  # hierarchical: stratified samples per ray
     num_importance: int = 128  # hierarchical: samples drawn from the coarse weights
     march_resolution: int = 1024  # occupancy: steps across the diagonal of the field's cube
-    render_step: float = 1.0  # occupancy: step of rendering in steps of training
+    render_step: float = 1.0  # occupancy: rendering's step in training's; 1 for wide pixels
     cone_angle: float = 1 / 256  # unbounded: least step as a share of the distance
     max_samples_per_ray: int = 1024
     occupancy_resolution: int = 128  # cells along each axis

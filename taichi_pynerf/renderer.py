@@ -233,7 +233,7 @@ class PyramidRenderer:
     def are_wide(self, rays: Rays) -> torch.Tensor:
         """Rays [N] bool of so wide pixels that rendering takes training's steps, no finer ones.
 
-        A pixel is as wide as where its ray passes the middle of the box.
+        What counts is a pixel's width where its ray passes the middle of the box.
         """
         middle = rays.rays_o.new_tensor(self.box.center)
         t = ((middle - rays.rays_o) * rays.rays_d).sum(-1)
