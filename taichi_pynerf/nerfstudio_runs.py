@@ -81,7 +81,9 @@ def newest_checkpoint(path: str | Path) -> Path:
         CheckpointError: there is none.
     """
     path = Path(path)
-    if path.suffix == ".ckpt" and path.is_file():
+    if path.suffix == ".ckpt":
+        if not path.is_file():
+            raise CheckpointError(f"{path}: there is no such file")
         return path
     folder = path.parent if path.name == "config.yml" else path
     found = sorted((folder / MODELS_DIR).glob("step-*.ckpt"))

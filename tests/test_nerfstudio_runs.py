@@ -63,6 +63,8 @@ def test_other_checkpoints_are_told_apart(run, tmp_path):
     assert not is_nerfstudio_run(tmp_path / "checkpoint.pth")
     with pytest.raises(CheckpointError, match=r"step-\*\.ckpt"):
         load_nerfstudio_run(tmp_path / "config.yml")
+    with pytest.raises(CheckpointError, match=r"step-4\.ckpt: there is no such file"):
+        load_nerfstudio_run(tmp_path / "step-4.ckpt")
 
 
 def without_state(content):

@@ -14,6 +14,7 @@ from nerfstudio.engine.callbacks import (
     TrainingCallbackAttributes,
     TrainingCallbackLocation,
 )
+from nerfstudio.model_components import renderers
 from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.utils import colormaps
 from torch.nn import Parameter
@@ -152,14 +153,16 @@ class PyNeRFStudioModel(Model):
     def get_outputs(self, ray_bundle: RayBundle) -> dict:
         """Render N rays: "rgb" [N, 3], "accumulation", "depth" and, in evaluation, "level" [N, 1].
 
-        Depth is along the ray, in nerfstudio's units, and 0 where nothing is.
+        Depth is along the ray, in nerfstudio's units, and 0 where nothing is. Levels go from 0,
+        the coarsest, to 1, the finest: nerfstudio's colours do.
         """
         rays = self.rays_of(ray_bundle)
         with self.render_lock:
             if not self.training:
                 out = self.pynerf.renderer.render_rays(rays)
                 rgb = out.rgb + (1 - out.acc).unsqueeze(-1) * self.background(len(rays))
-                columns = {"accumulation": out.acc, "depth": out.depth, "level": out.level}
+                level = out.level / max(self.pynerf.field.num_heads - 1, 1)
+                columns = {"accumulation": out.acc, "depth": out.depth, "level": level}
                 return {
                     "rgb": rgb.clamp(0, 1),
                     **{name: column.unsqueeze(-1) for name, column in columns.items()},
@@ -192,7 +195,8 @@ class PyNeRFStudioModel(Model):
         """[3] the colour behind, or [N, 3] where every ray has its own."""
         kind, device = self.pynerf.config.background, self.pynerf.device
         if not self.training:
-            return self.shown_background.to(device)
+            chosen = renderers.BACKGROUND_COLOR_OVERRIDE  # of a cropped view
+            return (self.shown_background if chosen is None else chosen).to(device)
         if kind == "random":
             return torch.rand(num_rays, 3, generator=self.generator, device=device)
         return torch.full((3,), float(kind == "white"), device=device)
@@ -250,6 +254,15 @@ class PyNeRFStudioModel(Model):
         )
         return self.get_outputs_for_camera_ray_bundle(bundle)
 
+    def get_rgba_image(
+        self, outputs: dict[str, torch.Tensor], output_name: str = "rgb"
+    ) -> torch.Tensor:
+        """[H, W, 4] colours and opacity, with nothing of the colour behind."""
+        acc = outputs["accumulation"]
+        background = self.background(1).to(acc.device)
+        rgb = (outputs[output_name] - (1 - acc) * background) / acc.clamp_min(1e-6)
+        return torch.cat([rgb.clamp(0, 1), acc], -1)
+
     def get_image_metrics_and_images(
         self, outputs: dict[str, torch.Tensor], batch: dict[str, torch.Tensor]
     ) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
@@ -258,11 +271,10 @@ class PyNeRFStudioModel(Model):
         metrics = {"psnr": float(compute_psnr(rgb, truth)), "ssim": float(compute_ssim(rgb, truth))}
         accumulation = outputs["accumulation"].cpu()
         depth = colormaps.apply_depth_colormap(outputs["depth"].cpu(), accumulation)
-        top = max(self.pynerf.field.num_heads - 1, 1)
         images = {
             "img": torch.cat([truth, rgb], 1),
             "accumulation": colormaps.apply_colormap(accumulation),
             "depth": depth,
-            "level": colormaps.apply_colormap(outputs["level"].cpu() / top),
+            "level": colormaps.apply_colormap(outputs["level"].cpu()),
         }
         return metrics, images

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager
+from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.engine.optimizers import OptimizerConfig, Optimizers
 from nerfstudio.engine.schedulers import Scheduler, SchedulerConfig
 from nerfstudio.engine.trainer import Trainer
@@ -94,21 +96,33 @@ class PyNeRFStudioTrainer(Trainer):
 
 
 class PyNeRFDataManager(VanillaDataManager):
-    """nerfstudio's, with training images that keep their alpha, for random colours behind them.
+    """nerfstudio's, with training pixels that keep their alpha, for random colours behind them.
 
     It tells the model what it is to be fitted to, and the colour that is to be shown instead.
     """
 
     def create_train_dataset(self):
-        parsed = self.train_dataparser_outputs
-        alpha_color, parsed.alpha_color = parsed.alpha_color, None
         dataset = super().create_train_dataset()
         dataset.metadata["training_images"] = dataset
-        dataset.metadata["alpha_color"] = alpha_color
+        dataset.metadata["alpha_color"] = self.train_dataparser_outputs.alpha_color
         img_downscale = round(1 / self.config.camera_res_scale_factor)
         source = source_of(self.config.dataparser, img_downscale)
         dataset.metadata["scene"] = None if source is None else source.to_dict()
         return dataset
+
+    def setup_train(self):
+        """Only pixels to train on keep their alpha: images that nerfstudio shows have a ground."""
+        shown = self.train_dataset
+        self.train_dataset = with_alpha(shown)
+        super().setup_train()
+        self.train_dataset = shown
+
+
+def with_alpha(dataset: InputDataset) -> InputDataset:
+    """The same images, with the alpha channels that their files have."""
+    other = copy.copy(dataset)
+    other._dataparser_outputs = replace(dataset._dataparser_outputs, alpha_color=None)
+    return other
 
 
 class PyNeRFPipeline(VanillaPipeline):

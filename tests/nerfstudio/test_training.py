@@ -8,6 +8,7 @@ import torch
 
 pytest.importorskip("nerfstudio.engine", reason="nerfstudio is not installed")
 
+from nerfstudio.model_components.renderers import background_color_override_context
 from nerfstudio.scripts.train import main as ns_train
 from nerfstudio.utils.eval_utils import eval_setup
 from tiny import tiny_config
@@ -71,8 +72,10 @@ def test_settings_and_carving_follow_the_scene(pipeline, ball_folder):
     assert config.aabb == (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5)
     assert config.max_resolution == 32
     assert config.background == "random"  # for the images have alpha
-    assert pipeline.datamanager.train_dataset[0]["image"].shape[-1] == 4
-    assert pipeline.datamanager.eval_dataset[0]["image"].shape[-1] == 3  # on white
+    drawn_from = pipeline.datamanager.train_image_dataloader.cached_collated_batch["image"]
+    assert drawn_from.shape[-1] == 4
+    for shown in (pipeline.datamanager.train_dataset, pipeline.datamanager.eval_dataset):
+        assert shown[0]["image"][0, 0].tolist() == [1, 1, 1]  # on white
     images = SceneSource(str(ball_folder)).load("train")
     expected = possible_cells(images, pipeline.model.pynerf.renderer.box, 16)
     assert 0.1 < expected.float().mean() < 0.9
@@ -98,6 +101,20 @@ def test_a_run_comes_back_with_the_same_pixels(run, pipeline):
             back.model, dataset.cameras, view, dataset.near, dataset.far, dataset.background
         )["rgb"]
         assert (theirs - ours).abs().max() < 1 / 255
+
+
+def test_the_colour_behind_can_be_chosen_and_left_out(pipeline):
+    camera = pipeline.datamanager.eval_dataset.cameras[:1]
+    outputs = pipeline.model.get_outputs_for_camera(camera)
+    behind = 1 - outputs["accumulation"]
+    assert behind.max() > 0.9 > 0.1 > behind.min()
+    green = torch.tensor([0.0, 1.0, 0.0])
+    with background_color_override_context(green):
+        on_green = pipeline.model.get_outputs_for_camera(camera)["rgb"]
+    assert (outputs["rgb"] - on_green).allclose(behind * (1 - green), atol=1e-5)
+    rgba = pipeline.model.get_rgba_image(outputs)
+    assert rgba.shape == (*behind.shape[:2], 4)
+    assert (rgba[..., :3] * rgba[..., 3:] + behind * green).allclose(on_green, atol=1e-3)
 
 
 def test_training_goes_on(ball_folder, run, tmp_path):
