@@ -16,9 +16,12 @@
 # Needs Python 3.10 to 3.13 with torch (PYTHON chooses the interpreter, python3 by default). All
 # parts run even if one fails; the exit status is then 1, and 2 for a wrong command line.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+caller=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 
-wheels= lego= out=gpu_report backend=cuda max_steps=20000 quick=
+# Paths are relative to where the script was called.
+from_caller() { case $1 in /*) echo "$1" ;; *) echo "$caller/$1" ;; esac; }
+wheels= lego= out=$(from_caller gpu_report) backend=cuda max_steps=20000 quick=
 usage_error() { echo "error: $*; the head of benchmarks/gpu_check.sh lists the flags" >&2; exit 2; }
 while [ $# -gt 0 ]; do
   case $1 in
@@ -27,7 +30,7 @@ while [ $# -gt 0 ]; do
     *) usage_error "unknown flag $1" ;;
   esac
   case $1 in
-    --wheels) wheels=$2 ;; --lego) lego=$2 ;; --out) out=$2 ;;
+    --wheels) wheels=$(from_caller "$2") ;; --lego) lego=$(from_caller "$2") ;; --out) out=$(from_caller "$2") ;;
     --backend) backend=$2 ;; --max_steps) max_steps=$2 ;;
   esac
   shift 2
@@ -37,9 +40,13 @@ for folder in "$wheels" "$lego"; do
   [ -z "$folder" ] || [ -d "$folder" ] || usage_error "$folder: no such folder"
 done
 [ -z "$quick" ] || max_steps=20
+python=${PYTHON:-python3}
+case $python in */*) python=$(from_caller "$python") ;; esac
+"$python" -c 'import torch' 2>/dev/null || usage_error "$python does not run or has no torch: set PYTHON"
 mkdir -p "$out/logs" || exit 2
 out=$(cd "$out" && pwd)
-rm -f "$out"/parts.tsv "$out"/logs/*.log
+# What an earlier run left must not be taken for this one's.
+rm -f "$out"/parts.tsv "$out"/report.* "$out"/logs/*.log "$out"/training/{metrics.json,checkpoint.pth}
 
 # part NAME COMMAND…: run it, keep its output, note how it ended and how long it took.
 part() {
@@ -52,15 +59,29 @@ part() {
   return "$status"
 }
 
-python=${PYTHON:-python3}
+# An environment of the wheels that sees the interpreter's own packages, torch's above all, even
+# where that interpreter is a virtual environment's too.
+make_environment() {
+  "$python" -m venv --system-site-packages "$environment" || {
+    # Debian keeps ensurepip in a package of its own; the interpreter's pip does as well.
+    "$python" -m venv --clear --without-pip --system-site-packages "$environment" &&
+      pip=("$python" -m pip --python "$environment/bin/python")
+  } || return
+  "$python" -c 'import sys; print(*sys.path, sep="\n")' | "$environment/bin/python" -c '
+import pathlib, sys, sysconfig
+folders = [path for path in sys.stdin.read().splitlines() if path.endswith("-packages")]
+lines = (f"import site; site.addsitedir({folder!r})\n" for folder in folders)
+pathlib.Path(sysconfig.get_path("purelib"), "interpreter.pth").write_text("".join(lines))'
+}
+
 if [ -n "$wheels" ]; then
   environment=$(mktemp -d)
   trap 'rm -rf "$environment"' EXIT
-  # torch is the machine's own: the environment sees its packages.
-  part environment "$python" -m venv --system-site-packages "$environment" || exit 1
-  python=$environment/bin/python
-  part install "$python" -m pip install --no-index --find-links "$wheels" \
+  pip=("$environment/bin/python" -m pip)
+  part environment make_environment || exit 1
+  part install "${pip[@]}" install --no-index --find-links "$wheels" \
     'taichi>=1.7.4,<1.8' pillow tqdm pytest hypothesis || exit 1
+  python=$environment/bin/python
 fi
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 
