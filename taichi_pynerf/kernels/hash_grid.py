@@ -17,6 +17,7 @@ from typing import NamedTuple
 import taichi as ti
 
 PRIMES = (1, 2654435761, 805459861)  # instant-ngp, eq. 4
+BLOCK = 256  # samples a task encodes: enough to pay for it, few enough to share small batches out
 
 
 @dataclass(frozen=True)
@@ -84,50 +85,50 @@ class HashGridSpec:
 class HashGridFunctions(NamedTuple):
     """Taichi functions that kernels share; see `hash_grid_functions`."""
 
-    locate: object
-    vertices: object
-    entry: object
-    weight: object
-    weight_gradient: object
     lookup: object
+    scatter: object
+    gradient: object
 
 
 @functools.cache
 def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
     """What every kernel that reads or writes one grid is made of.
 
-    `locate` finds a position's cell and its place in it, `vertices` what the cell's lower and
-    upper coordinates give to the indices of its corners, `entry` the table entry of corner c,
-    `weight` the corner's share and `weight_gradient` its derivative by that place; `lookup` puts
-    them together to the features of one level. Levels are rows of `HashGridSpec.level_table`.
+    `lookup` gives the features of one level at a position; `scatter` adds a cotangent of theirs to
+    the entries they came from, and `gradient` gives what it is worth to the position. A level is
+    its resolution `n`, the `offset` of its first entry, and whether it `is_dense`: known when a
+    kernel is compiled, so that neither kind of level pays for the other's indices.
 
     No corner takes a branch, so that what corners have in common is computed once.
     """
     hash_mask = spec.hash_table_size - 1
+    point = ti.types.vector(3, dtype)
     feature = ti.types.vector(spec.features_per_level, dtype)
 
     @ti.func
     def locate(x, n):
+        """A position's cell, and its place in it."""
         p = x * n
         g = ti.math.clamp(ti.cast(ti.floor(p), ti.i32), 0, n - 1)
         return g, p - ti.cast(g, dtype)
 
     @ti.func
-    def vertices(g, n, is_dense):
+    def vertices(g, n, is_dense: ti.template()):
+        """What the lower and upper coordinates of cell g give to the indices of its corners."""
         side = ti.cast(n + 1, ti.u32)
-        y = ti.select(is_dense == 1, side, ti.u32(PRIMES[1]))
-        z = ti.select(is_dense == 1, side * side, ti.u32(PRIMES[2]))
+        y = side if ti.static(is_dense) else ti.u32(PRIMES[1])
+        z = side * side if ti.static(is_dense) else ti.u32(PRIMES[2])
         cell = ti.cast(g, ti.u32)
         low = ti.Vector([cell[0], cell[1] * y, cell[2] * z])
         return low, low + ti.Vector([ti.u32(1), y, z])
 
     @ti.func
-    def entry(c: ti.template(), low, high, offset, is_dense):
+    def entry(c: ti.template(), low, high, offset, is_dense: ti.template()):
         i = high[0] if ti.static(c & 1) else low[0]
         j = high[1] if ti.static(c >> 1 & 1) else low[1]
         k = high[2] if ti.static(c >> 2 & 1) else low[2]
-        hashed = (i ^ j ^ k) & ti.u32(hash_mask)
-        return offset + ti.cast(ti.select(is_dense == 1, i + j + k, hashed), ti.i32)
+        index = i + j + k if ti.static(is_dense) else (i ^ j ^ k) & ti.u32(hash_mask)
+        return offset + ti.cast(index, ti.i32)
 
     @ti.func
     def factor(c: ti.template(), d: ti.template(), f):
@@ -144,20 +145,49 @@ def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
         return ti.Vector([dx * y * z, x * dy * z, x * y * dz])
 
     @ti.func
-    def lookup(x, table: ti.template(), levels: ti.template(), l):
-        n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
-        value = feature(0)
+    def lookup(x, table: ti.template(), n, offset, is_dense: ti.template()):
         g, f = locate(x, n)
         low, high = vertices(g, n, is_dense)
+        value = feature(0)
         for c in ti.static(range(8)):
             value += weight(c, f) * table[entry(c, low, high, offset, is_dense)]
         return value
 
-    return HashGridFunctions(locate, vertices, entry, weight, weight_gradient, lookup)
+    @ti.func
+    def scatter(
+        x,
+        grad,
+        grad_table: ti.template(),
+        n,
+        offset,
+        is_dense: ti.template(),
+        atomic: ti.template(),
+    ):
+        g, f = locate(x, n)
+        low, high = vertices(g, n, is_dense)
+        for c in ti.static(range(8)):
+            e = entry(c, low, high, offset, is_dense)
+            if ti.static(atomic):
+                grad_table[e] += weight(c, f) * grad
+            else:  # written out: `+=` would be an atomic addition
+                grad_table[e] = grad_table[e] + weight(c, f) * grad
+
+    @ti.func
+    def gradient(x, grad, table: ti.template(), n, offset, is_dense: ti.template()):
+        g, f = locate(x, n)
+        low, high = vertices(g, n, is_dense)
+        total = point(0)
+        for c in ti.static(range(8)):
+            value = table[entry(c, low, high, offset, is_dense)]
+            total += n * grad.dot(value) * weight_gradient(c, f)
+        return total
+
+    return HashGridFunctions(lookup, scatter, gradient)
 
 
 class HashGridKernels(NamedTuple):
     encode: object
+    encode_blocks: object
     encode_adjoint_table: object
     encode_adjoint_table_atomic: object
     encode_adjoint_positions: object
@@ -167,16 +197,25 @@ class HashGridKernels(NamedTuple):
 def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
     """Compile the encoding and its written adjoints for one grid and one float type.
 
-    `encode.grad` is Taichi's own derivative and the definition of the gradient. The written
-    adjoints give the same. There are two for the table. One runs one thread per level, so that no
-    two threads add to one entry; it needs no atomics and its sums have one fixed order: fastest
-    where there are about as many threads as levels. The other runs one thread per sample and level
-    and adds atomically, for devices with thousands of threads.
+    Samples are gone through level by level, so that one level's entries stay in the processor's
+    cache. The encoding comes in two forms. `encode` runs one thread per sample and level, for
+    devices with thousands of threads, and `encode.grad`, Taichi's own derivative, is the
+    definition of the gradient. `encode_blocks`, for a processor's few threads, finds out once a
+    block of samples what kind of level it is.
+
+    The written adjoints give the same as `encode.grad`. There are two for the table. One runs one
+    thread per level, so that no two threads add to one entry; it needs no atomics and its sums
+    have one fixed order: fastest where there are about as many threads as levels. The other runs
+    one thread per sample and level and adds atomically, for devices with thousands of threads.
     """
     num_levels = spec.num_levels
     point = ti.types.vector(3, dtype)
     feature = ti.types.vector(spec.features_per_level, dtype)
-    locate, vertices, entry, weight, weight_gradient, lookup = hash_grid_functions(spec, dtype)
+    lookup, scatter, gradient = hash_grid_functions(spec, dtype)
+
+    @ti.func
+    def num_blocks(num_samples):
+        return (num_samples + BLOCK - 1) // BLOCK
 
     @ti.kernel
     def encode(
@@ -186,12 +225,38 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
         level_begin: ti.types.ndarray(ti.i32, 1),
         features: ti.types.ndarray(feature, 2),
     ):
-        for i in range(positions.shape[0]):
-            for l in range(num_levels):
-                value = feature(0)
-                if i >= level_begin[l]:
-                    value = lookup(positions[i], table, levels, l)
-                features[i, l] = value
+        for l, i in ti.ndrange(num_levels, positions.shape[0]):
+            value = feature(0)
+            if i >= level_begin[l]:
+                n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
+                if is_dense == 1:
+                    value = lookup(positions[i], table, n, offset, True)
+                else:
+                    value = lookup(positions[i], table, n, offset, False)
+            features[i, l] = value
+
+    @ti.kernel
+    def encode_blocks(
+        positions: ti.types.ndarray(point, 1),
+        table: ti.types.ndarray(feature, 1),
+        levels: ti.types.ndarray(ti.i32, 2),
+        level_begin: ti.types.ndarray(ti.i32, 1),
+        features: ti.types.ndarray(feature, 2),
+    ):
+        for t in range(num_levels * num_blocks(positions.shape[0])):
+            l = t // num_blocks(positions.shape[0])
+            first = t % num_blocks(positions.shape[0]) * BLOCK
+            last = ti.min(first + BLOCK, positions.shape[0])
+            begin = ti.math.clamp(level_begin[l], first, last)
+            n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
+            for i in range(first, begin):
+                features[i, l] = feature(0)
+            if is_dense == 1:
+                for i in range(begin, last):
+                    features[i, l] = lookup(positions[i], table, n, offset, True)
+            else:
+                for i in range(begin, last):
+                    features[i, l] = lookup(positions[i], table, n, offset, False)
 
     @ti.kernel
     def encode_adjoint_table(
@@ -201,18 +266,18 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
         level_begin: ti.types.ndarray(ti.i32, 1),
         grad_table: ti.types.ndarray(feature, 1),
     ):
-        ti.loop_config(block_dim=1)  # a level is one task
         for m in range(num_levels):
             l = num_levels - 1 - m  # the finest, hashed levels take longest: start them first
             n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
-            for i in range(level_begin[l], positions.shape[0]):
-                g, f = locate(positions[i], n)
-                low, high = vertices(g, n, is_dense)
-                grad = grad_features[i, l]
-                for c in ti.static(range(8)):
-                    e = entry(c, low, high, offset, is_dense)
-                    # Written out: `+=` would be an atomic addition.
-                    grad_table[e] = grad_table[e] + weight(c, f) * grad
+            begin, end = level_begin[l], positions.shape[0]
+            if is_dense == 1:
+                for i in range(begin, end):
+                    grad = grad_features[i, l]
+                    scatter(positions[i], grad, grad_table, n, offset, True, False)
+            else:
+                for i in range(begin, end):
+                    grad = grad_features[i, l]
+                    scatter(positions[i], grad, grad_table, n, offset, False, False)
 
     @ti.kernel
     def encode_adjoint_table_atomic(
@@ -222,14 +287,14 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
         level_begin: ti.types.ndarray(ti.i32, 1),
         grad_table: ti.types.ndarray(feature, 1),
     ):
-        for i, l in ti.ndrange(positions.shape[0], num_levels):
+        for l, i in ti.ndrange(num_levels, positions.shape[0]):
             if i >= level_begin[l]:
                 n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
-                g, f = locate(positions[i], n)
-                low, high = vertices(g, n, is_dense)
-                for c in ti.static(range(8)):
-                    e = entry(c, low, high, offset, is_dense)
-                    grad_table[e] += weight(c, f) * grad_features[i, l]
+                grad = grad_features[i, l]
+                if is_dense == 1:
+                    scatter(positions[i], grad, grad_table, n, offset, True, True)
+                else:
+                    scatter(positions[i], grad, grad_table, n, offset, False, True)
 
     @ti.kernel
     def encode_adjoint_positions(
@@ -245,13 +310,17 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
             for l in range(num_levels):
                 if i >= level_begin[l]:
                     n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
-                    g, f = locate(positions[i], n)
-                    low, high = vertices(g, n, is_dense)
-                    for c in ti.static(range(8)):
-                        value = table[entry(c, low, high, offset, is_dense)]
-                        total += n * grad_features[i, l].dot(value) * weight_gradient(c, f)
+                    grad = grad_features[i, l]
+                    if is_dense == 1:
+                        total += gradient(positions[i], grad, table, n, offset, True)
+                    else:
+                        total += gradient(positions[i], grad, table, n, offset, False)
             grad_positions[i] = total
 
     return HashGridKernels(
-        encode, encode_adjoint_table, encode_adjoint_table_atomic, encode_adjoint_positions
+        encode,
+        encode_blocks,
+        encode_adjoint_table,
+        encode_adjoint_table_atomic,
+        encode_adjoint_positions,
     )

@@ -93,7 +93,8 @@ class _HashEncode(torch.autograd.Function):
         if positions.shape[0]:
             levels = level_table(spec, positions.device)
             entries = device_memory(table)
-            kernels.encode(positions.detach(), entries, levels, level_begin, features)
+            encode = kernels.encode_blocks if runtime.on_cpu() else kernels.encode
+            encode(positions.detach(), entries, levels, level_begin, features)
         return features.view(positions.shape[0], spec.num_features)
 
     @staticmethod

@@ -62,6 +62,9 @@ def start(backend: str = "auto", *, device_memory_fraction: float = DEVICE_MEMOR
             log_level=ti.WARN,
             offline_cache=True,
             cpu_max_num_threads=num_threads,
+            # Else a thread gets no fewer than 512 iterations of a loop: loops over few, large
+            # tasks, such as the levels of a grid, would run on one thread.
+            make_cpu_multithreading_loop=False,
             device_memory_fraction=device_memory_fraction,
             random_seed=0,
         )

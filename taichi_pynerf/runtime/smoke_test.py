@@ -15,7 +15,7 @@ def smoke_test(device: torch.device, atomic: bool, tolerance: float = 1e-4) -> s
 
     Args:
         device: where the tensors lie that the kernels are given.
-        atomic: try the adjoint that adds atomically, rather than the one for few threads.
+        atomic: try the kernels for many threads, which add atomically, not those for few.
         tolerance: error allowed, relative to the largest element.
     """
     spec = HashGridSpec(resolutions=(3, 7), features_per_level=2, hash_table_size=128)
@@ -35,7 +35,8 @@ def smoke_test(device: torch.device, atomic: bool, tolerance: float = 1e-4) -> s
     level_begin = torch.zeros(spec.num_levels, dtype=torch.int32, device=device)
     positions, table, cotangents = (x.to(device) for x in (positions, table, cotangents))
     features, grad = torch.zeros_like(cotangents), torch.zeros_like(table)
-    kernels.encode(positions, table, levels, level_begin, features)
+    encode = kernels.encode if atomic else kernels.encode_blocks
+    encode(positions, table, levels, level_begin, features)
     adjoint = kernels.encode_adjoint_table_atomic if atomic else kernels.encode_adjoint_table
     adjoint(positions, cotangents, levels, level_begin, grad)
     for what, actual, right in (

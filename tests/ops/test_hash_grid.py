@@ -158,7 +158,9 @@ def test_accumulating_in_place_adds_the_same_gradient(generator, use_autodiff, a
     assert table.grad is None
 
 
-def test_known_features_are_handed_on_and_have_the_same_gradients(generator, use_autodiff):
+def test_known_features_are_handed_on_and_have_the_same_gradients(
+    generator, use_autodiff, assert_matches
+):
     inputs = random_inputs(generator)
     expected = gradients(lambda x, y: hash_encode(x, y, SPEC, use_autodiff=use_autodiff), *inputs)
     known = expected[0].detach().clone()
@@ -166,8 +168,11 @@ def test_known_features_are_handed_on_and_have_the_same_gradients(generator, use
         lambda x, y: hash_encode(x, y, SPEC, use_autodiff=use_autodiff, known_features=known),
         *inputs,
     )
-    for result, twin in zip(actual, expected, strict=True):
-        assert torch.equal(result, twin)
+    assert torch.equal(actual[0], expected[0])
+    for result, twin in zip(actual[1:], expected[1:], strict=True):
+        # Taichi's derivative adds a position's levels up in any order.
+        assert_matches(result, twin)
+        assert use_autodiff or torch.equal(result, twin)
     with pytest.raises(ValueError, match="known_features"):
         hash_encode(*inputs[:2], SPEC, known_features=known[1:])
 
