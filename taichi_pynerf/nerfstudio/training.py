@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
-from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager
+from nerfstudio.data.datamanagers.base_datamanager import (
+    VanillaDataManager,
+    variable_res_collate,
+)
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.engine.optimizers import OptimizerConfig, Optimizers
 from nerfstudio.engine.schedulers import Scheduler, SchedulerConfig
@@ -132,11 +135,12 @@ class PyNeRFPipeline(VanillaPipeline):
         outputs, losses, metrics = super().get_train_loss_dict(step)
         sampler = self.datamanager.train_pixel_sampler
         metrics["num_rays"] = sampler.num_rays_per_batch
-        sampler.set_num_rays_per_batch(
-            next_num_rays(
-                sampler.num_rays_per_batch,
-                outputs["num_samples"],
-                self.model.pynerf.config.samples_per_batch,
-            )
+        num_rays = next_num_rays(
+            sampler.num_rays_per_batch,
+            outputs["num_samples"],
+            self.model.pynerf.config.samples_per_batch,
         )
+        if self.datamanager.config.collate_fn is variable_res_collate:
+            num_rays += num_rays % 2  # for images of several sizes nerfstudio insists on it
+        sampler.set_num_rays_per_batch(num_rays)
         return outputs, losses, metrics
