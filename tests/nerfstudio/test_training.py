@@ -13,8 +13,11 @@ from nerfstudio.scripts.train import main as ns_train
 from nerfstudio.utils.eval_utils import eval_setup
 from tiny import tiny_config
 
+from taichi_pynerf.data.multiscale_writer import write_multiscale
 from taichi_pynerf.data.scene_source import SceneSource
 from taichi_pynerf.errors import CheckpointError
+from taichi_pynerf.nerfstudio import training
+from taichi_pynerf.nerfstudio.data import PyNeRFDataParserConfig
 from taichi_pynerf.nerfstudio.methods import synthetic_scenes, trainer_config
 from taichi_pynerf.rendering.images import render_image
 from taichi_pynerf.runs import open_run
@@ -147,6 +150,19 @@ def test_rays_adapt_to_their_samples_and_the_seed_is_the_machine_s(ball_folder, 
         counts.append((metrics["num_rays"], metrics["num_samples"]))
     assert counts[0][0] == 128
     assert 2000 < counts[-1][1] < 8000
+
+
+def test_images_of_several_sizes_can_be_trained_on(ball_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "next_num_rays", lambda *_: 101)
+    write_multiscale(ball_folder, tmp_path / "scales")
+    config = studio_config(tmp_path / "scales", tmp_path, "scales")
+    config.pipeline.datamanager.dataparser = PyNeRFDataParserConfig()
+    trainer = config.setup()
+    trainer.setup()
+    for step in range(2):
+        loss, _, metrics = trainer.train_iteration(step)
+    assert torch.isfinite(loss)
+    assert metrics["num_rays"] == 102
 
 
 def test_a_viewer_s_thread_can_render(pipeline):
