@@ -1,19 +1,28 @@
 """The viewer: frames per second while it moves, seconds to the full picture, shares of the time.
 
-    python -m benchmarks.viewer --checkpoint outputs/demo
+    python -m benchmarks.viewer --checkpoint outputs/demo [--output_dir DIR]
 
 Needs a screen, if only a virtual one (`xvfb-run -a -s "-screen 0 1280x720x24"`). The window is a
-real one, and all that showing a frame costs is counted; the hand that drags is scripted. Prints a
-table and JSON.
+real one, and all that showing a frame costs is counted; the hand that drags is scripted. Prints
+tables, and writes JSON and Markdown.
+
+A picture is full when every pixel was drawn at its true size, with training's steps along the rays;
+it is at its finest with those of `apps/render.py`. How much the two differ is said, and whether
+the second is that program's.
 """
 
-import json
 import math
 import statistics
 import time
+from pathlib import Path
 
+import numpy as np
+
+from benchmarks.__main__ import write
+from benchmarks.harness import Report, machine
 from taichi_pynerf import runtime
 from taichi_pynerf.cli import Parser, run
+from taichi_pynerf.rendering.images import render_image
 from taichi_pynerf.runs import open_run
 from taichi_pynerf.trainer import MultiScaleTrainer, PyNeRFTrainer
 from taichi_pynerf.viewer.controls import InputFrame
@@ -64,19 +73,37 @@ def move_and_rest(viewer: Viewer, window: ScriptedWindow, view: int) -> dict:
     rate = frames / (last - started)
 
     window.dragging = False
-    rested, full = time.perf_counter(), None
+    rested, full, first = time.perf_counter(), None, None
     while not viewer.renderer.at_rest or viewer.moving:
         viewer.round(window, ROUND_SECONDS)
         if full is None and viewer.renderer.complete:
-            full = time.perf_counter() - rested
+            full, first = time.perf_counter() - rested, picture(viewer)
+    finest, last = time.perf_counter() - rested, picture(viewer)
     return {
-        "frames_per_second": round(rate, 2),
-        "longest_frame": round(longest, 3),
-        "preview_width": int(statistics.median(sizes)),
-        "opacity": round(float(viewer.renderer.finished.layers.acc.mean()), 3),
-        "seconds_to_full_picture": round(full, 2),
-        "seconds_to_finest": round(time.perf_counter() - rested, 2),
+        "view": view,
+        "opacity": float(viewer.renderer.finished.layers.acc.mean()),
+        "frames/s": rate,
+        "longest frame s": longest,
+        "preview px wide": int(statistics.median(sizes)),
+        "full picture s": full,
+        "finest steps s": finest,
+        "full and finest differ, mean /255": 255.0 * float(np.abs(first - last).mean()),
     }
+
+
+def picture(viewer: Viewer) -> np.ndarray:
+    """[H, W, 3] what is drawn at full size, over the background."""
+    layers = viewer.renderer.finished.layers
+    behind = (1 - layers.acc.numpy())[..., None] * np.array(viewer.settings.background)
+    return (layers.rgb.numpy() + behind).clip(0, 1)
+
+
+def difference_to_render(viewer: Viewer) -> float:
+    """Greatest difference of a pixel at its finest from what `apps/render.py` gives, in 1/255."""
+    near, far = viewer.renderer.near, viewer.renderer.far
+    cameras = viewer.camera.cameras(WIDTH, HEIGHT)
+    want = render_image(viewer.model, cameras, 0, near, far, viewer.settings.background)["rgb"]
+    return 255.0 * float(np.abs(picture(viewer) - want.numpy()).max())
 
 
 def share_of(trainer: PyNeRFTrainer, viewer: Viewer, window: ScriptedWindow, asked: float) -> float:
@@ -107,36 +134,38 @@ def main(argv: list[str]) -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("--checkpoint", required=True, metavar="RUN_OR_FILE", help="a trained run")
     parser.add_argument("--backend", choices=runtime.BACKENDS, default="auto")
+    parser.add_argument("--output_dir", help="write viewer.json and viewer.md there")
     args = parser.parse_args(argv)
     window = None
     try:
-        backend = runtime.start(args.backend)
+        about = {"backend": runtime.start(args.backend), **machine()}
         window = ScriptedWindow("taichi_pynerf: benchmark", WIDTH, HEIGHT)
         opened = open_run(args.checkpoint)
         dataset = opened.source.load("train")
         viewer = Viewer(opened.model, dataset)
-        print(f"{WIDTH}x{HEIGHT}, backend {backend}, {runtime.device_name()}")
-        views = [round(i * len(viewer.views) / NUM_VIEWS) for i in range(NUM_VIEWS)]
-        moves = {view: move_and_rest(viewer, window, view) for view in views}
-        print("view   opacity   frames/s   longest frame   preview   full picture   finest steps")
-        for view, row in moves.items():
-            print(
-                f"{view:4} {row['opacity']:9.2f} {row['frames_per_second']:10.1f} "
-                f"{row['longest_frame']:13.3f} s {row['preview_width']:7} px "
-                f"{row['seconds_to_full_picture']:11.2f} s {row['seconds_to_finest']:11.2f} s"
-            )
+        views = np.arange(NUM_VIEWS) * len(viewer.views) // NUM_VIEWS
+        moves = [move_and_rest(viewer, window, int(view)) for view in views]
+        findings = {"finest steps and render.py, max /255": difference_to_render(viewer)}
         # Trained on from the checkpoint, which is not written.
         config = opened.config.replace(max_steps=10**6, max_seconds=0.0)
         kind = MultiScaleTrainer if opened.source.multiscale else PyNeRFTrainer
         trainer = kind(opened.model, config, dataset, progress=False)
-        shares = {asked: share_of(trainer, viewer, window, asked) for asked in SHARES}
-        for asked, measured in shares.items():
-            print(f"training's share: asked {asked:.0%}, measured {measured:.1%}")
+        shares = [
+            {"asked": asked, "measured": share_of(trainer, viewer, window, asked)}
+            for asked in SHARES
+        ]
     finally:
         if window is not None:
             window.close()
-    results = {"moves": moves, "shares": {str(k): round(v, 4) for k, v in shares.items()}}
-    print(json.dumps({"size": [WIDTH, HEIGHT], "backend": backend, **results}))
+    findings |= {
+        "least frames/s": min(row["frames/s"] for row in moves),
+        "longest wait for the full picture, s": max(row["full picture s"] for row in moves),
+    }
+    tables = {"moving, and at rest": moves, "training's share of the time": shares}
+    report = Report(f"{WIDTH}x{HEIGHT}, {Path(args.checkpoint).name}", tables, findings)
+    print(report.text())
+    if args.output_dir is not None:
+        write(Path(args.output_dir), "viewer", report, about)
 
 
 if __name__ == "__main__":

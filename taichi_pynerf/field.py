@@ -1,6 +1,7 @@
 """The pyramid field: position, direction and level in, density and colour out."""
 
 import dataclasses
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ from taichi_pynerf.heads import (
     feature_slices,
     first_output,
     mlp,
+    run_in_blocks,
     slice_by_level,
 )
 from taichi_pynerf.ops.spherical_harmonics import NUM_COEFFICIENTS, spherical_harmonics
@@ -181,7 +183,11 @@ class PyramidField(nn.Module):
         with self._precision(positions.device):
             windows = self._windows(positions, slices, known, keep)
             run = first_output if density_only else nn.Sequential.__call__
-            return slices, [run(head, x) for head, x in zip(self.heads, windows, strict=True)]
+            outputs = [
+                run_in_blocks(partial(run, head), x)
+                for head, x in zip(self.heads, windows, strict=True)
+            ]
+            return slices, outputs
 
     def _windows(self, positions, slices, known, keep) -> list[torch.Tensor]:
         """What each head sees of the sorted samples' features."""
@@ -211,7 +217,10 @@ class PyramidField(nn.Module):
         return torch.cat([truncated_exp(embedding[:, :1].float()), color], 1)
 
     def _color(self, head, embedding, basis) -> torch.Tensor:
-        return self.color_heads[head](torch.cat([embedding, basis.to(embedding.dtype)], 1))
+        def run(embedding, basis):
+            return self.color_heads[head](torch.cat([embedding, basis.to(embedding.dtype)], 1))
+
+        return run_in_blocks(run, embedding, basis)
 
     def _precision(self, device):
         dtype = torch.float16 if device.type == "cuda" else torch.bfloat16

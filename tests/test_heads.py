@@ -9,6 +9,7 @@ from taichi_pynerf.heads import (
     blend_slices,
     feature_slices,
     mlp,
+    run_in_blocks,
     slice_by_level,
 )
 
@@ -138,3 +139,16 @@ def test_heads_begin_alike_on_the_features_that_they_share():
     for own, was in zip(heads[-1].parameters(), last, strict=True):
         assert torch.equal(own, was)
     assert all(parameter.is_leaf and parameter.requires_grad for parameter in heads.parameters())
+
+
+def test_blocks_of_rows_give_what_the_whole_gives():
+    network, x = mlp([8, 16, 3]), torch.rand(100, 8)
+    whole = network(x)
+    sizes = []
+    network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    with torch.no_grad():
+        torch.testing.assert_close(run_in_blocks(network, x, rows=32), whole)
+    assert sizes == [32, 32, 32, 4]
+    # Gradients keep every layer anyway: there is nothing to win.
+    assert run_in_blocks(network, x, rows=32).requires_grad
+    assert sizes[4:] == [100]

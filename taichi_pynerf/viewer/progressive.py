@@ -31,8 +31,10 @@ GROWTH = 3.0  # widths of a pass and the one before it
 TILE = 48  # side of a tile, pixels
 FRAME_SECONDS = 1 / 13  # of a moving picture: more than 10 frames/s on a bad day too
 REFRESH_SECONDS = 1.0  # for one pass over a model that changes as it trains
+_WORTHWHILE = 0.5  # share of the time that has to be left to begin more: few rays take longer each
 _FIRST_GUESS = 1e-5  # seconds per ray, until it is measured
-_NEARLY = 2.2  # a pass this much narrower than the best one is left out
+_LEAST_CHUNK = 2**11  # rays
+_NEARLY = 2.6  # a pass this much narrower than the best one is left out
 _DRAFT_EPS = 1e-2  # transmittance at which a ray of all passes but the last ends
 
 
@@ -210,6 +212,8 @@ class ProgressiveRenderer:
                     return patches
                 self._current = self._begin(plan)
             left = seconds - (time.perf_counter() - started)
+            if patches and left < _WORTHWHILE * seconds:
+                return patches
             work = self._current
             boxes = self._draw(work, math.inf if fresh else left)
             if work.full and not fresh:
@@ -293,8 +297,9 @@ class ProgressiveRenderer:
         )
         rays = work.rays[index.to(self.model.device)]
         renderer = self._renderers[work.kind]
-        # Chunks no larger than need be: a ray takes few samples a round then, and few in vain.
-        chunk_size = min(len(index), self._chunk_size)
+        # Chunks no larger than need be: a ray takes few samples a round then, and few in vain. But
+        # of few rays they take so many that a round is more than the calls it is made of.
+        chunk_size = min(max(len(index), _LEAST_CHUNK), self._chunk_size)
         rendered = render_rays(self.model, rays, work.shot.level, chunk_size, renderer=renderer)
         normals = surface_normals(self.model, rays, rendered) if work.shot.normals else None
         work.layers.store(index, rendered, normals)
@@ -304,7 +309,7 @@ class ProgressiveRenderer:
         self.num_rays += len(index)
         per_ray = seconds / len(index)
         known = self._seconds_per_ray.get(work.kind, per_ray)
-        self._seconds_per_ray[work.kind] = known + 0.3 * (per_ray - known)
+        self._seconds_per_ray[work.kind] = known + 0.5 * (per_ray - known)
         return boxes
 
 

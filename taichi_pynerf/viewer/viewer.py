@@ -25,6 +25,7 @@ from taichi_pynerf.viewer.views import TrainingViews, initial_camera
 
 MOVING_SECONDS = 0.15  # after the last move a picture counts as moving for so long
 IDLE_SECONDS = 1.0  # between two showings of a window in which nothing happens
+REFINING_SECONDS = 0.6  # between two while tiles come: showing takes time that they need
 _SETTLING_ROUNDS = 3  # to show after input: widgets answer some frames late
 _FRUSTUM_SHARE = 0.04  # height of a drawn frustum, in sides of the scene box
 
@@ -105,7 +106,10 @@ class Viewer:
         moving = self.moving
         drawn = self.draw(seconds)
         now = time.perf_counter()
-        if drawn or busy or now - self._shown_at > IDLE_SECONDS:
+        wait = 0.0 if drawn or busy else IDLE_SECONDS
+        if drawn and not (busy or moving) and self.renderer.progress() is not None:
+            wait = REFINING_SECONDS
+        if now - self._shown_at > wait:
             if drawn:
                 self.frames.note(now)
             if screen.show(self):
