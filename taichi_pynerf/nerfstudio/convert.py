@@ -96,7 +96,7 @@ def studio_config(
 ) -> TrainerConfig:
     """What `ns-train` would have saved for a run in `output_path`."""
     from taichi_pynerf.nerfstudio.data import PyNeRFDataParserConfig
-    from taichi_pynerf.nerfstudio.methods import trainer_config
+    from taichi_pynerf.nerfstudio.methods import ConvertedRunConfig, trainer_config
 
     dataparser = PyNeRFDataParserConfig(
         data=source.folder(),
@@ -107,7 +107,7 @@ def studio_config(
         alpha_color="white" if source.white_background else "black",
     )
     method = "taichi-pynerf" if config.unbounded else "taichi-pynerf-synthetic"
-    run = trainer_config(method, dataparser, config)
+    run = ConvertedRunConfig(**vars(trainer_config(method, dataparser, config)))
     run.output_dir, run.experiment_name = output_path.parent, output_path.name
     run.timestamp = "converted"
     run.relative_model_dir = output_path / MODELS_DIR  # an absolute path stands for itself

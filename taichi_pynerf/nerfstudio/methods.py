@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import torch
 from nerfstudio.configs.base_config import MachineConfig, ViewerConfig
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManagerConfig
@@ -67,6 +70,14 @@ def trainer_config(
         viewer=ViewerConfig(num_rays_per_chunk=2**15),
         vis="viewer",
     )
+
+
+@dataclass
+class ConvertedRunConfig(TrainerConfig):
+    """A run whose folder is `output_dir/experiment_name`, without folders of method and time."""
+
+    def get_base_dir(self) -> Path:
+        return Path(self.output_dir) / self.experiment_name
 
 
 real_scenes = MethodSpecification(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -36,6 +38,20 @@ from taichi_pynerf.renderer import Rays
 from taichi_pynerf.training.carving import possible_cells
 from taichi_pynerf.training.optimizers import parameter_groups
 from taichi_pynerf.training.scene_fit import fit_to_scene
+
+
+@contextmanager
+def untraced():
+    """Keep nerfstudio's viewer, which interrupts renders by tracing them, out of Taichi's compiler.
+
+    It can interrupt between two chunks of rays.
+    """
+    trace = sys.gettrace()
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(trace)
 
 
 @dataclass
@@ -159,7 +175,8 @@ class PyNeRFStudioModel(Model):
         rays = self.rays_of(ray_bundle)
         with self.render_lock:
             if not self.training:
-                out = self.pynerf.renderer.render_rays(rays)
+                with untraced():
+                    out = self.pynerf.renderer.render_rays(rays)
                 rgb = out.rgb + (1 - out.acc).unsqueeze(-1) * self.background(len(rays))
                 level = out.level / max(self.pynerf.field.num_heads - 1, 1)
                 columns = {"accumulation": out.acc, "depth": out.depth, "level": level}

@@ -66,7 +66,8 @@ def test_a_model_alone_brings_views_of_its_own(rough_model, tmp_path):
     path = convert_to_nerfstudio_format(model, model.config, tmp_path / "run")
     names = sorted(entry.name for entry in path.parent.iterdir())
     assert names == ["config.yml", "dataparser_transforms.json", "nerfstudio_models", "views"]
-    _, pipeline, _, _ = eval_setup(path)
+    run_config, pipeline, _, _ = eval_setup(path)
+    assert run_config.get_base_dir() == path.parent  # where ns-viewer puts its log
     images = pipeline.datamanager.train_dataset
     assert len(images) == 8
     theirs = pipeline.model.get_outputs_for_camera(images.cameras[3:4])["rgb"]
