@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import taichi as ti
 
-BLOCK = 1024  # rows that one thread lists before it steps them: the list stays in its cache
+BLOCK = 8192  # rows that one thread lists before it steps them: the list stays in its cache
 
 
 class SparseRMSPropKernels(NamedTuple):
@@ -31,6 +31,15 @@ def sparse_rmsprop_kernels(num_features: int, dtype) -> SparseRMSPropKernels:
     """
     row = ti.types.vector(num_features, dtype)
     rows = ti.types.ndarray(row, 1)
+    integer = {ti.f32: ti.u32, ti.f64: ti.u64}[dtype]
+
+    @ti.func
+    def touched_by(g):
+        """Whether any of g is not 0, told by its bits, which are quicker to put together."""
+        bits = ti.cast(0, integer)
+        for j in ti.static(range(num_features)):
+            bits |= ti.bit_cast(g[j], integer)
+        return bits + bits != 0  # without the sign: -0 is 0
 
     @ti.func
     def step(
@@ -47,7 +56,7 @@ def sparse_rmsprop_kernels(num_features: int, dtype) -> SparseRMSPropKernels:
         table: rows, grad: rows, square_avg: rows, lr: dtype, beta: dtype, root: dtype, eps: dtype
     ):
         for e in range(table.shape[0]):
-            if (grad[e] != 0).any():
+            if touched_by(grad[e]):
                 step(table, grad, square_avg, e, lr, beta, root, eps)
 
     @ti.kernel
@@ -66,7 +75,7 @@ def sparse_rmsprop_kernels(num_features: int, dtype) -> SparseRMSPropKernels:
             first, count = b * BLOCK, 0
             for e in range(first, ti.min(first + BLOCK, num_rows)):
                 touched[first + count] = e
-                count += ti.cast((grad[e] != 0).any(), ti.i32)
+                count += ti.cast(touched_by(grad[e]), ti.i32)
             for k in range(count):
                 step(table, grad, square_avg, touched[first + k], lr, beta, root, eps)
 
