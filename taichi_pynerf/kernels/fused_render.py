@@ -89,9 +89,8 @@ def fused_render_kernel(spec: FusedSpec):
     buffer = ti.types.vector(2 * W, ti.f32)  # what a layer reads, and what it writes
     tile = ti.types.vector(TILE, ti.f32)
     embedding = ti.types.vector(num_out, ti.f32)
-    feature = ti.types.vector(F, ti.f32)
     all_features = ti.types.vector(spec.grid.num_features, ti.f32)
-    lookup = hash_grid_functions(spec.grid, ti.f32).lookup
+    lookup_level = hash_grid_functions(spec.grid, ti.f32).lookup_level
     step_at, enter_exit, seek = march_functions(spec.occupancy_resolution, 1, spec.block)
     basis_of = spherical_harmonics_function(ti.f32)
     floats, flags = ti.types.ndarray(ti.f32, 1), ti.types.ndarray(ti.u8, 1)
@@ -144,12 +143,7 @@ def fused_render_kernel(spec: FusedSpec):
         num_heads = 2 if f > 0 else 1
         features, x = all_features(0), buffer(0)
         for l in range(first_level + lower + num_heads):
-            n, offset = scene.grid_levels[l, 0], scene.grid_levels[l, 1]
-            value = feature(0)
-            if scene.grid_levels[l, 2] == 1:
-                value = lookup(p, scene.table, n, offset, True)
-            else:
-                value = lookup(p, scene.table, n, offset, False)
+            value = lookup_level(p, scene.table, scene.grid_levels, l)
             for c in ti.static(range(F)):
                 features[l * F + c] = value[c]
         blended, sigma, rgb = embedding(0), 0.0, _vec3(0)

@@ -86,6 +86,7 @@ class HashGridFunctions(NamedTuple):
     """Taichi functions that kernels share; see `hash_grid_functions`."""
 
     lookup: object
+    lookup_level: object
     scatter: object
     gradient: object
 
@@ -97,7 +98,8 @@ def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
     `lookup` gives the features of one level at a position; `scatter` adds a cotangent of theirs to
     the entries they came from, and `gradient` gives what it is worth to the position. A level is
     its resolution `n`, the `offset` of its first entry, and whether it `is_dense`: known when a
-    kernel is compiled, so that neither kind of level pays for the other's indices.
+    kernel is compiled, so that neither kind of level pays for the other's indices. `lookup_level`
+    finds the three in row l of `HashGridSpec.level_table`.
 
     No corner takes a branch, so that what corners have in common is computed once.
     """
@@ -154,6 +156,16 @@ def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
         return value
 
     @ti.func
+    def lookup_level(x, table: ti.template(), levels: ti.template(), l):
+        n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
+        value = feature(0)
+        if is_dense == 1:
+            value = lookup(x, table, n, offset, True)
+        else:
+            value = lookup(x, table, n, offset, False)
+        return value
+
+    @ti.func
     def scatter(
         x,
         grad,
@@ -182,7 +194,7 @@ def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
             total += n * grad.dot(value) * weight_gradient(c, f)
         return total
 
-    return HashGridFunctions(lookup, scatter, gradient)
+    return HashGridFunctions(lookup, lookup_level, scatter, gradient)
 
 
 class HashGridKernels(NamedTuple):
@@ -211,7 +223,7 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
     num_levels = spec.num_levels
     point = ti.types.vector(3, dtype)
     feature = ti.types.vector(spec.features_per_level, dtype)
-    lookup, scatter, gradient = hash_grid_functions(spec, dtype)
+    lookup, lookup_level, scatter, gradient = hash_grid_functions(spec, dtype)
 
     @ti.func
     def num_blocks(num_samples):
@@ -228,11 +240,7 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
         for l, i in ti.ndrange(num_levels, positions.shape[0]):
             value = feature(0)
             if i >= level_begin[l]:
-                n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
-                if is_dense == 1:
-                    value = lookup(positions[i], table, n, offset, True)
-                else:
-                    value = lookup(positions[i], table, n, offset, False)
+                value = lookup_level(positions[i], table, levels, l)
             features[i, l] = value
 
     @ti.kernel
