@@ -56,6 +56,9 @@ class PyNeRFDataParser(DataParser):
         options = LoadOptions(config.img_downscale, config.placement, config.allow_external_paths)
         split = self._present(split)
         files = read_scene_files(config.data, split, config.dataset_type, options)
+        if files.scales is not None:  # scale by scale, as `load_scene` has them
+            files = files.select(files.scales.argsort(stable=True).tolist())
+        known = {"scales": files.scales, "pixel_weights": files.pixel_weights}
         transform = torch.from_numpy(files.transform.matrix).float()
         masks = files.mask_paths
         color = config.alpha_color
@@ -67,6 +70,7 @@ class PyNeRFDataParser(DataParser):
             mask_filenames=masks if masks is not None and None not in masks else None,
             dataparser_transform=transform,
             dataparser_scale=float(files.transform.scale),
+            metadata={name: value for name, value in known.items() if value is not None},
         )
 
     def _present(self, split: str) -> str:

@@ -184,7 +184,9 @@ class PyNeRFStudioModel(Model):
                     "rgb": rgb.clamp(0, 1),
                     **{name: column.unsqueeze(-1) for name, column in columns.items()},
                 }
-            background = self.background(len(rays))
+            background = ray_bundle.metadata.get("background")  # see `PyNeRFDataManager`
+            if background is None:
+                background = self.background(len(rays))
             render = self.pynerf.renderer.train_rays(rays, self.generator)
         outputs = loss_inputs(self.pynerf, render, background, self.progress)
         return {
@@ -222,7 +224,8 @@ class PyNeRFStudioModel(Model):
         target = self.target(outputs, batch["image"])
         if "loss_inputs" not in outputs:  # in evaluation nothing but the colour is compared
             return {"color_loss": (outputs["rgb"] - target).square().mean()}
-        targets = {"rgb": target, "weights": torch.ones_like(target[:, 0])}
+        weights = batch.get("weights", torch.ones_like(target[:, 0]))
+        targets = {"rgb": target, "weights": weights.to(target.device)}
         loss = self.loss(outputs["loss_inputs"], targets)["total_loss"]
         if not outputs["num_samples"]:  # no ray met anything, but a gradient there must be
             loss = loss + 0 * self.pynerf.field.heads[0][0].weight.sum()
@@ -236,12 +239,16 @@ class PyNeRFStudioModel(Model):
         return metrics
 
     def target(self, outputs: dict, image: torch.Tensor) -> torch.Tensor:
-        """[..., 3] the photograph's colours; see-through pixels on the background of the render."""
+        """[..., 3] the photograph's colours; see-through pixels on the background of the render.
+
+        Colours times alpha have 8 bits, as in this package's datasets.
+        """
         image = image.to(self.pynerf.device)
         if image.shape[-1] == 3:
             return image
-        background = outputs.get("background", self.background(1))
-        return image[..., :3] * image[..., 3:] + (1 - image[..., 3:]) * background
+        background = outputs["background"] if "background" in outputs else self.background(1)
+        premultiplied = (image[..., :3] * image[..., 3:] * 255).round() * (1 / 255)
+        return premultiplied + (1 - image[..., 3:]) * background
 
     # ---- images ---------------------------------------------------------------------------
 

@@ -7,18 +7,21 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
-from nerfstudio.data.datamanagers.base_datamanager import (
-    VanillaDataManager,
-    variable_res_collate,
-)
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager
 from nerfstudio.data.datasets.base_dataset import InputDataset
+from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 from nerfstudio.engine.optimizers import OptimizerConfig, Optimizers
 from nerfstudio.engine.schedulers import Scheduler, SchedulerConfig
 from nerfstudio.engine.trainer import Trainer
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline
+from nerfstudio.utils import comms
 from torch.optim.lr_scheduler import LambdaLR
 
+from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.nerfstudio.data import source_of
+from taichi_pynerf.nerfstudio.pixels import ScenePixelSampler, SceneRayGenerator
+from taichi_pynerf.nerfstudio.views import has_lenses
 from taichi_pynerf.training.optimizers import BETAS, EPS, TableRMSProp
 from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays
 
@@ -99,10 +102,24 @@ class PyNeRFStudioTrainer(Trainer):
 
 
 class PyNeRFDataManager(VanillaDataManager):
-    """nerfstudio's, with training pixels that keep their alpha, for random colours behind them.
+    """nerfstudio's, with the training pixels and rays of `apps/train.py`.
 
-    It tells the model what it is to be fitted to, and the colour that is to be shown instead.
+    Its training pixels keep their alpha, for random colours behind them; it tells the model what it
+    is to be fitted to, and the colour that is to be shown instead.
     """
+
+    def __init__(self, *args, **kwargs):
+        self.generator = torch.Generator()  # of training pixels, and the colours behind them
+        self.random_background = False
+        super().__init__(*args, **kwargs)
+
+    def draw_as(self, config: PyNeRFConfig) -> None:
+        """Draw from here on what `apps/train.py` draws from its first step on.
+
+        Each process that trains with others draws its own.
+        """
+        self.generator.manual_seed(config.seed + comms.get_rank())
+        self.random_background = config.background == "random"
 
     def create_train_dataset(self):
         dataset = super().create_train_dataset()
@@ -119,6 +136,35 @@ class PyNeRFDataManager(VanillaDataManager):
         self.train_dataset = with_alpha(shown)
         super().setup_train()
         self.train_dataset = shown
+        if self._as_here(shown):
+            self.train_pixel_sampler = ScenePixelSampler(
+                self.config.pixel_sampler,
+                shown,
+                self.config.train_num_rays_per_batch,
+                self.generator,
+            )
+        if has_lenses(shown.cameras):
+            self.train_ray_generator = SceneRayGenerator(shown.cameras.to(self.device))
+
+    def _as_here(self, dataset: InputDataset) -> bool:
+        """Whether this package has such cameras and no other way of drawing was asked for."""
+        return (
+            has_lenses(dataset.cameras)
+            and "fisheye_crop_radius" not in (dataset.cameras.metadata or {})
+            and type(self.config.pixel_sampler) is PixelSamplerConfig
+            and self.config.patch_size == 1
+        )
+
+    def next_train(self, step: int) -> tuple[RayBundle, dict]:
+        """The next pixels' rays, with the colours behind them if these are random."""
+        colors = None
+        if self.random_background:  # `PyNeRFTrainer` draws them before the pixels, too
+            num_rays = self.train_pixel_sampler.num_rays_per_batch
+            colors = torch.rand(num_rays, 3, generator=self.generator)
+        bundle, batch = super().next_train(step)
+        if colors is not None:
+            bundle.metadata["background"] = colors.to(bundle.origins.device)
+        return bundle, batch
 
 
 def with_alpha(dataset: InputDataset) -> InputDataset:
@@ -131,6 +177,10 @@ def with_alpha(dataset: InputDataset) -> InputDataset:
 class PyNeRFPipeline(VanillaPipeline):
     """nerfstudio's, with as many rays in a step as have about `samples_per_batch` samples."""
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.datamanager.draw_as(self.model.pynerf.config)
+
     def get_train_loss_dict(self, step: int):
         outputs, losses, metrics = super().get_train_loss_dict(step)
         sampler = self.datamanager.train_pixel_sampler
@@ -140,7 +190,7 @@ class PyNeRFPipeline(VanillaPipeline):
             outputs["num_samples"],
             self.model.pynerf.config.samples_per_batch,
         )
-        if self.datamanager.config.collate_fn is variable_res_collate:
-            num_rays += num_rays % 2  # for images of several sizes nerfstudio insists on it
+        if not isinstance(sampler, ScenePixelSampler):
+            num_rays += num_rays % 2  # of images of several sizes nerfstudio's draws none else
         sampler.set_num_rays_per_batch(num_rays)
         return outputs, losses, metrics
