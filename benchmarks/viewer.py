@@ -6,9 +6,9 @@ Needs a screen, if only a virtual one (`xvfb-run -a -s "-screen 0 1280x720x24"`)
 real one, and all that showing a frame costs is counted; the hand that drags is scripted. Prints
 tables, and writes JSON and Markdown.
 
-A picture is full when every pixel was drawn at its true size, with training's steps along the rays;
-it is at its finest with those of `apps/render.py`. How much the two differ is said, and whether
-the second is that program's.
+A picture is full when every pixel was drawn at its true size, with steps along the rays a quarter
+longer than training's; it is at its finest with those of `apps/render.py`. How much the two differ
+is said, and whether the second is that program's.
 """
 
 import math

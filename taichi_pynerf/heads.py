@@ -153,3 +153,41 @@ def blend_slices(outputs: list[torch.Tensor], slices: LevelSlices) -> torch.Tens
             lower = torch.lerp(lower, upper, slices.fraction[first:last].to(lower.dtype))
         blended.append(lower)
     return torch.cat(blended) if blended else outputs[0]  # of no samples
+
+
+@torch.no_grad()
+def blend_heads(
+    run: Callable[[nn.Sequential, torch.Tensor], torch.Tensor],
+    heads: nn.ModuleList,
+    seen: list[torch.Tensor],
+    slices: LevelSlices,
+    rows: int = ROWS_PER_BLOCK,
+) -> torch.Tensor:
+    """`blend_slices` of what the heads give, without gradients: both heads of a block at a time.
+
+    Args:
+        run: what to ask of a head: its inputs [R, K] to outputs [R, C].
+        heads: L networks.
+        seen: what each of them sees, as `feature_slices` gives it.
+        rows: of a block; see `run_in_blocks`.
+
+    Returns:
+        [M, C], in sorted rows.
+    """
+    starts, num_rows = slices.starts, slices.order.shape[0]
+    if seen[0].device.type != "cpu":
+        rows = max(num_rows, 1)
+    blended = None
+    for level in range(len(starts) - 1):
+        below = starts[level] - slices.rows(level)[0]
+        for first in range(starts[level], starts[level + 1], rows):
+            last = min(first + rows, starts[level + 1])
+            own = slice(first - starts[level], last - starts[level])
+            out = run(heads[level], seen[level][below:][own])
+            if slices.two_heads and level + 2 < len(starts):
+                upper = run(heads[level + 1], seen[level + 1][own])
+                out.lerp_(upper, slices.fraction[first:last].to(out.dtype))
+            if blended is None:
+                blended = out.new_empty(num_rows, out.shape[1])
+            blended[first:last] = out
+    return run(heads[0], seen[0]) if blended is None else blended  # of no samples

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -14,40 +16,15 @@ from taichi_pynerf.ops.compositing import composite, transmittance
 from taichi_pynerf.ops.ray_march import Samples, march_rays
 from taichi_pynerf.ops.resampling import sample_pdf
 from taichi_pynerf.pyramid import get_pyramid_level
+from taichi_pynerf.ray_rounds import SAMPLES_PER_RAY, RayChunks, RayRounds, Rays
 from taichi_pynerf.scene_box import SceneBox
 
 FIRST_LOOK = 10  # samples of a ray that are asked before it is known whether light goes on
-SAMPLES_PER_ROUND = 2**17  # rendering works on about so many samples at once
+SAMPLES_AT_ONCE = 2**17  # that are asked in one call, about
+RAYS_AT_ONCE = 2**16  # that are on their way while rendering
 ROUNDING = 5e-6  # of an opacity summed in float32
-LAST_ROUNDS = 2**15  # samples that keep the machine busy: with few rays left no more are asked for
+UNSEEN = 0.1  # of the light that a ray ends at: samples of less weight need no colour
 WIDE_PIXEL = 2.0  # training's steps: so wide, it shows nothing that finer steps would add
-
-
-@dataclasses.dataclass(frozen=True)
-class Rays:
-    """Rays in world units.
-
-    Attributes:
-        rays_o: [N, 3] origins.
-        rays_d: [N, 3] unit directions.
-        pixel_areas: [N] area of each ray's pixel at unit distance.
-        bounds: [N, 2] least and greatest distance.
-    """
-
-    rays_o: torch.Tensor
-    rays_d: torch.Tensor
-    pixel_areas: torch.Tensor
-    bounds: torch.Tensor
-
-    def __len__(self) -> int:
-        return self.rays_o.shape[0]
-
-    def __getitem__(self, index) -> "Rays":
-        return Rays(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
-
-    def to(self, device: torch.device) -> "Rays":
-        """The same rays on `device`."""
-        return Rays(*(getattr(self, field.name).to(device) for field in dataclasses.fields(self)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +42,13 @@ class Rendered:
     depth: torch.Tensor
     acc: torch.Tensor
     level: torch.Tensor
+
+    @classmethod
+    def of(cls, sums: torch.Tensor) -> "Rendered":
+        """From [N, 6] weighted sums along rays: rgb, opacity, distance, level."""
+        rgb, acc, depth, level = sums.split([3, 1, 1, 1], 1)
+        seen = acc.clamp_min(1e-6)
+        return cls(rgb, *(x.squeeze(-1) for x in (depth / seen, acc, level / seen)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +169,7 @@ class PyramidRenderer:
             positions = self.box.unit_to_field(positions)
             levels = self.trained_levels.draw(positions, self.field.num_heads, generator)
             chunks = zip(
-                positions.split(SAMPLES_PER_ROUND), levels.split(SAMPLES_PER_ROUND), strict=True
+                positions.split(SAMPLES_AT_ONCE), levels.split(SAMPLES_AT_ONCE), strict=True
             )
             return torch.cat([self.field.density(x, level) for x, level in chunks])
 
@@ -193,42 +177,50 @@ class PyramidRenderer:
 
     # ---- rendering ------------------------------------------------------------------------
 
-    @torch.no_grad()
     def render_rays(
-        self, rays: Rays, level: float | None = None, samples_per_round: int | None = None
+        self,
+        rays: Rays,
+        level: float | None = None,
+        at_once: int = RAYS_AT_ONCE,
+        on_rays: Callable[[int], object] | None = None,
     ) -> Rendered:
         """Render rays without gradients, ending each ray where it is opaque.
 
         Args:
+            rays: N rays; N may be 0.
             level: a fixed pyramid level instead of each sample's own.
-            samples_per_round: about so many samples are in memory at once, or 8 of each ray if
-                that is more; by default `SAMPLES_PER_ROUND`.
+            at_once: rays to work on at a time: memory grows with it.
+            on_rays: called with the number of rays that are done since the last call.
         """
-        samples_per_round = samples_per_round or SAMPLES_PER_ROUND
-        if self.config.sampler == "occupancy":
-            sums = torch.zeros(len(rays), 6, device=rays.rays_o.device)
-            wide = self.are_wide(rays)
-            for chosen, step in ((~wide, self.config.render_step), (wide, 1.0)):
-                index = chosen.nonzero().squeeze(-1)
-                if len(index) == 0:
-                    continue
-                part = rays if len(index) == len(rays) else rays[index]
-                if self.fused is not None:
-                    sums[index] = self.fused.sums(part, step * self.step_size, level)
-                else:
-                    sums[index] = self._render_rounds(part, step, level, samples_per_round)
-        else:
+        work, told = self.begin(rays, level, at_once), 0
+        while not work.finished:
+            work.advance()
+            if on_rays is not None:
+                done = work.num_done
+                on_rays(done - told)
+                told = done
+        return Rendered.of(work.sums)
+
+    @torch.no_grad()
+    def begin(
+        self, rays: Rays, level: float | None = None, at_once: int = RAYS_AT_ONCE
+    ) -> RayRounds | RayChunks:
+        """Rendering piece by piece; arguments as in `render_rays`."""
+        if self.config.sampler != "occupancy":
             per_ray = self.config.num_samples + self.config.num_importance
-            chunk = max(1, samples_per_round // per_ray)
-            parts = [rays[i : i + chunk] for i in range(0, len(rays), chunk)]
-            sums = [
-                self._sums(part, self._hierarchical(part, None, True, level), level)
-                for part in parts
-            ]
-            sums = torch.cat(sums) if sums else rays.rays_o.new_zeros(0, 6)
-        rgb, acc, depth, mean_level = sums.split([3, 1, 1, 1], 1)
-        seen = acc.clamp_min(1e-6)
-        return Rendered(rgb, *((x.squeeze(-1)) for x in (depth / seen, acc, mean_level / seen)))
+            at_once = max(1, min(SAMPLES_PER_RAY * at_once, SAMPLES_AT_ONCE) // per_ray)
+            return RayChunks(rays, partial(self._hierarchical_sums, level=level), at_once)
+        if self.fused is not None:
+            return RayChunks(rays, partial(self._fused_sums, level=level), at_once)
+        march_on = partial(self._march_on, level=level)
+        return RayRounds(
+            rays, self._render_steps(rays), march_on, at_once, self.config.max_samples_per_ray
+        )
+
+    def _render_steps(self, rays: Rays) -> torch.Tensor:
+        """[N] step lengths of rendering, in training's."""
+        steps = torch.full_like(rays.pixel_areas, self.config.render_step)
+        return steps if self.config.render_step == 1 else steps.masked_fill_(self.are_wide(rays), 1)
 
     def are_wide(self, rays: Rays) -> torch.Tensor:
         """Rays [N] bool of so wide pixels that rendering takes training's steps, no finer ones.
@@ -240,32 +232,34 @@ class PyramidRenderer:
         t = t.clamp_min(0).maximum(rays.bounds[:, 0]).minimum(rays.bounds[:, 1])
         return rays.pixel_areas.sqrt() * t >= WIDE_PIXEL * self.step_size
 
-    def _render_rounds(
-        self, rays: Rays, step: float, level: float | None, samples_per_round: int
-    ) -> torch.Tensor:
-        """March a few samples of each ray that still sees through, composite, repeat."""
-        num_rays, device = len(rays), rays.rays_o.device
-        sums = torch.zeros(num_rays, 6, device=device)
-        near = rays.bounds[:, 0].clone()
-        jitter = torch.full((num_rays,), 0.5, device=device)
-        alive = torch.arange(num_rays, device=device)
+    @torch.no_grad()
+    def _march_on(
+        self,
+        rays: Rays,
+        jitter: torch.Tensor,
+        step: float,
+        max_samples: int,
+        light: torch.Tensor,
+        level: float | None,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A round of `RayRounds`."""
+        samples, t_next = self._march(rays, jitter, max_samples, step)
+        sums = self._sums(rays, samples, level, light)
         # Light that rounding leaves to a ray that has ended would send it on to give nothing.
         eps = self.config.early_stop_eps
-        last_light = eps + min(eps, ROUNDING)
-        while alive.shape[0]:
-            # What a ray is given beyond the surface that ends it is work for nothing.
-            per_ray = min(samples_per_round, LAST_ROUNDS) // alive.shape[0]
-            per_ray = min(max(per_ray, 8), self.config.max_samples_per_ray)
-            part = rays[alive]
-            bounds = torch.stack([near[alive], part.bounds[:, 1]], -1)
-            part = dataclasses.replace(part, bounds=bounds)
-            samples, t_next = self._march(part, jitter[alive], per_ray, step)
-            if samples.t_starts.shape[0]:
-                sums[alive] += self._sums(part, samples, level, 1 - sums[alive, 3])
-            near[alive], jitter[alive] = t_next, 0.0  # go on, on the same lattice of steps
-            goes_on = samples.packed_info[:, 1] == per_ray
-            goes_on &= 1 - sums[alive, 3] > last_light
-            alive = alive[goes_on]
+        goes_on = samples.packed_info[:, 1] == max_samples
+        return sums, t_next, goes_on & (light - sums[:, 3] > eps + min(eps, ROUNDING))
+
+    @torch.no_grad()
+    def _hierarchical_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
+        return self._sums(rays, self._hierarchical(rays, None, True, level), level)
+
+    @torch.no_grad()
+    def _fused_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
+        sums, steps = torch.zeros(len(rays), 6, device=rays.rays_o.device), self._render_steps(rays)
+        for step in steps.unique().tolist():
+            index = (steps == step).nonzero().squeeze(-1)
+            sums[index] = self.fused.sums(rays[index], step * self.step_size, level)
         return sums
 
     def _levels_to_render(self, positions, levels, level: float | None) -> torch.Tensor:
@@ -283,15 +277,35 @@ class PyramidRenderer:
         """[N, 6] weighted sums along rays: rgb, opacity, distance, level."""
         positions, levels = self._place(rays, samples)
         levels = self._levels_to_render(positions, levels, level)
-        out = self._ask(rays, samples, positions, levels)
+        if self.config.output_interpolation == "embedding":
+            sigmas, rgbs = self._ask_visible(rays, samples, positions, levels, trans)
+        else:
+            out = self._ask(rays, samples, positions, levels)
+            sigmas, rgbs = out.sigmas, out.rgbs
         pixels = composite(
-            out.sigmas, out.rgbs, samples.t_starts, samples.t_ends, samples.packed_info,
+            sigmas, rgbs, samples.t_starts, samples.t_ends, samples.packed_info,
             self.config.early_stop_eps, initial_trans=trans,
         )  # fmt: skip
         mean_level = torch.zeros_like(pixels.acc)
         mean_level.index_add_(0, samples.ray_indices, pixels.weights * levels)
         columns = (x.unsqueeze(-1) for x in (pixels.acc, pixels.depth, mean_level))
         return torch.cat([pixels.rgb, *columns], 1)
+
+    def _ask_visible(self, rays, samples, positions, levels, trans=None):
+        """Densities [M], and colours [M, 3], black where they would not be seen."""
+        codes = self.field.codes(positions, levels)
+        eps = self.config.early_stop_eps
+        light = transmittance(
+            codes.sigmas, samples.t_starts, samples.t_ends, samples.packed_info, eps, trans
+        )
+        weights = torch.expm1((samples.t_starts - samples.t_ends).mul_(codes.sigmas))
+        weights.mul_(light).neg_()
+        seen = (weights >= UNSEEN * eps) & (light >= eps)
+        seen = seen.nonzero().squeeze(-1)
+        dirs = rays.rays_d.index_select(0, samples.ray_indices.index_select(0, seen))
+        rgbs = torch.zeros_like(positions)
+        rgbs[seen] = self.field.colors(codes, seen, dirs)
+        return codes.sigmas, rgbs
 
     @torch.no_grad()
     def _seen(self, samples, positions, levels) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -54,11 +54,11 @@ def test_skipping_and_stopping_change_no_pixel_that_can_be_seen(trained, culled,
         monkeypatch.setattr(occupancy, "occupied", full)
         monkeypatch.setattr(occupancy, "blocks", block_occupancy(full))
     asked = []
-    ask = model.renderer._ask
+    codes = model.field.codes
     monkeypatch.setattr(
-        model.renderer, "_ask", lambda *args: (asked.append(len(args[3])), ask(*args))[1]
+        model.field, "codes", lambda *args: (asked.append(len(args[0])), codes(*args))[1]
     )
-    monkeypatch.setattr("taichi_pynerf.renderer.SAMPLES_PER_ROUND", 1)  # few samples at a time
+    monkeypatch.setattr("taichi_pynerf.ray_rounds.BUSY_SAMPLES", 1)  # few samples at a time
     rays = rays_on_device(data.rays(2), data.near, data.far, model.device)
     out, expected = model.renderer.render_rays(rays), brute_force(model, rays)
     for name in ("rgb", "acc"):

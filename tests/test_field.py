@@ -123,6 +123,29 @@ def test_density_alone_is_the_density_of_the_whole(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_without_gradients_the_density_is_the_same(kind):
+    field, (positions, _, levels) = tiny_field(**kind), random_samples()
+    expected = field.density(positions, levels)
+    assert expected.requires_grad
+    with torch.no_grad():
+        torch.testing.assert_close(field.density(positions, levels), expected.detach())
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind.values[0].get("output_interpolation") != "color"]
+)
+def test_codes_give_the_densities_and_the_colours_of_the_samples_that_are_asked(kind):
+    field, (positions, dirs, levels) = tiny_field(**kind), random_samples()
+    expected = field(positions, dirs, levels)
+    codes = field.codes(positions, levels)
+    torch.testing.assert_close(codes.sigmas, expected.sigmas.detach())
+    for index in (torch.tensor([5, 0, 17, 5]), torch.arange(len(levels)), torch.arange(0)):
+        rgbs = field.colors(codes, index, dirs[index])
+        assert rgbs.shape == (len(index), 3)
+        torch.testing.assert_close(rgbs, expected.rgbs.detach()[index])
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_features_kept_by_the_density_serve_the_whole_field(kind):
     field, samples = tiny_field(**kind), random_samples()
     positions, _, levels = samples

@@ -6,6 +6,7 @@ from torch import nn
 
 from taichi_pynerf.heads import (
     begin_alike,
+    blend_heads,
     blend_slices,
     feature_slices,
     mlp,
@@ -101,6 +102,20 @@ def test_blending_slices_is_blending_every_sample(floor, two_heads):
         f = slices.fraction[row] if two_heads and upper != lower else 0.0
         expected = (1 - f) * of_all[lower, row] + f * of_all[upper, row]
         torch.testing.assert_close(blended[row], expected)
+
+
+@settings(deadline=None)
+@given(floors, st.booleans(), st.integers(1, 9))
+def test_blending_heads_in_blocks_is_blending_their_outputs(floor, two_heads, rows):
+    slices, _ = sliced(floor, two_heads)
+    features = torch.randn(len(floor), NUM_LEVELS * FEATURES)
+    seen = feature_slices(features, slices, FEATURES)
+    heads = nn.ModuleList(mlp([(head + 1) * FEATURES, 4, 3]) for head in range(NUM_LEVELS))
+    expected = blend_slices([head(x) for head, x in zip(heads, seen, strict=True)], slices)
+    blended = blend_heads(nn.Sequential.__call__, heads, seen, slices, rows)
+    assert not blended.requires_grad
+    assert blended.shape == (len(floor), 3)
+    torch.testing.assert_close(blended, expected.detach())
 
 
 def test_gradient_of_blending_slices():

@@ -20,7 +20,7 @@ LAYERS = (
     ("pyramid", "distortion", "cameras", "rays", "contraction", "scene_box"),
     ("encodings", "heads"),
     ("field", "occupancy"),
-    ("renderer", "fused_renderer"),
+    ("renderer", "ray_rounds", "fused_renderer"),
     ("model",),
     (
         "data", "losses", "metrics", "lpips", "checkpoint", "evaluation", "runs",

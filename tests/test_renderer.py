@@ -6,10 +6,11 @@ import torch
 from tiny import random_samples, rays_through_box, roughen, tiny_config, tiny_model
 from torch.nn import functional
 
-from taichi_pynerf import renderer
+from taichi_pynerf import ray_rounds, renderer
 from taichi_pynerf.occupancy import OccupancyGrid, TrainedLevels
 from taichi_pynerf.pyramid import compute_sample_area, get_pyramid_level
-from taichi_pynerf.renderer import PyramidRenderer, Rays
+from taichi_pynerf.ray_rounds import Rays
+from taichi_pynerf.renderer import PyramidRenderer
 from taichi_pynerf.rendering import images
 from taichi_pynerf.scene_box import SceneBox
 
@@ -38,6 +39,12 @@ class AnalyticField:
         self.positions.append(positions)
         self.levels.append(levels)
         return self.of_world(2 * positions - 1)
+
+    def codes(self, positions, levels):
+        return SimpleNamespace(sigmas=self.density(positions, levels))
+
+    def colors(self, codes, index, dirs):
+        return torch.tensor(COLOR).repeat(len(index), 1)
 
     def __call__(self, positions, dirs, levels, known=None):
         sigmas = self.density(positions, levels)
@@ -220,8 +227,8 @@ def test_training_and_rendering_agree(sampler, early_stop_eps, centred_jitter):
     assert_same_pixels(out, expected, 1e-5)
 
 
-@pytest.mark.parametrize("samples_per_round", [1, 700, 2000])
-def test_rendering_in_rounds_is_rendering_at_once(samples_per_round, monkeypatch, centred_jitter):
+@pytest.mark.parametrize("at_once", [1, 7, 2000])
+def test_rendering_in_rounds_is_rendering_at_once(at_once, monkeypatch, centred_jitter):
     model = rough_model(early_stop_eps=0.0, march_resolution=256)
     model.occupancy.occupied.random_(2, generator=seeded())
     rays = rays_through_box()
@@ -229,16 +236,18 @@ def test_rendering_in_rounds_is_rendering_at_once(samples_per_round, monkeypatch
 
     rounds = []
 
-    def counting_march(*args, **kwargs):
-        rounds.append(kwargs["max_samples"])
-        return march_rays(*args, **kwargs)
+    def counting_march(rays_o, *args, **kwargs):
+        rounds.append((len(rays_o), kwargs["max_samples"]))
+        return march_rays(rays_o, *args, **kwargs)
 
     march_rays = renderer.march_rays
     monkeypatch.setattr(renderer, "march_rays", counting_march)
-    monkeypatch.setattr(renderer, "SAMPLES_PER_ROUND", samples_per_round)
-    out = model.renderer.render_rays(rays)
+    monkeypatch.setattr(ray_rounds, "BUSY_SAMPLES", 700)
+    out = model.renderer.render_rays(rays, at_once=at_once)
     assert len(rounds) >= 4
-    assert rounds[0] == max(8, samples_per_round // len(rays))
+    for num_rays, max_samples in rounds:
+        assert num_rays <= at_once
+        assert max_samples == max(4, min(700, 4 * at_once) // num_rays)
     assert_same_pixels(out, expected, 1e-5)
 
 
@@ -252,17 +261,17 @@ def test_the_size_of_chunks_changes_no_pixel(sampler, opaque, early_stop_eps, mo
             head[-1].weight[0] *= 4.0 if opaque else 1.0  # the logarithms of densities
     rays = rays_through_box(200)
 
-    def render(rays_per_chunk, samples_per_round):
-        monkeypatch.setattr(images, "SAMPLES_PER_ROUND", samples_per_round)
-        return images.render_rays(model, rays, chunk_size=rays_per_chunk)
+    def render(chunk_size, busy_samples):
+        monkeypatch.setattr(ray_rounds, "BUSY_SAMPLES", busy_samples)
+        return images.render_rays(model, rays, chunk_size=chunk_size)
 
-    expected = render(2**15, 2**17)
-    for sizes in ((7, 2**17), (2**15, 100), (33, 1500)):
+    expected = render(2**15, 2**15)
+    for sizes in ((7, 2**15), (2**15, 100), (33, 1500)):
         assert_same_pixels(render(*sizes), expected, 1e-5)
 
 
 def test_an_early_stop_saves_samples_and_changes_nothing_that_can_be_seen(monkeypatch):
-    monkeypatch.setattr(renderer, "SAMPLES_PER_ROUND", 1)  # rounds of 8 samples per ray
+    monkeypatch.setattr(ray_rounds, "BUSY_SAMPLES", 1)  # rounds of 4 samples per ray
     rays = along_x(50)
     to_the_end, stopped = (
         analytic_renderer(uniform(8.0), march_resolution=256, early_stop_eps=eps)

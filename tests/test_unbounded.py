@@ -17,8 +17,9 @@ from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.losses import distortion
 from taichi_pynerf.occupancy import OccupancyGrid, TrainedLevels
 from taichi_pynerf.ops.ray_march import Samples
+from taichi_pynerf.ray_rounds import Rays
 from taichi_pynerf.rays import view_rays
-from taichi_pynerf.renderer import PyramidRenderer, Rays, scale_gradient
+from taichi_pynerf.renderer import PyramidRenderer, scale_gradient
 from taichi_pynerf.scene_box import SceneBox
 from taichi_pynerf.trainer import PyNeRFTrainer
 from taichi_pynerf.training.carving import possible_cells, seen_cells
@@ -60,6 +61,12 @@ class AnalyticField:
     def density(self, positions, levels):
         self.levels.append(levels)
         return self.of_world(uncontract(4 * positions.double() - 2).float())
+
+    def codes(self, positions, levels):
+        return SimpleNamespace(sigmas=self.density(positions, levels))
+
+    def colors(self, codes, index, dirs):
+        return torch.tensor(COLOR).repeat(len(index), 1)
 
     def __call__(self, positions, dirs, levels, known=None):
         sigmas = self.density(positions, levels)

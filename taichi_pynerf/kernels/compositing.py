@@ -118,11 +118,12 @@ def compositing_kernels(dtype) -> CompositingKernels:
         t_starts: floats,
         t_ends: floats,
         packed_info: ti.types.ndarray(ti.i32, 2),
+        initial_trans: floats,
         early_stop_eps: dtype,
         trans: floats,
     ):
         for r in range(packed_info.shape[0]):
-            light = ti.cast(1, dtype)
+            light = initial_trans[r]
             for j in range(packed_info[r, 1]):
                 i = packed_info[r, 0] + j
                 trans[i] = light

@@ -47,10 +47,7 @@ def composite(
     _check_samples(sigmas, t_starts, t_ends, packed_info)
     check_shape("rgbs", rgbs, (sigmas.shape[0], 3))
     check_dtype("rgbs", rgbs, sigmas.dtype)
-    if initial_trans is None:
-        initial_trans = sigmas.new_ones(packed_info.shape[0])
-    check_shape("initial_trans", initial_trans, (packed_info.shape[0],))
-    check_dtype("initial_trans", initial_trans, sigmas.dtype)
+    initial_trans = _check_light(initial_trans, sigmas, packed_info)
     samples = (x.contiguous() for x in (sigmas, rgbs, t_starts, t_ends, packed_info, initial_trans))
     return Composited(*_Composite.apply(*samples, float(early_stop_eps), use_autodiff))
 
@@ -62,6 +59,7 @@ def transmittance(
     t_ends: torch.Tensor,
     packed_info: torch.Tensor,
     early_stop_eps: float = 0.0,
+    initial_trans: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """[M] share of light that reaches each packed sample; arguments as in `composite`.
 
@@ -69,11 +67,12 @@ def transmittance(
     share that fell below. Not differentiable.
     """
     _check_samples(sigmas, t_starts, t_ends, packed_info)
+    initial_trans = _check_light(initial_trans, sigmas, packed_info)
     trans = torch.zeros_like(sigmas)
     if sigmas.shape[0]:
         compositing_kernels(taichi_dtype(sigmas)).transmit(
             sigmas.detach().contiguous(), t_starts.contiguous(), t_ends.contiguous(),
-            packed_info.contiguous(), float(early_stop_eps), trans,
+            packed_info.contiguous(), initial_trans.contiguous(), float(early_stop_eps), trans,
         )  # fmt: skip
     return trans
 
@@ -87,6 +86,15 @@ def _check_samples(sigmas, t_starts, t_ends, packed_info) -> None:
         check_dtype(name, tensor, sigmas.dtype)
     check_shape("packed_info", packed_info, (None, 2))
     check_dtype("packed_info", packed_info, torch.int32)
+
+
+def _check_light(initial_trans, sigmas, packed_info) -> torch.Tensor:
+    """[N] what light reaches each ray's first sample: as given and fitting, or all of it."""
+    if initial_trans is None:
+        return sigmas.new_ones(packed_info.shape[0])
+    check_shape("initial_trans", initial_trans, (packed_info.shape[0],))
+    check_dtype("initial_trans", initial_trans, sigmas.dtype)
+    return initial_trans
 
 
 class _Composite(torch.autograd.Function):

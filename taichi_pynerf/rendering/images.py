@@ -12,13 +12,13 @@ from tqdm import tqdm
 from taichi_pynerf.cameras import Cameras
 from taichi_pynerf.memory import free_memory
 from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.ray_rounds import SAMPLES_PER_RAY, Rays
 from taichi_pynerf.rays import RayBatch, generate_rays
-from taichi_pynerf.renderer import SAMPLES_PER_ROUND, PyramidRenderer, Rays, Rendered
+from taichi_pynerf.renderer import RAYS_AT_ONCE, Rendered
 
 WHITE = (1.0, 1.0, 1.0)
-RAYS_PER_CHUNK = 2**15  # at most: more are not faster
+BAND = 16  # rays of a band of an image for each that is on its way at a time
 _LEAST_CHUNK = 2**10
-_SAMPLES_PER_RAY = 8  # that a round of rendering takes of each ray at least
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def rays_on_device(rays: RayBatch, near: float, far: float, device: torch.device
 
 
 def fitting_chunk_size(model: PyNeRF) -> int:
-    """Rays that a quarter of the free memory suffices for, `RAYS_PER_CHUNK` at most.
+    """Rays that a quarter of the free memory suffices for, `RAYS_AT_ONCE` at most.
 
     A round of rendering holds some samples of each ray, and of each sample its position, its
     encoding and the layers of the networks, about three times over.
@@ -69,9 +69,9 @@ def fitting_chunk_size(model: PyNeRF) -> int:
     config = model.config
     encoding = len(model.field.resolutions) * config.features_per_level
     layers = 2 * config.hidden_dim + config.geo_feature_dim + 32
-    bytes_per_ray = 3 * 4 * (encoding + layers) * _SAMPLES_PER_RAY
+    bytes_per_ray = 3 * 4 * (encoding + layers) * SAMPLES_PER_RAY
     chunk_size = free_memory(model.device) // 4 // bytes_per_ray
-    return int(min(max(chunk_size, _LEAST_CHUNK), RAYS_PER_CHUNK))
+    return int(min(max(chunk_size, _LEAST_CHUNK), RAYS_AT_ONCE))
 
 
 def render_rays(
@@ -80,28 +80,17 @@ def render_rays(
     level: float | None = None,
     chunk_size: int | None = None,
     on_rays: Callable[[int], object] | None = None,
-    renderer: PyramidRenderer | None = None,
 ) -> Rendered:
-    """Render any number of rays, chunk by chunk.
+    """Render any number of rays, as many at once as the memory allows.
 
     Args:
         rays: N rays on the model's device; N may be 0.
         level: one pyramid level for all samples instead of each sample's own.
         chunk_size: rays at once; by default `fitting_chunk_size(model)`.
-        on_rays: called with the number of rays of each chunk that is done.
-        renderer: another one of the model's field than its own, with other steps, say.
+        on_rays: called with the number of rays that are done since the last call.
     """
-    renderer = renderer or model.renderer
     chunk_size = chunk_size or fitting_chunk_size(model)
-    samples = min(max(_SAMPLES_PER_RAY * chunk_size, 2**13), SAMPLES_PER_ROUND)
-    parts = []
-    for i in range(0, max(len(rays), 1), chunk_size):
-        part = rays[i : i + chunk_size]
-        parts.append(renderer.render_rays(part, level, samples))
-        if on_rays is not None:
-            on_rays(len(part))
-    columns = ((getattr(part, name) for part in parts) for name in Rendered.__dataclass_fields__)
-    return Rendered(*(torch.cat(list(column)) for column in columns))
+    return model.renderer.render_rays(rays, level, chunk_size, on_rays)
 
 
 def render_image(
@@ -135,7 +124,9 @@ def render_image(
     camera = cameras.select([view])
     camera = camera.resized(k * camera.width, k * camera.height) if k > 1 else camera
     chunk_size = options.chunk_size or fitting_chunk_size(model)
-    num_rows = max(1, chunk_size // (k * k * width))  # bands of whole rows: memory stays bounded
+    num_rows = max(
+        1, BAND * chunk_size // (k * k * width)
+    )  # bands of whole rows: memory stays bounded
     # Where the pixels to render begin, and the k places in each.
     starts = k * options.stride * torch.arange(max(width, height)).unsqueeze(1)
     places = starts + torch.arange(k)

@@ -6,9 +6,9 @@ import time
 
 from taichi_pynerf.trainer import PyNeRFTrainer
 from taichi_pynerf.viewer.figures import TrainingFigures
+from taichi_pynerf.viewer.progressive import ROUND_SECONDS
 from taichi_pynerf.viewer.viewer import Screen, Viewer
 
-ROUND_SECONDS = 0.2  # of drawing between two looks at the input
 _QUIET_SECONDS = 0.1  # between two looks at the input while nothing is drawn
 _REST_SECONDS = 0.03  # of sleep when all is drawn
 _SHOW_SECONDS = 0.02  # that showing a frame takes, about

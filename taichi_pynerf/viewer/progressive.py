@@ -4,24 +4,29 @@ A pass is the whole picture at some resolution. Its rays stand for pixels as lar
 resolution makes them, so a coarse pass asks coarse pyramid levels: it is smooth, not jagged, and
 cheap. The first pass after a move has as many rays as the time for one frame allows, and steps
 along them twice as long as training's: its pixels are larger still. The passes after it have three
-times the width each, up to the full size, with steps as long as training's. A last one takes the
-steps of final renders. Full-size passes come piece by piece, from the middle outwards.
+times the width each, up to the full size, with steps a quarter longer than training's; where the
+full size takes but seconds, it comes at once. A last one takes the steps of final renders.
+Full-size passes come piece by piece, from the middle outwards.
 """
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.ray_rounds import RayChunks, RayRounds, Rays
 from taichi_pynerf.rays import view_rays
-from taichi_pynerf.renderer import PyramidRenderer, Rays
+from taichi_pynerf.renderer import PyramidRenderer, Rendered
 from taichi_pynerf.rendering.camera_paths import farthest
-from taichi_pynerf.rendering.images import fitting_chunk_size, rays_on_device, render_rays
+from taichi_pynerf.rendering.images import fitting_chunk_size, rays_on_device
 from taichi_pynerf.viewer.camera import ViewCamera
 from taichi_pynerf.viewer.layers import Layers
 from taichi_pynerf.viewer.normals import surface_normals
@@ -30,10 +35,14 @@ from taichi_pynerf.viewer.pacing import RayBudget
 GROWTH = 3.0  # widths of a pass and the one before it
 TILE = 48  # side of a tile, pixels
 FRAME_SECONDS = 1 / 13  # of a moving picture: more than 10 frames/s on a bad day too
+PREVIEW_STEPS, DRAFT_STEPS = 2.0, 1.25  # steps of the first passes and the next, in training's
+DIRECT_SECONDS = 5.0  # for the full size, at most, where no coarser pass comes before it
+ROUND_SECONDS = 0.2  # between two looks at the input
+PIECE_SECONDS = 0.4  # from rays that set out to pixels to see
 REFRESH_SECONDS = 1.0  # for one pass over a model that changes as it trains
-_WORTHWHILE = 0.5  # share of the time that has to be left to begin more: few rays take longer each
+_WORTHWHILE = 0.5  # share of the time that has to be left to begin more
 _FIRST_GUESS = 1e-5  # seconds per ray, until it is measured
-_LEAST_CHUNK = 2**11  # rays
+_LEAST_AT_ONCE = 2**11  # rays
 _NEARLY = 2.6  # a pass this much narrower than the best one is left out
 _DRAFT_EPS = 1e-2  # transmittance at which a ray of all passes but the last ends
 
@@ -83,27 +92,53 @@ class Patch:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a pass is to be: its (width, height), and whether it takes the finest steps."""
+    """What a pass is to be: its (width, height), and its kind, which names its renderer."""
 
     size: tuple[int, int]
-    fine: bool = False
+    kind: str
 
 
 class _Pass:
-    """One drawing of a shot at one resolution, in pieces."""
+    """One drawing of a shot at one resolution, in pieces.
 
-    def __init__(self, shot: Shot, plan: _Plan, version: int, rays: Rays):
-        self.shot, self.size, self.fine = shot, plan.size, plan.fine
-        self.version, self.rays = version, rays
-        self.full = self.size == (shot.width, shot.height)
-        if self.full:
-            self.kind = "fine" if self.fine else "full"
-        else:
-            self.kind = "preview" if GROWTH * plan.size[0] < shot.width else "coarse"
+    Args:
+        shot, plan: what to draw, and how.
+        version: of the model.
+        rays: all rays of the picture, row by row.
+        begin: how rendering begins: rays to a `RayRounds`, say.
+    """
+
+    def __init__(
+        self,
+        shot: Shot,
+        plan: _Plan,
+        version: int,
+        rays: Rays,
+        begin: Callable[[Rays], RayRounds | RayChunks],
+    ):
+        self.shot, self.size, self.kind, self.version = shot, plan.size, plan.kind, version
+        self.full = plan.size == (shot.width, shot.height)
         self.tiles = list(tiles_from_the_middle(*self.size))
+        width = self.size[0]
+        pixels = [
+            (torch.arange(top, bottom)[:, None] * width + torch.arange(left, right)).view(-1)
+            for left, top, right, bottom in self.tiles
+        ]
+        self._ends = list(itertools.accumulate(map(len, pixels)))  # of the tiles, in pixels
+        self._pixels = torch.cat(pixels)
+        self._rays = rays[self._pixels.to(rays.rays_o.device)]
+        self.work = begin(self._rays)
         self.layers = Layers.empty(self.size[1], self.size[0], shot.normals)
         self.num_done = 0  # tiles
         self.seconds = 0.0
+
+    @property
+    def fine(self) -> bool:
+        return self.kind == "fine"
+
+    @property
+    def num_rays(self) -> int:
+        return len(self._pixels)
 
     @property
     def finished(self) -> bool:
@@ -114,6 +149,21 @@ class _Pass:
 
     def whole(self) -> Patch:
         return self.patch((0, 0, *self.size))
+
+    def store(self, model: PyNeRF) -> list[tuple[int, int, int, int]]:
+        """Keep the tiles whose rays have ended. Which they are."""
+        done = bisect.bisect_right(self._ends, self.work.num_done)
+        boxes = self.tiles[self.num_done : done]
+        if boxes:
+            first = self._ends[self.num_done - 1] if self.num_done else 0
+            part = slice(first, self._ends[done - 1])
+            rendered = Rendered.of(self.work.sums[part])
+            normals = None
+            if self.shot.normals:
+                normals = surface_normals(model, self._rays[part], rendered)
+            self.layers.store(self._pixels[part], rendered, normals)
+            self.num_done = done
+        return boxes
 
 
 class ProgressiveRenderer:
@@ -129,15 +179,14 @@ class ProgressiveRenderer:
 
     def __init__(self, model: PyNeRF, near: float, far: float):
         self.model, self.near, self.far = model, near, far
-        draft = _quicker_renderer(model, 1.0)
-        self._has_finer_steps = model.config != draft.config
+        draft = _quicker_renderer(model, DRAFT_STEPS)
         self._renderers = {
-            "preview": _quicker_renderer(model, 2.0),
+            "preview": _quicker_renderer(model, PREVIEW_STEPS),
             "coarse": draft,
             "full": draft,
             "fine": model.renderer,
         }
-        self._chunk_size = fitting_chunk_size(model)
+        self._most_at_once = fitting_chunk_size(model)
         self.budget = RayBudget(FRAME_SECONDS)
         self.shot: Shot | None = None
         self.finished: _Pass | None = None  # the last whole pass
@@ -241,16 +290,25 @@ class ProgressiveRenderer:
         if self.shot is None:
             return None
         if self.finished is None or not self.shot.same(self.finished.shot):
-            return _Plan(self._size_for(self.budget.num_rays))
+            return self._plan(self._size_for(self.budget.num_rays))
         best = self._refresh_size() if self._training else (self.shot.width, self.shot.height)
         width, height = self.finished.size
         if width < best[0]:
-            return _Plan(self._size_for(width * height * GROWTH**2, best))
+            expected = best[0] * best[1] * self._seconds_per_ray.get("full", math.inf)
+            if expected <= DIRECT_SECONDS:
+                return self._plan(best)
+            return self._plan(self._size_for(width * height * GROWTH**2, best))
         if self.finished.version != self._version:
-            return _Plan(best)
-        if self._has_finer_steps and not (self.finished.fine or self._training):
-            return _Plan(best, fine=True)
+            return self._plan(best)
+        if not (self.finished.fine or self._training):
+            return _Plan(best, "fine")
         return None
+
+    def _plan(self, size: tuple[int, int]) -> _Plan:
+        """A pass of this size, with the steps that suit it."""
+        if size == (self.shot.width, self.shot.height):
+            return _Plan(size, "full")
+        return _Plan(size, "preview" if GROWTH * size[0] < self.shot.width else "coarse")
 
     def _refresh_size(self) -> tuple[int, int]:
         """Of a pass that keeps pace with a model in training."""
@@ -273,44 +331,36 @@ class ProgressiveRenderer:
         return best if near else size
 
     def _begin(self, plan: _Plan) -> _Pass:
-        size = plan.size
         cameras = self.shot.camera.cameras(self.shot.width, self.shot.height)
-        cameras = cameras.resized(torch.tensor([size[0]]), torch.tensor([size[1]]))
+        cameras = cameras.resized(*(torch.tensor([side]) for side in plan.size))
         far = farthest(cameras, self.model.config.aabb, self.far)
         rays = rays_on_device(view_rays(cameras, 0), self.near, far, self.model.device)
-        return _Pass(self.shot, plan, self._version, rays)
+        renderer, at_once = self._renderers[plan.kind], self._at_once(plan.kind)
+        begin = partial(renderer.begin, level=self.shot.level, at_once=at_once)
+        return _Pass(self.shot, plan, self._version, rays, begin)
 
     def _draw(self, work: _Pass, seconds: float) -> list[tuple[int, int, int, int]]:
-        """Draw tiles for about so long, at least one; return them."""
+        """Draw for about so long, at least one round of rays; return the tiles that are done."""
         started = time.perf_counter()
-        per_tile = TILE * TILE * self._seconds_per_ray.get(work.kind, _FIRST_GUESS)
-        count = len(work.tiles)
-        if seconds < math.inf:
-            count = max(int(max(seconds, 0.0) / per_tile), 1)
-        boxes = work.tiles[work.num_done : work.num_done + count]
-        width = work.size[0]
-        index = torch.cat(
-            [
-                (torch.arange(top, bottom)[:, None] * width + torch.arange(left, right)).view(-1)
-                for left, top, right, bottom in boxes
-            ]
-        )
-        rays = work.rays[index.to(self.model.device)]
-        renderer = self._renderers[work.kind]
-        # Chunks no larger than need be: a ray takes few samples a round then, and few in vain. But
-        # of few rays they take so many that a round is more than the calls it is made of.
-        chunk_size = min(max(len(index), _LEAST_CHUNK), self._chunk_size)
-        rendered = render_rays(self.model, rays, work.shot.level, chunk_size, renderer=renderer)
-        normals = surface_normals(self.model, rays, rendered) if work.shot.normals else None
-        work.layers.store(index, rendered, normals)
-        seconds = time.perf_counter() - started
-        work.num_done += len(boxes)
-        work.seconds += seconds
-        self.num_rays += len(index)
-        per_ray = seconds / len(index)
-        known = self._seconds_per_ray.get(work.kind, per_ray)
-        self._seconds_per_ray[work.kind] = known + 0.5 * (per_ray - known)
+        while not work.work.finished:
+            work.work.advance()
+            if time.perf_counter() - started >= _WORTHWHILE * seconds:
+                break
+        before = work.num_done
+        boxes = work.store(self.model)
+        work.seconds += time.perf_counter() - started
+        self.num_rays += sum((right - left) * (low - top) for left, top, right, low in boxes)
+        if work.finished and work.num_done > before:
+            per_ray = work.seconds / work.num_rays
+            known = self._seconds_per_ray.get(work.kind, per_ray)
+            self._seconds_per_ray[work.kind] = known + 0.5 * (per_ray - known)
         return boxes
+
+    def _at_once(self, kind: str) -> int:
+        """Rays to have on their way: more are faster, but tiles have to be seen and input heard."""
+        known = self._seconds_per_ray
+        per_ray = known.get(kind) or max(known.values(), default=_FIRST_GUESS)
+        return int(min(max(PIECE_SECONDS / per_ray, _LEAST_AT_ONCE), self._most_at_once))
 
 
 def _quicker_renderer(model: PyNeRF, steps: float) -> PyramidRenderer:

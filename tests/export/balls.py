@@ -3,7 +3,7 @@
 import torch
 from tiny import tiny_model
 
-from taichi_pynerf.field import FieldOutputs
+from taichi_pynerf.field import FieldCodes, FieldOutputs
 from taichi_pynerf.model import PyNeRF
 
 RADIUS = 0.6  # world units; the tiny scene box is [-1, 1]^3
@@ -30,6 +30,12 @@ class _Ball(torch.nn.Module):
         points = self._world(positions)
         distance = torch.stack([(points - c).norm(dim=-1) - r for c, r in self.centers]).amin(0)
         return self.value * torch.sigmoid(-distance / self.softness)
+
+    def codes(self, positions, levels):
+        return FieldCodes(self.density(positions, levels), self._world(positions), None)
+
+    def colors(self, codes, index, dirs):
+        return color_of(codes.codes[index])
 
     def forward(self, positions, dirs, levels, known=None):
         rgbs = color_of(self._world(positions))

@@ -122,6 +122,15 @@ def test_transmittance_alone_is_that_of_compositing(generator, assert_matches):
     assert not followed.requires_grad
 
 
+def test_transmittance_begins_with_the_light_that_there_is(generator, assert_matches):
+    sigmas, rgbs, *borders = random_inputs(generator)
+    light = torch.rand(len(COUNTS), generator=generator)
+    expected = composite(sigmas, rgbs, *borders, initial_trans=light).trans
+    assert_matches(transmittance(sigmas, *borders, initial_trans=light), expected)
+    with pytest.raises(ValueError, match="initial_trans"):
+        transmittance(sigmas, *borders, initial_trans=light[1:])
+
+
 def test_transmittance_of_nothing():
     nothing = torch.zeros(0)
     assert transmittance(nothing, nothing, nothing, pack([0, 0])).shape == (0,)

@@ -6,6 +6,7 @@ from scene_makers import make_cameras
 from tiny import rays_through_box, roughen, tiny_model
 
 from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.renderer import RAYS_AT_ONCE
 from taichi_pynerf.rendering import images as rendering
 from taichi_pynerf.rendering.images import RenderOptions, render_image, render_path, render_rays
 
@@ -50,7 +51,7 @@ def test_the_chunk_fits_the_free_memory(monkeypatch):
     for free in (2**40, 2**26, 0):
         monkeypatch.setattr(rendering, "free_memory", lambda device, free=free: free)
         sizes.append(rendering.fitting_chunk_size(model))
-    assert sizes[0] == rendering.RAYS_PER_CHUNK
+    assert sizes[0] == RAYS_AT_ONCE
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[1] < sizes[0]
     assert sizes[2] > 0

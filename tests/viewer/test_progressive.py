@@ -4,12 +4,12 @@ import pytest
 import torch
 from tiny import roughen, tiny_model
 
+from taichi_pynerf.ray_rounds import RayRounds
 from taichi_pynerf.rays import view_rays
 from taichi_pynerf.renderer import PyramidRenderer
 from taichi_pynerf.rendering.images import rays_on_device, render_rays
 from taichi_pynerf.viewer.camera import ViewCamera
 from taichi_pynerf.viewer.progressive import (
-    TILE,
     ProgressiveRenderer,
     Shot,
     tiles_from_the_middle,
@@ -60,7 +60,7 @@ def test_the_last_pass_is_what_the_renderer_gives(renderer, model, camera):
 def test_a_fused_model_is_drawn_by_fused_renderers(model, camera, monkeypatch):
     parts = (model.config, model.field, model.occupancy, model.trained_levels)
     monkeypatch.setattr(model, "renderer", PyramidRenderer(*parts, fused=True))
-    monkeypatch.setattr(PyramidRenderer, "_render_rounds", None)  # the way without
+    monkeypatch.setattr(PyramidRenderer, "_march_on", None)  # the way without
     renderer = ProgressiveRenderer(model, NEAR, FAR)
     renderer.look(Shot(camera, 24, 18))
     drawn_to_the_end(renderer)
@@ -78,7 +78,7 @@ def test_passes_grow_to_the_full_size_and_show_what_is_new(renderer, camera):
     coarse = [patch for patch in patches if patch.size != SIZE]
     assert all(patch.box == (0, 0, *patch.size) for patch in coarse)
     num_tiles = len(list(tiles_from_the_middle(*SIZE)))
-    assert len(patches) - len(coarse) == 2 * num_tiles  # with training's steps, with finer ones
+    assert len(patches) - len(coarse) == 2 * num_tiles  # with longer steps, with finer ones
 
 
 def test_coarse_passes_ask_coarse_levels(renderer, camera):
@@ -105,20 +105,23 @@ def test_a_moving_camera_gets_one_pass_a_frame(renderer, camera):
         assert renderer.advance(0.0, refine=False) == []
 
 
-def test_drawing_stops_when_the_time_is_over(renderer, camera):
+def test_drawing_stops_when_the_time_is_over(renderer, camera, monkeypatch):
     renderer.budget.num_rays = 200.0
     renderer.look(Shot(camera, 640, 480))
     renderer.advance(0.0)
+    rounds = []
+    advance = RayRounds.advance
+    monkeypatch.setattr(RayRounds, "advance", lambda self: (rounds.append(1), advance(self)))
     for _ in range(4):
-        before = renderer.num_rays
+        rounds.clear()
         renderer.advance(0.0)
-        assert 0 < renderer.num_rays - before <= TILE**2
+        assert len(rounds) == 1
 
 
 def test_all_patches_together_are_the_picture(renderer, camera):
     renderer.budget.num_rays = 200.0
     renderer.look(Shot(camera, *SIZE))
-    while renderer.progress() is None or renderer.progress()[0] != SIZE:
+    while not (renderer.progress() and renderer.progress()[0] == SIZE and renderer.progress()[1]):
         renderer.advance(0.0)
     whole, *tiles = renderer.patches()
     assert whole.box == (0, 0, *whole.size)
@@ -144,7 +147,7 @@ def test_in_training_a_pass_takes_no_longer_than_the_refresh(renderer, camera):
     renderer.model_changed(training=True)
     width, height = renderer._next_plan().size
     assert width * height < 2000
-    assert not renderer._next_plan().fine
+    assert renderer._next_plan().kind != "fine"
 
 
 def test_another_level_or_size_is_another_shot(renderer, camera):
