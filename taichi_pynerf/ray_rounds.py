@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import torch
 
-SAMPLES_PER_RAY = 4  # of a round at least
-BUSY_SAMPLES = 2**15  # keep the machine busy: with few rays left a round takes more of each
+SAMPLES_PER_RAY = 6  # of a round at least
+BUSY_SAMPLES = 2**16  # keep the machine busy: with few rays left a round takes more of each
 
 
 @dataclasses.dataclass(frozen=True)

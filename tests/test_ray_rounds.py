@@ -77,12 +77,12 @@ def test_rays_set_out_as_others_end():
 
 
 def test_the_last_rays_get_more_samples_a_round(monkeypatch):
-    monkeypatch.setattr(ray_rounds, "BUSY_SAMPLES", 64)
+    monkeypatch.setattr(ray_rounds, "BUSY_SAMPLES", 96)
     marcher = Marcher([3] * 15 + [100])
     work = RayRounds(rays_of(16), torch.ones(16), marcher, at_once=16, most=1000)
     while not work.finished:
         work.advance()
-    assert [max_samples for _, max_samples in marcher.rounds] == [4, 64, 64]
+    assert [max_samples for _, max_samples in marcher.rounds] == [6, 96, 96]
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 100])

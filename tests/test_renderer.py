@@ -247,7 +247,7 @@ def test_rendering_in_rounds_is_rendering_at_once(at_once, monkeypatch, centred_
     assert len(rounds) >= 4
     for num_rays, max_samples in rounds:
         assert num_rays <= at_once
-        assert max_samples == max(4, min(700, 4 * at_once) // num_rays)
+        assert max_samples == max(6, min(700, 6 * at_once) // num_rays)
     assert_same_pixels(out, expected, 1e-5)
 
 
@@ -265,13 +265,13 @@ def test_the_size_of_chunks_changes_no_pixel(sampler, opaque, early_stop_eps, mo
         monkeypatch.setattr(ray_rounds, "BUSY_SAMPLES", busy_samples)
         return images.render_rays(model, rays, chunk_size=chunk_size)
 
-    expected = render(2**15, 2**15)
-    for sizes in ((7, 2**15), (2**15, 100), (33, 1500)):
+    expected = render(2**15, 2**16)
+    for sizes in ((7, 2**16), (2**15, 100), (33, 1500)):
         assert_same_pixels(render(*sizes), expected, 1e-5)
 
 
 def test_an_early_stop_saves_samples_and_changes_nothing_that_can_be_seen(monkeypatch):
-    monkeypatch.setattr(ray_rounds, "BUSY_SAMPLES", 1)  # rounds of 4 samples per ray
+    monkeypatch.setattr(ray_rounds, "BUSY_SAMPLES", 1)  # rounds of 6 samples per ray
     rays = along_x(50)
     to_the_end, stopped = (
         analytic_renderer(uniform(8.0), march_resolution=256, early_stop_eps=eps)
