@@ -78,7 +78,7 @@ def test_rays_set_out_as_others_end():
 
 def test_the_last_rays_get_more_samples_a_round(monkeypatch):
     monkeypatch.setattr(ray_rounds, "BUSY_SAMPLES", 96)
-    marcher = Marcher([3] * 15 + [100])
+    marcher = Marcher([3] * 15 + [150])
     work = RayRounds(rays_of(16), torch.ones(16), marcher, at_once=16, most=1000)
     while not work.finished:
         work.advance()

@@ -259,7 +259,7 @@ def test_the_size_of_chunks_changes_no_pixel(sampler, opaque, early_stop_eps, mo
     with torch.no_grad():
         for head in model.field.heads:
             head[-1].weight[0] *= 4.0 if opaque else 1.0  # the logarithms of densities
-    rays = rays_through_box(200)
+    rays = rays_through_box(60)
 
     def render(chunk_size, busy_samples):
         monkeypatch.setattr(ray_rounds, "BUSY_SAMPLES", busy_samples)

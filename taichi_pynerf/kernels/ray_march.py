@@ -3,7 +3,8 @@
 Instant-ngp, appendix E: cascade k covers a cube of side 2^k around the centre of the unit cube
 with `resolution`^3 cells. A ray takes steps of `dt(t) = clamp(t * cone_angle, step_size,
 2^(num_cascades-1) * step_size)`, from its entry into the outermost cube, offset by
-`jitter * dt`; the steps whose midpoint lies in an occupied cell become samples. Steps inside an
+`jitter * dt`; the steps whose midpoint lies in an occupied cell become samples (one that begins in
+the cube and has its midpoint just beyond counts to the cell at the border). Steps inside an
 empty cell, or inside an empty block of cells, are taken without looking at the grid again.
 
 Not differentiated: dynamic loops with early exits stay out of autodiff.
