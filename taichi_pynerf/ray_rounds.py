@@ -82,6 +82,7 @@ class RayRounds:
         """Whether all rays have ended."""
         return len(self._alive) == 0 and self._begun == len(self._rays)
 
+    @torch.no_grad()
     def advance(self) -> None:
         """One round."""
         begun = min(len(self._rays), self._begun + self._at_once - len(self._alive))

@@ -177,6 +177,7 @@ class PyramidRenderer:
 
     # ---- rendering ------------------------------------------------------------------------
 
+    @torch.no_grad()
     def render_rays(
         self,
         rays: Rays,
