@@ -120,9 +120,13 @@ def test_drawing_stops_when_the_time_is_over(renderer, camera, monkeypatch):
 
 def test_all_patches_together_are_the_picture(renderer, camera):
     renderer.budget.num_rays = 200.0
+    renderer._most_at_once = 3000  # rays: a part of the picture
     renderer.look(Shot(camera, *SIZE))
-    while not (renderer.progress() and renderer.progress()[0] == SIZE and renderer.progress()[1]):
+    for _ in range(1000):
         renderer.advance(0.0)
+        progress = renderer.progress()
+        if progress is not None and progress[0] == SIZE and progress[1] > 0:
+            break
     whole, *tiles = renderer.patches()
     assert whole.box == (0, 0, *whole.size)
     assert tiles
