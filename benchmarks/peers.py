@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from taichi_pynerf.ops.compositing import composite
 from taichi_pynerf.ops.hash_grid import HashGridSpec
-from taichi_pynerf.ray_rounds import Rays
+from taichi_pynerf.rays import Rays
 from taichi_pynerf.reference.hash_grid import vertex_index
 from taichi_pynerf.renderer import TrainingRender
 

@@ -11,7 +11,7 @@ from taichi_pynerf.data.datasets import PyNeRFDataset
 from taichi_pynerf.data.demo_scene import demo_scene_dir
 from taichi_pynerf.data.scene_source import SceneSource
 from taichi_pynerf.ops.hash_grid import HashGridSpec
-from taichi_pynerf.ray_rounds import Rays
+from taichi_pynerf.rays import Rays
 from taichi_pynerf.renderer import PyramidRenderer, TrainingRender
 from taichi_pynerf.runs import open_run
 from taichi_pynerf.training.scene_fit import fit_to_scene

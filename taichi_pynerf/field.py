@@ -133,7 +133,7 @@ class PyramidField(nn.Module):
             levels: [M] continuous pyramid levels in [0, L - 1].
             known: the grid's features of these samples, if `density` has found them before.
         """
-        slices, embeddings = self._embed(positions, levels, known=known)
+        slices, embeddings = self._embed(nn.Sequential.__call__, positions, levels, known=known)
         basis = spherical_harmonics(dirs.index_select(0, slices.order))
         with self._precision(positions.device):
             if self.config.output_interpolation == "embedding":
@@ -162,14 +162,11 @@ class PyramidField(nn.Module):
         Args:
             keep: where to write the grid's features to, for a later call of `forward`.
         """
-        if self.config.output_interpolation == "embedding" and not torch.is_grad_enabled():
+        if self.config.output_interpolation == "embedding":
             slices, logits = self._blend(first_output, positions, levels, keep)
             sigmas = truncated_exp(logits.float())
-            return self._per_world_unit(_Unsort.apply(sigmas, slices.order).squeeze(-1), positions)
-        slices, logits = self._embed(positions, levels, density_only=True, keep=keep)
-        if self.config.output_interpolation == "embedding":
-            sigmas = truncated_exp(blend_slices(logits, slices).float())
         else:
+            slices, logits = self._embed(first_output, positions, levels, keep=keep)
             sigmas = blend_slices([truncated_exp(x.float()) for x in logits], slices)
         return self._per_world_unit(_Unsort.apply(sigmas, slices.order).squeeze(-1), positions)
 
@@ -180,8 +177,7 @@ class PyramidField(nn.Module):
         For `config.output_interpolation` "embedding" alone: there is one colour network.
         """
         slices, codes = self._blend(nn.Sequential.__call__, positions, levels)
-        rows = torch.empty_like(slices.order)
-        rows[slices.order] = torch.arange(len(rows), device=rows.device)
+        rows = inverse(slices.order)
         sigmas = truncated_exp(codes[:, 0].float()).index_select(0, rows)
         return FieldCodes(self._per_world_unit(sigmas, positions), codes, rows)
 
@@ -216,7 +212,10 @@ class PyramidField(nn.Module):
         return encoder.table.new_empty(num_samples, encoder.total_features)
 
     def _blend(self, run, positions, levels, keep=None) -> tuple[LevelSlices, torch.Tensor]:
-        """The heads' blended outputs of the sorted samples, without gradients."""
+        """The heads' blended outputs of the sorted samples; `run` as in `blend_heads`."""
+        if torch.is_grad_enabled():
+            slices, outputs = self._embed(run, positions, levels, keep=keep)
+            return slices, blend_slices(outputs, slices)
         slices = self._slices(levels)
         positions = positions.index_select(0, slices.order)
         with self._precision(positions.device):
@@ -230,14 +229,13 @@ class PyramidField(nn.Module):
         return slice_by_level(floor, fraction, self.num_heads, two_heads=linear)
 
     def _embed(
-        self, positions, levels, density_only: bool = False, known=None, keep=None
+        self, run, positions, levels, known=None, keep=None
     ) -> tuple[LevelSlices, list[torch.Tensor]]:
-        """Every head's outputs, or its first one alone, on its slice of the sorted samples."""
+        """Every head's outputs on its slice of the sorted samples; `run` as in `blend_heads`."""
         slices = self._slices(levels)
         positions = positions.index_select(0, slices.order)
         with self._precision(positions.device):
             windows = self._windows(positions, slices, known, keep)
-            run = first_output if density_only else nn.Sequential.__call__
             outputs = [
                 run_in_blocks(partial(run, head), x)
                 for head, x in zip(self.heads, windows, strict=True)
@@ -300,15 +298,20 @@ class _TruncatedExp(torch.autograd.Function):
         return grad * y
 
 
+def inverse(order: torch.Tensor) -> torch.Tensor:
+    """The permutation int64 [M] that undoes `order`."""
+    places = torch.empty_like(order)
+    places[order] = torch.arange(order.shape[0], device=order.device)
+    return places
+
+
 class _Unsort(torch.autograd.Function):
     """Rows back to the order before sorting. A permutation: its adjoint is the inverse one."""
 
     @staticmethod
     def forward(ctx, rows, order):
         ctx.save_for_backward(order)
-        inverse = torch.empty_like(order)
-        inverse[order] = torch.arange(order.shape[0], device=order.device)
-        return rows.index_select(0, inverse)
+        return rows.index_select(0, inverse(order))
 
     @staticmethod
     def backward(ctx, grad):

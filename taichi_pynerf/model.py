@@ -9,7 +9,7 @@ from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.field import PyramidField
 from taichi_pynerf.occupancy import OccupancyGrid, TrainedLevels
 from taichi_pynerf.pyramid import DEFAULT_PIXEL_AREA
-from taichi_pynerf.ray_rounds import Rays
+from taichi_pynerf.rays import Rays
 from taichi_pynerf.renderer import PyramidRenderer
 
 

@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import torch
 
+from taichi_pynerf.rays import Rays
+
 SAMPLES_PER_RAY = 6  # of a round at least
 BUSY_SAMPLES = 2**16  # keep the machine busy: with few rays left a round takes more of each
-
-
-@dataclasses.dataclass(frozen=True)
-class Rays:
-    """Rays in world units.
-
-    Attributes:
-        rays_o: [N, 3] origins.
-        rays_d: [N, 3] unit directions.
-        pixel_areas: [N] area of each ray's pixel at unit distance.
-        bounds: [N, 2] least and greatest distance.
-    """
-
-    rays_o: torch.Tensor
-    rays_d: torch.Tensor
-    pixel_areas: torch.Tensor
-    bounds: torch.Tensor
-
-    def __len__(self) -> int:
-        return self.rays_o.shape[0]
-
-    def __getitem__(self, index) -> Rays:
-        """Some of the rays, by a slice or a tensor."""
-        return Rays(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
-
-    def to(self, device: torch.device) -> Rays:
-        """The same rays on `device`."""
-        return Rays(*(getattr(self, field.name).to(device) for field in dataclasses.fields(self)))
 
 
 class RayRounds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import NamedTuple
 
@@ -24,6 +25,34 @@ class RayBatch(NamedTuple):
     rays_o: torch.Tensor
     rays_d: torch.Tensor
     pixel_areas: torch.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Rays:
+    """Rays in world units.
+
+    Attributes:
+        rays_o: [N, 3] origins.
+        rays_d: [N, 3] unit directions.
+        pixel_areas: [N] area of each ray's pixel at unit distance.
+        bounds: [N, 2] least and greatest distance.
+    """
+
+    rays_o: torch.Tensor
+    rays_d: torch.Tensor
+    pixel_areas: torch.Tensor
+    bounds: torch.Tensor
+
+    def __len__(self) -> int:
+        return self.rays_o.shape[0]
+
+    def __getitem__(self, index) -> Rays:
+        """Some of the rays, by a slice or a tensor."""
+        return Rays(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
+
+    def to(self, device: torch.device) -> Rays:
+        """The same rays on `device`."""
+        return Rays(*(getattr(self, field.name).to(device) for field in dataclasses.fields(self)))
 
 
 def generate_rays(

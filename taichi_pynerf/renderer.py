@@ -16,7 +16,8 @@ from taichi_pynerf.ops.compositing import composite, transmittance
 from taichi_pynerf.ops.ray_march import Samples, march_rays
 from taichi_pynerf.ops.resampling import sample_pdf
 from taichi_pynerf.pyramid import get_pyramid_level
-from taichi_pynerf.ray_rounds import SAMPLES_PER_RAY, RayChunks, RayRounds, Rays
+from taichi_pynerf.ray_rounds import SAMPLES_PER_RAY, RayChunks, RayRounds
+from taichi_pynerf.rays import Rays
 from taichi_pynerf.scene_box import SceneBox
 
 FIRST_LOOK = 10  # samples of a ray that are asked before it is known whether light goes on

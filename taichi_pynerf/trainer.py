@@ -17,7 +17,7 @@ from taichi_pynerf.errors import CheckpointError, ConfigError, TrainingError
 from taichi_pynerf.evaluation import METRICS, Dataset, evaluate
 from taichi_pynerf.losses import PyNeRFLoss, loss_inputs
 from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.ray_rounds import Rays
+from taichi_pynerf.rays import Rays
 from taichi_pynerf.rendering.images import RenderOptions
 from taichi_pynerf.training.carving import possible_cells
 from taichi_pynerf.training.distributed import Workers

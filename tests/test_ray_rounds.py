@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taichi_pynerf import ray_rounds
-from taichi_pynerf.ray_rounds import RayChunks, RayRounds, Rays
+from taichi_pynerf.ray_rounds import RayChunks, RayRounds
+from taichi_pynerf.rays import Rays
 
 NEAR = 2.0
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from taichi_pynerf import ray_rounds, renderer
 from taichi_pynerf.occupancy import OccupancyGrid, TrainedLevels
 from taichi_pynerf.pyramid import compute_sample_area, get_pyramid_level
-from taichi_pynerf.ray_rounds import Rays
+from taichi_pynerf.rays import Rays
 from taichi_pynerf.renderer import PyramidRenderer
 from taichi_pynerf.rendering import images
 from taichi_pynerf.scene_box import SceneBox

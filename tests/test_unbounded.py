@@ -17,8 +17,7 @@ from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.losses import distortion
 from taichi_pynerf.occupancy import OccupancyGrid, TrainedLevels
 from taichi_pynerf.ops.ray_march import Samples
-from taichi_pynerf.ray_rounds import Rays
-from taichi_pynerf.rays import view_rays
+from taichi_pynerf.rays import Rays, view_rays
 from taichi_pynerf.renderer import PyramidRenderer, scale_gradient
 from taichi_pynerf.scene_box import SceneBox
 from taichi_pynerf.trainer import PyNeRFTrainer

@@ -9,8 +9,7 @@ from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.scene import Scene
 from taichi_pynerf.field import PyramidField
 from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.ray_rounds import Rays
-from taichi_pynerf.rays import view_rays
+from taichi_pynerf.rays import Rays, view_rays
 
 # Levels 4, 8 (dense) and 16, 32 (hashed).
 _TINY = {

@@ -16,7 +16,7 @@ from taichi_pynerf.export.surface import Surface
 from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write
 from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.ray_rounds import Rays
+from taichi_pynerf.rays import Rays
 from taichi_pynerf.rendering.images import render_rays
 
 if TYPE_CHECKING:

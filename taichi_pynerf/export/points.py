@@ -17,7 +17,7 @@ from taichi_pynerf.export.surface import Surface
 from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write
 from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.ray_rounds import Rays
+from taichi_pynerf.rays import Rays
 
 RAYS_PER_ROUND = 2**14
 MAX_EMPTY_ROUNDS = 8

@@ -33,8 +33,7 @@ from taichi_pynerf.nerfstudio.views import (
     cameras_from_studio,
     has_lenses,
 )
-from taichi_pynerf.ray_rounds import Rays
-from taichi_pynerf.rays import view_rays
+from taichi_pynerf.rays import Rays, view_rays
 from taichi_pynerf.training.carving import possible_cells
 from taichi_pynerf.training.optimizers import parameter_groups
 from taichi_pynerf.training.scene_fit import fit_to_scene

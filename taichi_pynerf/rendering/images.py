@@ -12,8 +12,8 @@ from tqdm import tqdm
 from taichi_pynerf.cameras import Cameras
 from taichi_pynerf.memory import free_memory
 from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.ray_rounds import SAMPLES_PER_RAY, Rays
-from taichi_pynerf.rays import RayBatch, generate_rays
+from taichi_pynerf.ray_rounds import SAMPLES_PER_RAY
+from taichi_pynerf.rays import RayBatch, Rays, generate_rays
 from taichi_pynerf.renderer import RAYS_AT_ONCE, Rendered
 
 WHITE = (1.0, 1.0, 1.0)

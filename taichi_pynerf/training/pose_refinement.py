@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from taichi_pynerf.cameras import Cameras
-from taichi_pynerf.ray_rounds import Rays
+from taichi_pynerf.rays import Rays
 
 
 class PoseRefinement(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.ray_rounds import Rays
+from taichi_pynerf.rays import Rays
 from taichi_pynerf.renderer import Rendered
 
 _LEAST_OPACITY = 0.5  # below it there is no surface to speak of

@@ -22,8 +22,8 @@ from functools import partial
 import torch
 
 from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.ray_rounds import RayChunks, RayRounds, Rays
-from taichi_pynerf.rays import view_rays
+from taichi_pynerf.ray_rounds import RayChunks, RayRounds
+from taichi_pynerf.rays import Rays, view_rays
 from taichi_pynerf.renderer import PyramidRenderer, Rendered
 from taichi_pynerf.rendering.camera_paths import farthest
 from taichi_pynerf.rendering.images import fitting_chunk_size, rays_on_device
@@ -135,10 +135,6 @@ class _Pass:
     @property
     def fine(self) -> bool:
         return self.kind == "fine"
-
-    @property
-    def num_rays(self) -> int:
-        return len(self._pixels)
 
     @property
     def finished(self) -> bool:
@@ -346,12 +342,11 @@ class ProgressiveRenderer:
             work.work.advance()
             if time.perf_counter() - started >= _WORTHWHILE * seconds:
                 break
-        before = work.num_done
         boxes = work.store(self.model)
         work.seconds += time.perf_counter() - started
         self.num_rays += sum((right - left) * (low - top) for left, top, right, low in boxes)
-        if work.finished and work.num_done > before:
-            per_ray = work.seconds / work.num_rays
+        if work.finished:
+            per_ray = work.seconds / (work.size[0] * work.size[1])
             known = self._seconds_per_ray.get(work.kind, per_ray)
             self._seconds_per_ray[work.kind] = known + 0.5 * (per_ray - known)
         return boxes

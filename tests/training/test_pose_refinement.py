@@ -10,8 +10,7 @@ from torch.nn import functional
 
 from benchmarks.pose_refinement import scene_motion
 from taichi_pynerf.data import MultiScaleDataset, PyNeRFDataset
-from taichi_pynerf.ray_rounds import Rays
-from taichi_pynerf.rays import view_rays
+from taichi_pynerf.rays import Rays, view_rays
 from taichi_pynerf.trainer import PyNeRFTrainer
 from taichi_pynerf.training.pose_refinement import PoseRefinement, rotation_matrices
 

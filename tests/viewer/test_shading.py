@@ -9,8 +9,7 @@ from tiny import ball_scene, tiny_model
 from torch.nn import functional
 
 from taichi_pynerf.data.datasets import PyNeRFDataset
-from taichi_pynerf.ray_rounds import Rays
-from taichi_pynerf.rays import view_rays
+from taichi_pynerf.rays import Rays, view_rays
 from taichi_pynerf.renderer import Rendered
 from taichi_pynerf.viewer.layers import Layers
 from taichi_pynerf.viewer.normals import surface_normals
