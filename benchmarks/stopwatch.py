@@ -8,7 +8,9 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 
-from taichi.lang.kernel_impl import Kernel
+from taichi.lang import kernel_impl
+
+from taichi_pynerf.kernels import launch
 
 
 class Stopwatch:
@@ -57,13 +59,23 @@ class Stopwatch:
 def kernel_times() -> Iterator[Stopwatch]:
     """Watch every launch of a Taichi kernel in the block; on a processor it lasts till its end."""
     watch = Stopwatch()
-    launch = Kernel.__call__
-
-    def launch_watched(kernel, *args, **kwargs):
-        return watch.timed(launch, kernel.func.__name__)(kernel, *args, **kwargs)
-
-    Kernel.__call__ = launch_watched
+    before = {kind: kind.__call__ for kind in (launch.Kernel, kernel_impl.Kernel)}
+    for kind, call in before.items():
+        kind.__call__ = watched_call(watch, call)
     try:
         yield watch
     finally:
-        Kernel.__call__ = launch
+        for kind, call in before.items():
+            kind.__call__ = call
+
+
+def watched_call(watch: Stopwatch, call):
+    """A kernel's `__call__`, watched under the kernel's own name."""
+    return lambda kernel, *args, **kwargs: watch.timed(call, kernel_name(kernel))(
+        kernel, *args, **kwargs
+    )
+
+
+def kernel_name(kernel) -> str:
+    """The name of the function that a kernel of ours or of Taichi's was made from."""
+    return kernel.__name__ if isinstance(kernel, launch.Kernel) else kernel.func.__name__

@@ -4,10 +4,11 @@ import os
 
 # torch's OpenMP workers spin for long after each parallel region and so take the cores from
 # Taichi's workers, which run in between. Were they to sleep at once, waking them for each of the
-# hundreds of small regions would cost a quarter of a step: let them spin for some microseconds.
+# hundreds of small regions would cost a third of a step: let them spin as long as torch's next
+# operator takes to come.
 # The settings are read when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 os.environ.setdefault("ENABLE_TAICHI_HEADER_PRINT", "0")
 
 __version__ = "0.1.0"

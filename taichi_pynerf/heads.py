@@ -52,7 +52,10 @@ def run_in_blocks(
 
 def first_output(network: nn.Sequential, inputs: torch.Tensor) -> torch.Tensor:
     """[M, 1], the first output of an `mlp`, without the cost of the others."""
-    return nn.functional.linear(network[:-1](inputs), network[-1].weight[:1])
+    *hidden, last = network
+    for layer in hidden:
+        inputs = layer(inputs)
+    return nn.functional.linear(inputs, last.weight[:1])
 
 
 class LevelSlices(NamedTuple):

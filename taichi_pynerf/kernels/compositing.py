@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 import taichi as ti
 
+from taichi_pynerf.kernels.launch import kernel
+
 
 class CompositingKernels(NamedTuple):
     composite: object
@@ -34,7 +36,7 @@ def compositing_kernels(dtype) -> CompositingKernels:
     vec3 = ti.types.vector(3, dtype)
     floats, colors = ti.types.ndarray(dtype, 1), ti.types.ndarray(vec3, 1)
 
-    @ti.kernel
+    @kernel
     def composite(
         sigmas: floats,
         rgbs: colors,
@@ -72,7 +74,7 @@ def compositing_kernels(dtype) -> CompositingKernels:
                     # On Vulkan an array that is only written arrives with anything in it.
                     weights[i] = 0
 
-    @ti.kernel
+    @kernel
     def composite_adjoint(
         sigmas: floats,
         rgbs: colors,
@@ -112,7 +114,7 @@ def compositing_kernels(dtype) -> CompositingKernels:
                     grad_sigmas[i] = 0
                     grad_rgbs[i] = vec3(0)
 
-    @ti.kernel
+    @kernel
     def transmit(
         sigmas: floats,
         t_starts: floats,

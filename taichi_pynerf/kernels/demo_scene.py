@@ -11,6 +11,8 @@ import enum
 import taichi as ti
 import taichi.math as tm
 
+from taichi_pynerf.kernels.launch import kernel
+
 NO_HIT = 1e9
 BITS_PER_WORD = 31  # the sign bit stays clear: the lowest set bit is found by signed arithmetic
 MAX_SHAPES = 2 * BITS_PER_WORD
@@ -329,7 +331,7 @@ def display(radiance):
     return x * (6.2 * x + 0.5) / (x * (6.2 * x + 1.7) + 0.06)
 
 
-@ti.kernel
+@kernel
 def list_shadow_shapes(
     lists: ti.types.ndarray(dtype=ti.i32, ndim=3),  # [cells, cells, 2], out
     table: Table,
@@ -359,7 +361,7 @@ def list_shadow_shapes(
             lists[i, j, w] = word
 
 
-@ti.kernel
+@kernel
 def render_demo_view(
     image: ti.types.ndarray(dtype=tm.vec4, ndim=2),  # [height, width], out: premultiplied RGBA
     camera: ti.types.ndarray(dtype=tm.vec4, ndim=1),  # [4]: rows of the camera-to-world matrix

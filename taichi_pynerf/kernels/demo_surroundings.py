@@ -8,6 +8,7 @@ import taichi as ti
 import taichi.math as tm
 
 from taichi_pynerf.kernels.demo_scene import HORIZON, display, hash_u32, hit_cylinder, unit_float
+from taichi_pynerf.kernels.launch import kernel
 
 HAZE_DISTANCE = 60.0
 TO_LIGHT = (-0.52, -0.50, 0.69)
@@ -116,7 +117,7 @@ def surroundings(o, d, floor, inner_radius, columns: ti.template()):
     return colour
 
 
-@ti.kernel
+@kernel
 def render_surroundings(
     image: ti.types.ndarray(dtype=tm.vec3, ndim=2),  # [height, width], out: display colours
     camera: ti.types.ndarray(dtype=tm.vec4, ndim=1),  # [4]: rows of the camera-to-world matrix

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import taichi as ti
 
 from taichi_pynerf.kernels.hash_grid import HashGridSpec, hash_grid_functions
+from taichi_pynerf.kernels.launch import kernel
 from taichi_pynerf.kernels.ray_march import inverse_of, march_functions
 from taichi_pynerf.kernels.spherical_harmonics import (
     NUM_COEFFICIENTS,
@@ -199,7 +200,7 @@ def fused_render_kernel(spec: FusedSpec):
 
     # ---- rays -------------------------------------------------------------------------------
 
-    @ti.kernel
+    @kernel
     def render(
         rays_o: ti.types.ndarray(_vec3, 1),
         rays_d: ti.types.ndarray(_vec3, 1),

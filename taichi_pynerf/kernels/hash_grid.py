@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import taichi as ti
 
+from taichi_pynerf.kernels.launch import kernel
+
 PRIMES = (1, 2654435761, 805459861)  # instant-ngp, eq. 4
 BLOCK = 256  # samples a task encodes: enough to pay for it, few enough to share small batches out
 
@@ -229,7 +231,7 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
     def num_blocks(num_samples):
         return (num_samples + BLOCK - 1) // BLOCK
 
-    @ti.kernel
+    @kernel
     def encode(
         positions: ti.types.ndarray(point, 1),
         table: ti.types.ndarray(feature, 1),
@@ -243,7 +245,7 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
                 value = lookup_level(positions[i], table, levels, l)
             features[i, l] = value
 
-    @ti.kernel
+    @kernel
     def encode_blocks(
         positions: ti.types.ndarray(point, 1),
         table: ti.types.ndarray(feature, 1),
@@ -266,7 +268,7 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
                 for i in range(begin, last):
                     features[i, l] = lookup(positions[i], table, n, offset, False)
 
-    @ti.kernel
+    @kernel
     def encode_adjoint_table(
         positions: ti.types.ndarray(point, 1),
         grad_features: ti.types.ndarray(feature, 2),
@@ -274,6 +276,7 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
         level_begin: ti.types.ndarray(ti.i32, 1),
         grad_table: ti.types.ndarray(feature, 1),
     ):
+        ti.loop_config(block_dim=1)  # a level is a task: Taichi would give one thread several
         for m in range(num_levels):
             l = num_levels - 1 - m  # the finest, hashed levels take longest: start them first
             n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
@@ -287,7 +290,7 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
                     grad = grad_features[i, l]
                     scatter(positions[i], grad, grad_table, n, offset, False, False)
 
-    @ti.kernel
+    @kernel
     def encode_adjoint_table_atomic(
         positions: ti.types.ndarray(point, 1),
         grad_features: ti.types.ndarray(feature, 2),
@@ -304,7 +307,7 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
                 else:
                     scatter(positions[i], grad, grad_table, n, offset, False, True)
 
-    @ti.kernel
+    @kernel
     def encode_adjoint_positions(
         positions: ti.types.ndarray(point, 1),
         table: ti.types.ndarray(feature, 1),

@@ -5,10 +5,12 @@ Maxima and minima do not depend on the order of threads, so the atomics leave re
 
 import taichi as ti
 
+from taichi_pynerf.kernels.launch import kernel
+
 _vec3 = ti.types.vector(3, ti.f32)
 
 
-@ti.kernel
+@kernel
 def update_density(
     density: ti.types.ndarray(ti.f32, 1),
     decay: ti.f32,
@@ -22,7 +24,7 @@ def update_density(
         ti.atomic_max(density[cells[k]], sigmas[k])
 
 
-@ti.kernel
+@kernel
 def update_level_range(
     level_min: ti.types.ndarray(ti.f32, 1),
     level_max: ti.types.ndarray(ti.f32, 1),

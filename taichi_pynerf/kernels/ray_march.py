@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import taichi as ti
 
+from taichi_pynerf.kernels.launch import kernel
+
 _vec3 = ti.types.vector(3, ti.f32)
 
 
@@ -171,7 +173,7 @@ def ray_march_kernels(resolution: int, num_cascades: int, block: int) -> RayMarc
                 t += dt
         return n, t_first, t
 
-    @ti.kernel
+    @kernel
     def count(
         rays_o: ti.types.ndarray(_vec3, 1),
         rays_d: ti.types.ndarray(_vec3, 1),
@@ -195,7 +197,7 @@ def ray_march_kernels(resolution: int, num_cascades: int, block: int) -> RayMarc
             t_first[r] = first
             t_next[r] = t
 
-    @ti.kernel
+    @kernel
     def emit(
         rays_o: ti.types.ndarray(_vec3, 1),
         rays_d: ti.types.ndarray(_vec3, 1),

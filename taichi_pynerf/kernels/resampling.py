@@ -8,13 +8,15 @@ import functools
 
 import taichi as ti
 
+from taichi_pynerf.kernels.launch import kernel
+
 
 @functools.cache
 def sample_pdf_kernel(dtype):
     """Compile the sampler for one float type."""
     floats = ti.types.ndarray(dtype, 2)
 
-    @ti.kernel
+    @kernel
     def sample_pdf(
         bins: floats, weights: floats, padding: dtype, u: floats, cdf: floats, samples: floats
     ):

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import taichi as ti
 
+from taichi_pynerf.kernels.launch import kernel
+
 BLOCK = 8192  # rows that one thread lists before it steps them: the list stays in its cache
 
 
@@ -51,7 +53,7 @@ def sparse_rmsprop_kernels(num_features: int, dtype) -> SparseRMSPropKernels:
         square_avg[e] = v
         grad[e] = row(0)
 
-    @ti.kernel
+    @kernel
     def sparse_rmsprop(
         table: rows, grad: rows, square_avg: rows, lr: dtype, beta: dtype, root: dtype, eps: dtype
     ):
@@ -59,7 +61,7 @@ def sparse_rmsprop_kernels(num_features: int, dtype) -> SparseRMSPropKernels:
             if touched_by(grad[e]):
                 step(table, grad, square_avg, e, lr, beta, root, eps)
 
-    @ti.kernel
+    @kernel
     def sparse_rmsprop_listed(
         table: rows,
         grad: rows,

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import taichi as ti
 
+from taichi_pynerf.kernels.launch import kernel
+
 NUM_COEFFICIENTS = 16
 
 # Of band 1, of band 2 (three kinds), and of band 3 (five kinds).
@@ -57,12 +59,12 @@ def spherical_harmonics_kernels(dtype) -> SphericalHarmonicsKernels:
     rows = ti.types.ndarray(ti.types.vector(NUM_COEFFICIENTS, dtype), 1)
     basis_of = spherical_harmonics_function(dtype)
 
-    @ti.kernel
+    @kernel
     def evaluate(dirs: directions, basis: rows):
         for i in range(dirs.shape[0]):
             basis[i] = basis_of(dirs[i])
 
-    @ti.kernel
+    @kernel
     def evaluate_adjoint(dirs: directions, grad_basis: rows, grad_dirs: directions):
         for i in range(dirs.shape[0]):
             g, x, y, z = grad_basis[i], dirs[i][0], dirs[i][1], dirs[i][2]

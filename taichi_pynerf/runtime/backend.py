@@ -14,6 +14,7 @@ import torch
 
 from taichi_pynerf.errors import BackendError
 from taichi_pynerf.runtime import hardware
+from taichi_pynerf.runtime.allocator import keep_freed_memory
 from taichi_pynerf.runtime.smoke_test import smoke_test
 
 BACKENDS = ("auto", "cpu", "cuda", "vulkan")
@@ -53,6 +54,7 @@ def start(backend: str = "auto", *, device_memory_fraction: float = DEVICE_MEMOR
     if backend == "auto":
         backend = "cuda" if torch.cuda.is_available() and _has(ti.cuda) else "cpu"
     _check_present(backend)
+    keep_freed_memory()
     num_threads = hardware.available_cpus()
     if torch.get_num_threads() > num_threads:
         torch.set_num_threads(num_threads)
