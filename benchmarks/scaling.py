@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from itertools import pairwise
+from statistics import median
 
 from benchmarks.children import child_options, run_child
 from benchmarks.harness import Options, Report, log_log_slope, time_calls
@@ -20,6 +21,8 @@ import torch  # isort: skip  (after the package, which sets the thread policy)
 
 POINTS, LEVELS, TABLES = (2**14, 2**15, 2**16, 2**17, 2**18), (4, 8, 16), (15, 17, 19, 21)
 SAMPLES = (4096, 8192, 16_384, 32_768, 65_536, 131_072)
+LARGE = 65_536  # samples
+PROCESSES = 3  # for each number of threads; the medians of their medians count
 QUICK_SHARE = 128  # of points and samples
 
 
@@ -106,7 +109,14 @@ def frame_case(work: Workload, downscale: int):
 def add_threads(report: Report, options: Options) -> None:
     available = len(os.sched_getaffinity(0))
     counts = [n for n in (1, 2, 4, 8, 16, 32) if n <= available]
-    found = {n: run_child("scaling", options, n) for n in counts}
+    runs = {n: [] for n in counts}
+    for _ in range(1 if options.quick else PROCESSES):
+        for n, found_by in runs.items():  # in turn: a machine's pace drifts
+            found_by.append(run_child("scaling", options, n))
+    found = {
+        n: {name: median(run[name] for run in found_by) for name in found_by[0]}
+        for n, found_by in runs.items()
+    }
     report.tables["threads"] = [
         {"threads": n, **{f"{name}, ms": ms for name, ms in times.items()}}
         for n, times in found.items()
@@ -122,9 +132,11 @@ def measure_here(options: Options) -> dict[str, float]:
     runtime.start("cpu")
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     work = workload(options)
+    large, _ = sized_rays(work, options.size(LARGE, LARGE // QUICK_SHARE))
     cases = {
         "encode": encode_case(options.size(2**17, 512)),
         "training step": work.trainer.train_step,
+        f"gradients of {LARGE} samples": step_case(work, large),
         "frame": frame_case(work, 1)[1],
     }
     found = time_calls(cases, options.rounds(9), warm_up=2)
