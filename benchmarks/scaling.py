@@ -132,11 +132,12 @@ def measure_here(options: Options) -> dict[str, float]:
     runtime.start("cpu")
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     work = workload(options)
-    large, _ = sized_rays(work, options.size(LARGE, LARGE // QUICK_SHARE))
+    num_large = options.size(LARGE, LARGE // QUICK_SHARE)
+    large, _ = sized_rays(work, num_large)
     cases = {
         "encode": encode_case(options.size(2**17, 512)),
         "training step": work.trainer.train_step,
-        f"gradients of {LARGE} samples": step_case(work, large),
+        f"gradients of {num_large} samples": step_case(work, large),
         "frame": frame_case(work, 1)[1],
     }
     found = time_calls(cases, options.rounds(9), warm_up=2)

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from taichi.lang import kernel_impl
 
@@ -59,23 +59,44 @@ class Stopwatch:
 def kernel_times() -> Iterator[Stopwatch]:
     """Watch every launch of a Taichi kernel in the block; on a processor it lasts till its end."""
     watch = Stopwatch()
-    before = {kind: kind.__call__ for kind in (launch.Kernel, kernel_impl.Kernel)}
-    for kind, call in before.items():
-        kind.__call__ = watched_call(watch, call)
+    unwatch = watch_launches(lambda launch_it, name, _: watch.timed(launch_it, name)())
     try:
         yield watch
     finally:
+        unwatch()
+
+
+def watch_launches(on_launch: Callable) -> Callable[[], None]:
+    """Let `on_launch(launch_it, name, args)` make every launch of a kernel, ours or Taichi's own.
+
+    What our kernels hand on to Taichi's is one launch.
+
+    Returns:
+        what ends it.
+    """
+    before = {kind: kind.__call__ for kind in (launch.Kernel, kernel_impl.Kernel)}
+    inside = False
+
+    def watched(call):
+        def launch_watched(kernel, *args, **kwargs):
+            nonlocal inside
+            launch_it = functools.partial(call, kernel, *args, **kwargs)
+            if inside:
+                return launch_it()
+            inside = True
+            try:
+                ours = isinstance(kernel, launch.Kernel)
+                name = kernel.__name__ if ours else kernel.func.__name__
+                return on_launch(launch_it, name, args)
+            finally:
+                inside = False
+
+        return launch_watched
+
+    def unwatch():
         for kind, call in before.items():
             kind.__call__ = call
 
-
-def watched_call(watch: Stopwatch, call):
-    """A kernel's `__call__`, watched under the kernel's own name."""
-    return lambda kernel, *args, **kwargs: watch.timed(call, kernel_name(kernel))(
-        kernel, *args, **kwargs
-    )
-
-
-def kernel_name(kernel) -> str:
-    """The name of the function that a kernel of ours or of Taichi's was made from."""
-    return kernel.__name__ if isinstance(kernel, launch.Kernel) else kernel.func.__name__
+    for kind, call in before.items():
+        kind.__call__ = watched(call)
+    return unwatch

@@ -18,12 +18,10 @@ import sys
 import time
 
 import taichi as ti
-from taichi.lang import kernel_impl
 
-from benchmarks.stopwatch import kernel_name
+from benchmarks.stopwatch import watch_launches
 from taichi_pynerf import MultiScaleTrainer, PyNeRF, PyNeRFConfig, runtime
 from taichi_pynerf.data.scene_source import SceneSource
-from taichi_pynerf.kernels import launch
 from taichi_pynerf.ops import residence
 from taichi_pynerf.training.scene_fit import fit_to_scene
 
@@ -49,26 +47,19 @@ class Profile:
 
     def watch(self) -> None:
         """Time all kernels and all copies of kept tensors from now on."""
-        twin, inside = residence._Twin, []
+        twin = residence._Twin
         upload, download = twin.upload, twin.download
 
-        def timed(call):
-            def timed_call(kernel, *args, **kwargs):
-                if inside:  # Taichi launches what ours hands on to it
-                    return call(kernel, *args, **kwargs)
-                inside.append(kernel)
-                start = time.perf_counter()
-                result = call(kernel, *args, **kwargs)
-                ti.sync()
-                inside.clear()
-                copies = []
-                if not runtime.shares_memory():
-                    tensors = [x.nbytes for x in args if isinstance(x, torch.Tensor)]
-                    copies = tensors + tensors  # there and back
-                self.add(kernel_name(kernel), time.perf_counter() - start, *copies)
-                return result
-
-            return timed_call
+        def timed_launch(launch_it, name, args):
+            start = time.perf_counter()
+            result = launch_it()
+            ti.sync()
+            copies = []
+            if not runtime.shares_memory():
+                tensors = [x.nbytes for x in args if isinstance(x, torch.Tensor)]
+                copies = tensors + tensors  # there and back
+            self.add(name, time.perf_counter() - start, *copies)
+            return result
 
         def timed_upload(self_, tensor):
             if self_.version != tensor._version:
@@ -80,8 +71,7 @@ class Profile:
                 with self._quietly(f"to the host: {list(tensor.shape)}", tensor.nbytes):
                     download(self_, tensor)
 
-        for kind in (launch.Kernel, kernel_impl.Kernel):
-            kind.__call__ = timed(kind.__call__)
+        watch_launches(timed_launch)
         twin.upload, twin.download = timed_upload, timed_download
 
     def _quietly(self, name: str, num_bytes: int):

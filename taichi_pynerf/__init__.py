@@ -4,8 +4,8 @@ import os
 
 # torch's OpenMP workers spin for long after each parallel region and so take the cores from
 # Taichi's workers, which run in between. Were they to sleep at once, waking them for each of the
-# hundreds of small regions would cost a third of a step: let them spin as long as torch's next
-# operator takes to come.
+# hundreds of small regions takes longer still: let them spin as long as torch's next operator
+# takes to come (docs/performance.md).
 # The settings are read when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "4000")

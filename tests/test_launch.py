@@ -91,9 +91,11 @@ def test_what_taichi_refuses_is_refused_after_good_launches_too(place, wrong):
     torch.testing.assert_close(good[4], kept)
 
 
-def test_an_argument_less_is_refused():
+def test_an_argument_more_or_less_is_refused():
     scale, good = make_scale(), arguments()
     scale(*good)
+    with pytest.raises(ti.TaichiSyntaxError, match="Too many"):
+        scale(*good, 1)
     with pytest.raises(ti.TaichiSyntaxError, match="missing"):
         scale(*good[:-1])
 

@@ -53,12 +53,14 @@ class Kernel:
             args: numbers, Taichi arrays, and torch tensors that want no gradient. What Taichi does
                 not take, it refuses when it meets it for the first time.
         """
+        if len(args) != len(self._annotations):
+            return self._taichi(*args)  # says what is missing
         kinds = tuple(map(_kind, args, self._element_dims))
         compiled = self._compiled.get(kinds)
         program = impl.get_runtime().prog
         if compiled is None or compiled.program is not program:
             self._taichi(*args)
-            if len(kinds) == len(args) and None not in kinds:
+            if None not in kinds:
                 self._compiled[kinds] = self._find_compiled(args, program)
             return
         context = compiled.kernel.make_launch_context()
