@@ -1,57 +1,6 @@
-"""Look at a trained run in a window: fly around, see depth, pyramid levels and errors.
+"""Starts `taichi_pynerf/apps/view.py`."""
 
-python apps/view.py --checkpoint outputs/demo
-"""
-
-import sys
-from pathlib import Path
-
-from taichi_pynerf import runtime
-from taichi_pynerf.cli import Parser, run
-from taichi_pynerf.errors import ConfigError, SceneError
-from taichi_pynerf.runs import open_run
-from taichi_pynerf.viewer.display import require_display
-from taichi_pynerf.viewer.live import view_until_closed
-from taichi_pynerf.viewer.viewer import Viewer
-from taichi_pynerf.viewer.window import Window
-
-
-def build_parser() -> Parser:
-    parser = Parser(description=__doc__)
-    parser.add_argument(
-        "--checkpoint", required=True, metavar="RUN_OR_FILE", help="run folder or checkpoint file"
-    )
-    parser.add_argument("--data_dir", help="the run's scene folder, if it has moved")
-    parser.add_argument(
-        "--output_dir", help="where pictures and camera paths go (the run's folder)"
-    )
-    parser.add_argument("--width", type=int, default=640, help="of the picture, pixels")
-    parser.add_argument("--height", type=int, default=480, help="of the picture, pixels")
-    runtime.add_backend_flags(parser)
-    return parser
-
-
-def main(argv: list[str]) -> None:
-    args = build_parser().parse_args(argv)
-    for name in ("width", "height"):
-        if not 64 <= getattr(args, name) <= 8192:
-            raise ConfigError(f"--{name} is {getattr(args, name)}: give 64 to 8192 pixels")
-    require_display()
-    runtime.start_backend(args)
-    opened = open_run(args.checkpoint, args.data_dir)
-    try:
-        dataset = opened.source.load("train")
-    except SceneError as error:
-        print(f"without training cameras: {error}", file=sys.stderr)
-        dataset = None
-    viewer = Viewer(
-        opened.model,
-        dataset,
-        output_dir=Path(args.output_dir) if args.output_dir else opened.checkpoint.parent,
-    )
-    window = Window(f"taichi_pynerf: {opened.name}", args.width, args.height)
-    view_until_closed(viewer, window)
-
+from taichi_pynerf.apps.view import start
 
 if __name__ == "__main__":
-    run(main)
+    start()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.harness import Options, Report, machine
 from taichi_pynerf import runtime
-from taichi_pynerf.cli import Parser, run
+from taichi_pynerf.apps.cli import Parser, run
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.files import atomic_write_text, json_text
 

@@ -12,9 +12,9 @@ import statistics
 import time
 
 from taichi_pynerf import runtime
-from taichi_pynerf.evaluation import render_view
-from taichi_pynerf.renderer import PyramidRenderer
-from taichi_pynerf.runs import open_run
+from taichi_pynerf.evaluation.evaluation import render_view
+from taichi_pynerf.model.renderer import PyramidRenderer
+from taichi_pynerf.runs.runs import open_run
 
 
 def compare(model, dataset, view: int, repeats: int) -> dict:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from benchmarks.harness import Options, Report, require_equal, rows_of, time_calls
 from benchmarks.workload import workload
-from taichi_pynerf.heads import blend_slices, feature_slices, slice_by_level
-from taichi_pynerf.pyramid import split_level
+from taichi_pynerf.model.heads import blend_slices, feature_slices, slice_by_level
+from taichi_pynerf.model.pyramid import split_level
 
 import torch  # isort: skip  (after the package, which sets the thread policy)
 

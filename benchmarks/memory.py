@@ -13,7 +13,7 @@ from benchmarks.children import child_options, run_child
 from benchmarks.harness import Options, Report
 from benchmarks.workload import workload
 from taichi_pynerf import runtime
-from taichi_pynerf.evaluation import render_view
+from taichi_pynerf.evaluation.evaluation import render_view
 
 import torch  # isort: skip  (after the package, which sets the thread policy)
 

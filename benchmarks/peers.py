@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 
+from taichi_pynerf.geometry.rays import Rays
+from taichi_pynerf.model.renderer import TrainingRender
 from taichi_pynerf.ops.compositing import composite
 from taichi_pynerf.ops.hash_grid import HashGridSpec
-from taichi_pynerf.rays import Rays
 from taichi_pynerf.reference.hash_grid import vertex_index
-from taichi_pynerf.renderer import TrainingRender
 
 import torch  # isort: skip  (after the package, which sets the thread policy)
 

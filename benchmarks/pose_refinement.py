@@ -21,15 +21,15 @@ import torch
 from torch.nn.functional import normalize
 
 from taichi_pynerf import PyNeRF, PyNeRFConfig, runtime
-from taichi_pynerf.cameras import Cameras
-from taichi_pynerf.cli import Parser, run
+from taichi_pynerf.apps.cli import Parser, run
 from taichi_pynerf.data.datasets import MultiScaleDataset
-from taichi_pynerf.data.scene_source import MULTISCALE, SceneSource
-from taichi_pynerf.evaluation import evaluate
-from taichi_pynerf.scene_box import SceneBox
-from taichi_pynerf.trainer import MultiScaleTrainer
+from taichi_pynerf.evaluation.evaluation import evaluate
+from taichi_pynerf.geometry.cameras import Cameras
+from taichi_pynerf.geometry.scene_box import SceneBox
+from taichi_pynerf.runs.scene_source import MULTISCALE, SceneSource
 from taichi_pynerf.training.pose_refinement import PoseRefinement
 from taichi_pynerf.training.scene_fit import fit_to_scene
+from taichi_pynerf.training.trainer import MultiScaleTrainer
 
 
 def perturbed(cameras: Cameras, degrees: float, shift: float, seed: int) -> Cameras:

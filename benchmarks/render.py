@@ -6,9 +6,9 @@ import functools
 
 from benchmarks.harness import Options, Report, rows_of, time_calls
 from benchmarks.workload import workload
-from taichi_pynerf.evaluation import render_view
-from taichi_pynerf.fused_renderer import reason_against_fusing
-from taichi_pynerf.renderer import PyramidRenderer
+from taichi_pynerf.evaluation.evaluation import render_view
+from taichi_pynerf.model.fused_renderer import reason_against_fusing
+from taichi_pynerf.model.renderer import PyramidRenderer
 
 PACKED, FUSED = "packed samples, torch's networks", "one kernel"
 

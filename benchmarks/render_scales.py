@@ -11,9 +11,9 @@ import statistics
 
 from benchmarks.harness import Options, Report, time_calls
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.evaluation import render_view
-from taichi_pynerf.metrics import compute_psnr
-from taichi_pynerf.runs import open_run
+from taichi_pynerf.evaluation.evaluation import render_view
+from taichi_pynerf.evaluation.metrics import compute_psnr
+from taichi_pynerf.runs.runs import open_run
 
 SCALES = (1, 2, 4, 8)
 NUM_VIEWS = 4

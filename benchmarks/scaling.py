@@ -14,8 +14,8 @@ from benchmarks.children import child_options, run_child
 from benchmarks.harness import Options, Report, log_log_slope, time_calls
 from benchmarks.workload import Workload, workload
 from taichi_pynerf import runtime
+from taichi_pynerf.model.images import render_image
 from taichi_pynerf.ops.hash_grid import HashGridSpec, hash_encode
-from taichi_pynerf.rendering.images import render_image
 
 import torch  # isort: skip  (after the package, which sets the thread policy)
 

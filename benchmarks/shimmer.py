@@ -21,14 +21,14 @@ import numpy as np
 import torch
 
 from taichi_pynerf import runtime
-from taichi_pynerf.cli import Parser, run
-from taichi_pynerf.data.demo_scene import CAMERA_ANGLE_X
-from taichi_pynerf.data.still_life import still_life
-from taichi_pynerf.ops.demo_scene import DemoRenderer
+from taichi_pynerf.apps.cli import Parser, run
+from taichi_pynerf.demo.scene import CAMERA_ANGLE_X
+from taichi_pynerf.demo.still_life import still_life
+from taichi_pynerf.demo.tracer import DemoRenderer
+from taichi_pynerf.model.images import RenderOptions, render_path
 from taichi_pynerf.rendering.camera_paths import camera_path, path_cameras
-from taichi_pynerf.rendering.images import RenderOptions, render_path
 from taichi_pynerf.rendering.view_sets import ViewSet, path_views
-from taichi_pynerf.runs import Run, open_run
+from taichi_pynerf.runs.runs import Run, open_run
 
 PARTS = ("far", "middle", "near")  # thirds of the dolly
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.harness import Options, Report
 from benchmarks.workload import untrained
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.evaluation import evaluate
+from taichi_pynerf.evaluation.evaluation import evaluate
 
 MARKS = (25.0, 28.0, 30.0, 32.0)
 SHARES = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8)  # of the seconds, at which a few images are tested

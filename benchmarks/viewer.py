@@ -21,14 +21,14 @@ import numpy as np
 from benchmarks.__main__ import write
 from benchmarks.harness import Report, machine
 from taichi_pynerf import runtime
-from taichi_pynerf.cli import Parser, run
-from taichi_pynerf.rendering.images import render_image
-from taichi_pynerf.runs import open_run
-from taichi_pynerf.trainer import MultiScaleTrainer, PyNeRFTrainer
+from taichi_pynerf.apps.cli import Parser, run
+from taichi_pynerf.model.images import render_image
+from taichi_pynerf.runs.runs import open_run
+from taichi_pynerf.training.trainer import MultiScaleTrainer, PyNeRFTrainer
 from taichi_pynerf.viewer.controls import InputFrame
+from taichi_pynerf.viewer.ggui.window import Window
 from taichi_pynerf.viewer.live import ROUND_SECONDS, LiveTraining
 from taichi_pynerf.viewer.viewer import Viewer
-from taichi_pynerf.viewer.window import Window
 
 WIDTH, HEIGHT = 640, 480
 NUM_VIEWS = 6  # places to move from, evenly spread over the training views

@@ -21,8 +21,8 @@ import taichi as ti
 
 from benchmarks.stopwatch import watch_launches
 from taichi_pynerf import MultiScaleTrainer, PyNeRF, PyNeRFConfig, runtime
-from taichi_pynerf.data.scene_source import SceneSource
 from taichi_pynerf.ops import residence
+from taichi_pynerf.runs.scene_source import SceneSource
 from taichi_pynerf.training.scene_fit import fit_to_scene
 
 import torch  # isort: skip  (after the package, which sets the thread policy)

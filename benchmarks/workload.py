@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from benchmarks.harness import Options
 from taichi_pynerf import PyNeRF, PyNeRFConfig, PyNeRFTrainer
 from taichi_pynerf.data.datasets import PyNeRFDataset
-from taichi_pynerf.data.demo_scene import demo_scene_dir
-from taichi_pynerf.data.scene_source import SceneSource
+from taichi_pynerf.demo.scene import demo_scene_dir
+from taichi_pynerf.geometry.rays import Rays
+from taichi_pynerf.model.renderer import PyramidRenderer, TrainingRender
 from taichi_pynerf.ops.hash_grid import HashGridSpec
-from taichi_pynerf.rays import Rays
-from taichi_pynerf.renderer import PyramidRenderer, TrainingRender
-from taichi_pynerf.runs import open_run
+from taichi_pynerf.runs.runs import open_run
+from taichi_pynerf.runs.scene_source import SceneSource
 from taichi_pynerf.training.scene_fit import fit_to_scene
 
 import torch  # isort: skip  (after the package, which sets the thread policy)

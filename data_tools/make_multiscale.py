@@ -1,42 +1,6 @@
-"""Convert a NeRF-synthetic ("Blender") scene into Mip-NeRF's multi-scale layout.
+"""Starts `taichi_pynerf/apps/make_multiscale.py`."""
 
-Writes OUT/metadata.json and OUT/images_<split>/NNN_d<j>.png: every view at several sizes,
-each half as wide as the one before.
-"""
-
-from pathlib import Path
-
-from taichi_pynerf.cli import Parser, run
-
-
-def build_parser() -> Parser:
-    parser = Parser(description=__doc__)
-    parser.add_argument("data_dir", metavar="IN", type=Path, help="folder of the Blender scene")
-    parser.add_argument("out_dir", metavar="OUT", type=Path, help="new or empty folder")
-    parser.add_argument(
-        "--num_scales", type=int, choices=range(1, 9), default=4, help="sizes of every view"
-    )
-    parser.add_argument(
-        "--as_published",
-        action="store_true",
-        help="average straight colours and cut off fractions as Mip-NeRF's own converter does, "
-        "for figures on its very pixels; by default premultiplied pixels are averaged, which "
-        "is right at outlines",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace an older result in OUT")
-    parser.add_argument(
-        "--allow_external_paths",
-        action="store_true",
-        help="let the scene name images outside of its folder",
-    )
-    return parser
-
-
-def main(argv: list[str] | None = None) -> None:
-    from taichi_pynerf.data.multiscale_writer import write_multiscale
-
-    print(write_multiscale(**vars(build_parser().parse_args(argv))))
-
+from taichi_pynerf.apps.make_multiscale import start
 
 if __name__ == "__main__":
-    run(main)
+    start()

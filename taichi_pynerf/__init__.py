@@ -13,22 +13,22 @@ os.environ.setdefault("ENABLE_TAICHI_HEADER_PRINT", "0")
 
 __version__ = "0.1.0"
 
-from taichi_pynerf.checkpoint import load_pyramid_model, save_pyramid_model
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
-from taichi_pynerf.encodings import PyramidEncoder
-from taichi_pynerf.metrics import compute_psnr, compute_ssim
-from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.nerfstudio.convert import convert_to_nerfstudio_format
-from taichi_pynerf.nerfstudio_runs import load_nerfstudio_run
-from taichi_pynerf.pyramid import (
+from taichi_pynerf.evaluation.metrics import compute_psnr, compute_ssim
+from taichi_pynerf.model.encodings import PyramidEncoder
+from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.model.pyramid import (
     compute_sample_area,
     create_pyramid_hierarchy,
     get_pyramid_level,
     interpolate_pyramid_outputs,
 )
-from taichi_pynerf.renderer import PyramidRenderer
-from taichi_pynerf.trainer import MultiScaleTrainer, PyNeRFTrainer
+from taichi_pynerf.model.renderer import PyramidRenderer
+from taichi_pynerf.nerfstudio.convert import convert_to_nerfstudio_format
+from taichi_pynerf.runs.checkpoint import load_pyramid_model, save_pyramid_model
+from taichi_pynerf.runs.nerfstudio_runs import load_nerfstudio_run
+from taichi_pynerf.training.trainer import MultiScaleTrainer, PyNeRFTrainer
 
 __all__ = [
     "MultiScaleDataset",

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 from PIL import Image
 
-from taichi_pynerf.cameras import look_at
+from taichi_pynerf.geometry.cameras import look_at
 
 HALF_ROOM = np.array([3.0, 3.0, 1.5])
 BOXES = ((np.array([0.0, 0.0, -0.9]), np.array([0.7, 0.7, 0.6])),)

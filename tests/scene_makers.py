@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from taichi_pynerf.cameras import Cameras, look_at
 from taichi_pynerf.data.scene import Scene
+from taichi_pynerf.geometry.cameras import Cameras, look_at
 
 
 def orbit_poses(num_views: int, radius: float = 4.0) -> torch.Tensor:

@@ -7,9 +7,9 @@ from torch.nn import functional
 
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.scene import Scene
-from taichi_pynerf.field import PyramidField
-from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.rays import Rays, view_rays
+from taichi_pynerf.geometry.rays import Rays, view_rays
+from taichi_pynerf.model.field import PyramidField
+from taichi_pynerf.model.model import PyNeRF
 
 # Levels 4, 8 (dense) and 16, 32 (hashed).
 _TINY = {

@@ -15,7 +15,7 @@ from benchmarks.quality.row_runs import RESULT, run_row
 from benchmarks.quality.rows import ROWS, TABLES
 from benchmarks.quality.tables import markdown
 from taichi_pynerf import runtime
-from taichi_pynerf.cli import Parser, run
+from taichi_pynerf.apps.cli import Parser, run
 from taichi_pynerf.config import PRESETS
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.files import atomic_write_text

@@ -21,17 +21,17 @@ import torch
 
 from benchmarks.quality.rows import DEMO, LOSSMULT, ROWS, Images, Row
 from taichi_pynerf import PyNeRF, PyNeRFConfig, runtime
-from taichi_pynerf.checkpoint import FILE_NAME, model_from_checkpoint, read_checkpoint
 from taichi_pynerf.data.datasets import MultiScaleDataset
-from taichi_pynerf.data.demo_scene import demo_scene_dir
 from taichi_pynerf.data.loading import scene_splits
+from taichi_pynerf.demo.scene import demo_scene_dir
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.evaluation import METRICS, evaluate
+from taichi_pynerf.evaluation.evaluation import METRICS, evaluate
 from taichi_pynerf.files import atomic_write_text, json_text
-from taichi_pynerf.losses import PyNeRFLoss
-from taichi_pynerf.occupancy import TrainedLevels
-from taichi_pynerf.trainer import MultiScaleTrainer
+from taichi_pynerf.model.occupancy import TrainedLevels
+from taichi_pynerf.runs.checkpoint import FILE_NAME, model_from_checkpoint, read_checkpoint
+from taichi_pynerf.training.losses import PyNeRFLoss
 from taichi_pynerf.training.scene_fit import fit_to_scene
+from taichi_pynerf.training.trainer import MultiScaleTrainer
 
 RESULT = "result.json"
 UNLIMITED_STEPS = 10**6  # where seconds are the limit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from taichi_pynerf.data.scene_source import MULTISCALE
+from taichi_pynerf.runs.scene_source import MULTISCALE
 
 DEMO = "demo"
 BLENDER_SCENES = ["chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship"]

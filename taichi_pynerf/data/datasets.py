@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from taichi_pynerf.cameras import Cameras
 from taichi_pynerf.data.loading import load_scene
 from taichi_pynerf.data.placement import Placement
 from taichi_pynerf.data.sampling import PixelSampler
 from taichi_pynerf.data.scene import Scene
-from taichi_pynerf.rays import RayBatch, generate_rays, view_rays
+from taichi_pynerf.geometry.cameras import Cameras
+from taichi_pynerf.geometry.rays import RayBatch, generate_rays, view_rays
 
 SAMPLING_MODES = ("pixels", "scales")
 

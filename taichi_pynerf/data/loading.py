@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from taichi_pynerf.cameras import Cameras
-from taichi_pynerf.data import (
+from taichi_pynerf.data.formats import (
     blender,
     colmap,
     llff,
@@ -30,6 +29,7 @@ from taichi_pynerf.data.placement import Placement
 from taichi_pynerf.data.scene import Scene, cameras_at, checked_scales, reduce_image, reduce_mask
 from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles, shown, warn_once
 from taichi_pynerf.errors import SceneError
+from taichi_pynerf.geometry.cameras import Cameras
 
 FORMATS = {
     "blender": blender,

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from taichi_pynerf.cameras import Cameras
 from taichi_pynerf.errors import SceneError, SceneWarning
 from taichi_pynerf.files import CACHE_VARIABLE, atomic_write, cache_folder
+from taichi_pynerf.geometry.cameras import Cameras
 
 MAX_BYTES_IN_MEMORY = 2 * 2**30
 """Larger buffers are files that the system maps into memory, and reads and drops as it needs."""

@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import torch
 
-from taichi_pynerf.cameras import Cameras
 from taichi_pynerf.data.placement import Placement, SceneTransform
 from taichi_pynerf.errors import SceneError, SceneWarning
+from taichi_pynerf.geometry.cameras import Cameras
 
 MAX_FILE_BYTES = 32 * 2**20
 """Some 40,000 frames; a larger file is no scene description."""

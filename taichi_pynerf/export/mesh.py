@@ -15,9 +15,9 @@ from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.export.surface import Surface
 from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write
-from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.rays import Rays
-from taichi_pynerf.rendering.images import render_rays
+from taichi_pynerf.geometry.rays import Rays
+from taichi_pynerf.model.images import render_rays
+from taichi_pynerf.model.model import PyNeRF
 
 if TYPE_CHECKING:
     import trimesh

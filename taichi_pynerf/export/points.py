@@ -12,12 +12,12 @@ from tqdm import tqdm
 
 from taichi_pynerf.data.placement import SceneTransform
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.evaluation import Dataset
+from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.export.surface import Surface
 from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write
-from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.rays import Rays
+from taichi_pynerf.geometry.rays import Rays
+from taichi_pynerf.model.model import PyNeRF
 
 RAYS_PER_ROUND = 2**14
 MAX_EMPTY_ROUNDS = 8

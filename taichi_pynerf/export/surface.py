@@ -2,8 +2,8 @@
 
 import torch
 
-from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.pyramid import get_pyramid_level
+from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.model.pyramid import get_pyramid_level
 
 POINTS_PER_CHUNK = 2**17
 

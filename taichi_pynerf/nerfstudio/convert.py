@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import torch
 from PIL import Image
 
-from taichi_pynerf.cameras import Cameras, look_at
-from taichi_pynerf.checkpoint import differing_field
 from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.data.authoring.scene_folder import new_scene_folder
 from taichi_pynerf.data.scene_files import SceneFiles
-from taichi_pynerf.data.scene_folder import new_scene_folder
-from taichi_pynerf.data.scene_source import SceneSource
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.extras import optional
-from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.nerfstudio_runs import MODEL_PREFIX, MODELS_DIR, STATE_KEY
-from taichi_pynerf.rendering.images import render_image
+from taichi_pynerf.geometry.cameras import Cameras, look_at
+from taichi_pynerf.model.images import render_image
+from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.rendering.pictures import to_bytes
+from taichi_pynerf.runs.checkpoint import differing_field
+from taichi_pynerf.runs.nerfstudio_runs import MODEL_PREFIX, MODELS_DIR, STATE_KEY
+from taichi_pynerf.runs.scene_source import SceneSource
 
 if TYPE_CHECKING:
     from nerfstudio.engine.trainer import TrainerConfig

@@ -23,8 +23,8 @@ from nerfstudio.utils.colors import get_color
 from taichi_pynerf.data.loading import read_scene_files, scene_splits
 from taichi_pynerf.data.placement import Placement
 from taichi_pynerf.data.scene_files import LoadOptions
-from taichi_pynerf.data.scene_source import SceneSource
 from taichi_pynerf.nerfstudio.views import cameras_to_studio
+from taichi_pynerf.runs.scene_source import SceneSource
 
 
 @dataclass

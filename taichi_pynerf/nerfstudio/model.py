@@ -24,17 +24,17 @@ from torch.nn import Parameter
 from taichi_pynerf import runtime
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.errors import CheckpointError
-from taichi_pynerf.losses import PyNeRFLoss, loss_inputs
-from taichi_pynerf.metrics import compute_psnr, compute_ssim
-from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.evaluation.metrics import compute_psnr, compute_ssim
+from taichi_pynerf.geometry.rays import Rays, view_rays
+from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.nerfstudio.views import (
     TrainingViews,
     bounds_of,
     cameras_from_studio,
     has_lenses,
 )
-from taichi_pynerf.rays import Rays, view_rays
 from taichi_pynerf.training.carving import possible_cells
+from taichi_pynerf.training.losses import PyNeRFLoss, loss_inputs
 from taichi_pynerf.training.optimizers import parameter_groups
 from taichi_pynerf.training.scene_fit import fit_to_scene
 

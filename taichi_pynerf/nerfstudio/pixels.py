@@ -15,8 +15,8 @@ from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 from nerfstudio.model_components.ray_generators import RayGenerator
 
 from taichi_pynerf.data.sampling import PixelSampler
+from taichi_pynerf.geometry.rays import generate_rays
 from taichi_pynerf.nerfstudio.views import cameras_from_studio
-from taichi_pynerf.rays import generate_rays
 
 
 class ScenePixelSampler(StudioPixelSampler):

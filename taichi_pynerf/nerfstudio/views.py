@@ -10,8 +10,8 @@ from nerfstudio.cameras.cameras import CameraType
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from PIL import Image
 
-from taichi_pynerf.cameras import Cameras
 from taichi_pynerf.errors import SceneError
+from taichi_pynerf.geometry.cameras import Cameras
 
 LENSES = (CameraType.PERSPECTIVE.value, CameraType.FISHEYE.value)
 

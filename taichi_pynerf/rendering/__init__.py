@@ -1,5 +1,5 @@
 """Whole pictures of a trained model: images, films, sheets, and tables of how good they are."""
 
-from taichi_pynerf.rendering.images import RenderOptions, render_image, render_path
+from taichi_pynerf.model.images import RenderOptions, render_image, render_path
 
 __all__ = ["RenderOptions", "render_image", "render_path"]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from taichi_pynerf.cameras import Cameras
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.files import atomic_write_text, json_text
+from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.rendering.camera_paths import frame_cameras
 
 _MAX_SIDE = 16384

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import torch
 
-from taichi_pynerf.cameras import Cameras, look_at
 from taichi_pynerf.data.placement import Placement, focus_point, transform_from_poses
+from taichi_pynerf.geometry.cameras import Cameras, look_at
 from taichi_pynerf.rendering.pose_interpolation import interpolate_poses, round_trip
 
 PATHS = ("spiral", "orbit", "interpolate", "zoom")

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import avg_pool2d
 
-from taichi_pynerf.metrics import compute_psnr
+from taichi_pynerf.evaluation.metrics import compute_psnr
 from taichi_pynerf.rendering.colormaps import color_map
 from taichi_pynerf.rendering.pictures import sheet, to_bytes
 

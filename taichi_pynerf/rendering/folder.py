@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.evaluation import Metric, measure
+from taichi_pynerf.evaluation.evaluation import Metric, measure
 from taichi_pynerf.files import json_text
+from taichi_pynerf.model.images import RenderOptions, rays_bar, render_image
 from taichi_pynerf.rendering.colormaps import depth_colors, level_colors
-from taichi_pynerf.rendering.images import RenderOptions, rays_bar, render_image
 from taichi_pynerf.rendering.pictures import to_bytes, write_depth, write_png
 from taichi_pynerf.rendering.view_sets import Shot, ViewSet
-from taichi_pynerf.runs import Run
+from taichi_pynerf.runs.runs import Run
 
 LEDGER = "renders.jsonl"
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from taichi_pynerf.evaluation import Dataset, render_view
-from taichi_pynerf.metrics import compute_psnr
-from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.evaluation.evaluation import Dataset, render_view
+from taichi_pynerf.evaluation.metrics import compute_psnr
+from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.rendering.colormaps import depth_colors, level_colors
 from taichi_pynerf.rendering.pictures import sheet, to_bytes, write_png
 

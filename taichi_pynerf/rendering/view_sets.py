@@ -8,11 +8,11 @@ from fractions import Fraction
 
 import torch
 
-from taichi_pynerf.cameras import Cameras
-from taichi_pynerf.data.scene_source import SceneSource
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.evaluation import Dataset
+from taichi_pynerf.evaluation.evaluation import Dataset
+from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.rendering.camera_paths import farthest, resized_cameras
+from taichi_pynerf.runs.scene_source import SceneSource
 
 GREATEST_SCALE = 16
 

@@ -1,1 +1,1 @@
-"""What the training loop in `taichi_pynerf.trainer` is made of."""
+"""The training loop, and what it is made of."""

@@ -13,10 +13,10 @@ import math
 import torch
 from torch.nn.functional import max_pool2d
 
-from taichi_pynerf.cameras import Cameras
-from taichi_pynerf.evaluation import Dataset
-from taichi_pynerf.rays import generate_rays
-from taichi_pynerf.scene_box import SceneBox
+from taichi_pynerf.evaluation.evaluation import Dataset
+from taichi_pynerf.geometry.cameras import Cameras
+from taichi_pynerf.geometry.rays import generate_rays
+from taichi_pynerf.geometry.scene_box import SceneBox
 
 MAX_VIEWS = 64
 

@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 
 from taichi_pynerf.errors import BackendError
-from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.runtime.hardware import available_cpus
 
 

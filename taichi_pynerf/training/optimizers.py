@@ -2,7 +2,7 @@
 
 import torch
 
-from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.ops.residence import keep_on_device, to_host
 from taichi_pynerf.ops.rmsprop import sparse_rmsprop
 

@@ -12,8 +12,8 @@ import dataclasses
 import torch
 from torch import nn
 
-from taichi_pynerf.cameras import Cameras
-from taichi_pynerf.rays import Rays
+from taichi_pynerf.geometry.cameras import Cameras
+from taichi_pynerf.geometry.rays import Rays
 
 
 class PoseRefinement(nn.Module):

@@ -1,5 +1,5 @@
 """The live viewer: a Taichi GGUI window that shows a model while it trains, or afterwards.
 
-All but `window`, `display` and `x11` is plain code that needs no screen. `docs/viewer.md` says how
+All but `ggui` is plain code that needs no screen. `docs/viewer.md` says how
 to use it and how the drawing works.
 """

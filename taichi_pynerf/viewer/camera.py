@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from taichi_pynerf.cameras import Cameras, look_at
+from taichi_pynerf.geometry.cameras import Cameras, look_at
 
 POLE = math.radians(1.0)  # an orbit stops so close to straight above or below
 FOV_RANGE = (math.radians(5.0), math.radians(120.0))

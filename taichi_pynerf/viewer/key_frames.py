@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from taichi_pynerf.cameras import Cameras
 from taichi_pynerf.errors import UserError
+from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.rendering.camera_path_files import write_camera_path
 from taichi_pynerf.rendering.camera_paths import frame_cameras
 from taichi_pynerf.rendering.pose_interpolation import interpolate_poses

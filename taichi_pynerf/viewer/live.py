@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from taichi_pynerf.trainer import PyNeRFTrainer
+from taichi_pynerf.training.trainer import PyNeRFTrainer
+from taichi_pynerf.viewer.drawing.progressive import ROUND_SECONDS
 from taichi_pynerf.viewer.figures import TrainingFigures
-from taichi_pynerf.viewer.progressive import ROUND_SECONDS
 from taichi_pynerf.viewer.viewer import Screen, Viewer
 
 _QUIET_SECONDS = 0.1  # between two looks at the input while nothing is drawn

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from taichi_pynerf.cameras import Cameras
+from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.viewer.camera import ViewCamera
 from taichi_pynerf.viewer.lines import draw_lines
 

@@ -9,17 +9,17 @@ from typing import Protocol
 import numpy as np
 
 from taichi_pynerf.errors import UserError
-from taichi_pynerf.evaluation import Dataset
-from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.evaluation.evaluation import Dataset
+from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.rendering.pictures import write_png
 from taichi_pynerf.viewer import overlays
-from taichi_pynerf.viewer.canvas import PictureCanvas
 from taichi_pynerf.viewer.controls import Controls, InputFrame
+from taichi_pynerf.viewer.drawing.canvas import PictureCanvas
+from taichi_pynerf.viewer.drawing.pacing import Rate, TimeShare
+from taichi_pynerf.viewer.drawing.progressive import ProgressiveRenderer, Shot
 from taichi_pynerf.viewer.figures import TrainingFigures
 from taichi_pynerf.viewer.key_frames import KeyFrames
 from taichi_pynerf.viewer.layout import Layout
-from taichi_pynerf.viewer.pacing import Rate, TimeShare
-from taichi_pynerf.viewer.progressive import ProgressiveRenderer, Shot
 from taichi_pynerf.viewer.settings import Mode, ViewSettings
 from taichi_pynerf.viewer.views import TrainingViews, initial_camera
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from taichi_pynerf.data.placement import focus_point
-from taichi_pynerf.evaluation import Dataset
-from taichi_pynerf.scene_box import SceneBox
+from taichi_pynerf.evaluation.evaluation import Dataset
+from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.viewer.camera import ViewCamera
 
 DEFAULT_FOV = 0.9  # radians, where no training camera gives one

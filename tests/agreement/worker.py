@@ -21,7 +21,7 @@ import torch
 from tiny import ball_scene, tiny_config
 
 from taichi_pynerf.data.datasets import PyNeRFDataset
-from taichi_pynerf.evaluation import evaluate, render_view
+from taichi_pynerf.evaluation.evaluation import evaluate, render_view
 
 NUM_STEPS, NUM_FIRST = 200, 5
 

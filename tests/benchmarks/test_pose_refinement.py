@@ -8,7 +8,7 @@ import torch
 from scene_makers import make_cameras
 
 from benchmarks.pose_refinement import perturbed, scene_motion
-from taichi_pynerf.scene_box import SceneBox
+from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.training.pose_refinement import rotation_matrices
 
 BOX = SceneBox((-1.0, -1.0, -1.0, 1.0, 1.0, 1.0))

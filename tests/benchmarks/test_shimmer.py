@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.shimmer import shimmer, traced_film
 from taichi_pynerf.data import PyNeRFDataset
-from taichi_pynerf.data.demo_scene import make_demo_scene
+from taichi_pynerf.demo.scene import make_demo_scene
 from taichi_pynerf.rendering.camera_paths import frame_cameras
 from taichi_pynerf.rendering.view_sets import ViewSet
 

@@ -3,8 +3,8 @@
 import torch
 from tiny import tiny_model
 
-from taichi_pynerf.field import FieldCodes, FieldOutputs
-from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.model.field import FieldCodes, FieldOutputs
+from taichi_pynerf.model.model import PyNeRF
 
 RADIUS = 0.6  # world units; the tiny scene box is [-1, 1]^3
 

@@ -8,10 +8,10 @@ pytest.importorskip("nerfstudio.engine", reason="nerfstudio is not installed")
 from nerfstudio.utils.eval_utils import eval_setup
 
 from taichi_pynerf import convert_to_nerfstudio_format
-from taichi_pynerf.data.scene_source import SceneSource
 from taichi_pynerf.errors import ConfigError, SceneError
-from taichi_pynerf.rendering.images import render_image
-from taichi_pynerf.runs import open_run
+from taichi_pynerf.model.images import render_image
+from taichi_pynerf.runs.runs import open_run
+from taichi_pynerf.runs.scene_source import SceneSource
 
 LEVEL = 1 / 255
 

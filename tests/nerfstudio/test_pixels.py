@@ -15,13 +15,13 @@ from PIL import Image
 from scene_makers import make_cameras
 from studio_runs import studio_config
 
+from taichi_pynerf.data.authoring.multiscale_writer import write_multiscale
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
-from taichi_pynerf.data.multiscale_writer import write_multiscale
-from taichi_pynerf.model import PyNeRF
+from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.nerfstudio.data import PyNeRFDataParserConfig
 from taichi_pynerf.nerfstudio.pixels import ScenePixelSampler
 from taichi_pynerf.nerfstudio.views import cameras_to_studio
-from taichi_pynerf.trainer import PyNeRFTrainer
+from taichi_pynerf.training.trainer import PyNeRFTrainer
 
 SEED = 3
 

@@ -12,13 +12,13 @@ from nerfstudio.scripts.train import main as ns_train
 from nerfstudio.utils.eval_utils import eval_setup
 from studio_runs import STEPS, studio_config
 
-from taichi_pynerf.data.multiscale_writer import write_multiscale
-from taichi_pynerf.data.scene_source import SceneSource
+from taichi_pynerf.data.authoring.multiscale_writer import write_multiscale
 from taichi_pynerf.errors import CheckpointError
+from taichi_pynerf.model.images import render_image
 from taichi_pynerf.nerfstudio import training
 from taichi_pynerf.nerfstudio.data import PyNeRFDataParserConfig
-from taichi_pynerf.rendering.images import render_image
-from taichi_pynerf.runs import open_run
+from taichi_pynerf.runs.runs import open_run
+from taichi_pynerf.runs.scene_source import SceneSource
 from taichi_pynerf.training.carving import possible_cells
 
 

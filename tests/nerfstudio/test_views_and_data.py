@@ -14,9 +14,9 @@ from nerfstudio.plugins.registry_dataparser import discover_dataparsers
 from PIL import Image
 from scene_makers import make_cameras
 
-from taichi_pynerf.data.multiscale_writer import write_multiscale
-from taichi_pynerf.data.scene_source import SceneSource
+from taichi_pynerf.data.authoring.multiscale_writer import write_multiscale
 from taichi_pynerf.errors import SceneError
+from taichi_pynerf.geometry.rays import view_rays
 from taichi_pynerf.nerfstudio.data import PyNeRFDataParserConfig
 from taichi_pynerf.nerfstudio.views import (
     TrainingViews,
@@ -24,7 +24,7 @@ from taichi_pynerf.nerfstudio.views import (
     cameras_from_studio,
     cameras_to_studio,
 )
-from taichi_pynerf.rays import view_rays
+from taichi_pynerf.runs.scene_source import SceneSource
 
 
 def test_nerfstudio_finds_the_plugin():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from scene_makers import make_cameras, orbit_poses
 
-from taichi_pynerf.cameras import look_at
-from taichi_pynerf.rays import view_rays
+from taichi_pynerf.geometry.cameras import look_at
+from taichi_pynerf.geometry.rays import view_rays
 from taichi_pynerf.rendering.camera_paths import (
     PATHS,
     camera_path,

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from taichi_pynerf.evaluation import summarise
+from taichi_pynerf.evaluation.evaluation import summarise
 from taichi_pynerf.files import json_text
 from taichi_pynerf.rendering.reports import markdown_table, metrics_table, write_reports
 

@@ -6,9 +6,8 @@ import pytest
 import torch
 from scene_makers import write_blender_scene
 
-from taichi_pynerf.data.scene_source import SceneSource
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.rays import view_rays
+from taichi_pynerf.geometry.rays import view_rays
 from taichi_pynerf.rendering.camera_paths import camera_path, path_cameras
 from taichi_pynerf.rendering.view_sets import (
     parse_scale,
@@ -18,6 +17,7 @@ from taichi_pynerf.rendering.view_sets import (
     scaled_views,
     sized_views,
 )
+from taichi_pynerf.runs.scene_source import SceneSource
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from benchmarks.pose_refinement import scene_motion
 from taichi_pynerf.data import MultiScaleDataset, PyNeRFDataset
-from taichi_pynerf.rays import Rays, view_rays
-from taichi_pynerf.trainer import PyNeRFTrainer
+from taichi_pynerf.geometry.rays import Rays, view_rays
 from taichi_pynerf.training.pose_refinement import PoseRefinement, rotation_matrices
+from taichi_pynerf.training.trainer import PyNeRFTrainer
 
 
 def test_rotations_are_rodrigues_and_smooth_at_none():

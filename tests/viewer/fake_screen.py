@@ -6,7 +6,7 @@ import contextlib
 from collections import deque
 
 from taichi_pynerf.viewer.controls import InputFrame
-from taichi_pynerf.viewer.panels import draw_panels
+from taichi_pynerf.viewer.ggui.panels import draw_panels
 from taichi_pynerf.viewer.viewer import Viewer
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import ball_scene
 
-from taichi_pynerf.cameras import look_at
 from taichi_pynerf.data.datasets import PyNeRFDataset
-from taichi_pynerf.scene_box import SceneBox
+from taichi_pynerf.geometry.cameras import look_at
+from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.viewer.camera import FOV_RANGE, POLE, ViewCamera
 from taichi_pynerf.viewer.views import TrainingViews, initial_camera
 

@@ -8,8 +8,8 @@ from fake_screen import FakeScreen
 from tiny import ball_scene, tiny_config
 
 from taichi_pynerf.data.datasets import MultiScaleDataset
-from taichi_pynerf.model import PyNeRF
-from taichi_pynerf.trainer import MultiScaleTrainer
+from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.training.trainer import MultiScaleTrainer
 from taichi_pynerf.viewer.controls import InputFrame
 from taichi_pynerf.viewer.live import LiveTraining, view_until_closed
 from taichi_pynerf.viewer.settings import Mode

@@ -10,7 +10,7 @@ from tiny import ball_scene, roughen, tiny_model
 
 from taichi_pynerf.data.datasets import PyNeRFDataset
 from taichi_pynerf.viewer.controls import ACTIONS, InputFrame
-from taichi_pynerf.viewer.resources import resident_bytes
+from taichi_pynerf.viewer.ggui.resources import resident_bytes
 from taichi_pynerf.viewer.settings import Mode
 from taichi_pynerf.viewer.viewer import Viewer
 

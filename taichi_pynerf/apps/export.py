@@ -1,0 +1,186 @@
+"""Bring a trained field to other programs: a point cloud, a mesh, or a run of nerfstudio's.
+
+python apps/export.py --checkpoint outputs/demo --format pointcloud
+python apps/export.py --checkpoint outputs/lego --format mesh --output lego.glb
+python apps/export.py --checkpoint outputs/lego --format nerfstudio
+python apps/export.py --checkpoint outputs/lego/taichi-pynerf-synthetic/2026-01-31_120000 \\
+    --format checkpoint --output lego.pth        (a run of ns-train brought back)
+"""
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+from taichi_pynerf import convert_to_nerfstudio_format, runtime, save_pyramid_model
+from taichi_pynerf.apps.cli import Parser, run
+from taichi_pynerf.data.placement import SceneTransform
+from taichi_pynerf.errors import ConfigError, SceneError
+from taichi_pynerf.export.mesh import MESH_SUFFIXES, extract_mesh, move_back, write_mesh
+from taichi_pynerf.export.points import (
+    extract_point_cloud,
+    rays_of_views,
+    rays_through_box,
+    write_point_cloud,
+)
+from taichi_pynerf.extras import optional
+from taichi_pynerf.runs.nerfstudio_runs import is_nerfstudio_run
+from taichi_pynerf.runs.runs import Run, open_run
+
+DEFAULT_NAMES = {
+    "pointcloud": "pointcloud.ply",
+    "mesh": "mesh.ply",
+    "nerfstudio": "nerfstudio",
+    "checkpoint": "checkpoint.pth",
+}
+SUFFIXES = {"pointcloud": (".ply",), "mesh": MESH_SUFFIXES, "checkpoint": (".pth",)}
+NEEDED = {  # formats: a module that they need, and the extra that brings it
+    "pointcloud": ("plyfile", "export"),
+    "mesh": ("trimesh", "export"),
+    "nerfstudio": ("nerfstudio.engine.trainer", "nerfstudio"),
+}
+
+
+def build_parser() -> Parser:
+    parser = Parser(description=__doc__)
+    parser.add_argument(
+        "--checkpoint",
+        required=True,
+        metavar="RUN_OR_FILE",
+        help="run folder or checkpoint file, of ns-train too",
+    )
+    parser.add_argument(
+        "--format", required=True, choices=sorted(DEFAULT_NAMES), help="what to make of it"
+    )
+    parser.add_argument(
+        "--output",
+        help="file to write: .ply, or .obj and .glb for a mesh, .pth for a checkpoint; for "
+        "nerfstudio a folder (pointcloud.ply, mesh.ply, nerfstudio or checkpoint.pth in the run "
+        "folder)",
+    )
+    parser.add_argument("--data_dir", help="where the run's scene is now, if it has moved")
+    parser.add_argument(
+        "--coordinates", choices=("file", "scene"),
+        help="those of the scene's files, or those that the model was trained in (file, if the "
+        "scene is at hand)",
+    )  # fmt: skip
+    runtime.add_backend_flags(parser)
+
+    points = parser.add_argument_group("point cloud")
+    points.add_argument("--num_points", type=int, default=300_000, help="points to write")
+    points.add_argument(
+        "--min_opacity", type=float, default=0.8, help="least opacity of a ray that gives a point"
+    )
+    points.add_argument(
+        "--rays", choices=("views", "box"),
+        help="cast rays from the training views, or from all around the scene box (views, if the "
+        "scene is at hand)",
+    )  # fmt: skip
+    points.add_argument("--seed", type=int, default=0, help="of the rays")
+
+    mesh = parser.add_argument_group("mesh")
+    mesh.add_argument(
+        "--resolution", type=int, default=256, help="samples along the scene box's longest side"
+    )
+    mesh.add_argument(
+        "--density", type=float,
+        help="density of the surface, per world unit (that of which 3%% of the box's side lets "
+        "half of the light through)",
+    )  # fmt: skip
+    mesh.add_argument(
+        "--min_faces", type=int, default=50, help="leave out parts with fewer triangles"
+    )
+    return parser
+
+
+def main(argv: list[str]) -> None:
+    args = build_parser().parse_args(argv)
+    if args.format in NEEDED:
+        optional(*NEEDED[args.format])
+    runtime.start_backend(args)
+    opened = open_run(args.checkpoint, args.data_dir, needs_scene=False)
+    path = output_path(args, opened)
+    at_hand = opened.source is not None and opened.source.is_there()
+    if args.format == "pointcloud":
+        export_point_cloud(args, opened, path, at_hand)
+    elif args.format == "mesh":
+        export_mesh(args, opened, path, at_hand)
+    elif args.format == "nerfstudio":
+        source = opened.source if at_hand else None
+        settings = convert_to_nerfstudio_format(
+            opened.model, opened.config, path, source, opened.step
+        )
+        print(f"look at it with:  ns-viewer --load-config {shlex.quote(str(settings))}")
+    else:
+        scene = None if opened.source is None else opened.source.to_dict()
+        save_pyramid_model(opened.model, opened.config, path, scene=scene)
+        print(f"checkpoint: {path}")
+
+
+def export_point_cloud(args, opened: Run, path: Path, at_hand: bool) -> None:
+    transform = transform_of(args, opened, at_hand)
+    if choose(args, "rays", ("views", "box"), at_hand) == "views":
+        # One scale will do: rays are drawn from the finest images alone.
+        views = replace(opened.source, multiscale=False).load("train")
+        rays = rays_of_views(views, args.seed)
+    else:
+        rays = rays_through_box(opened.model, args.seed)
+    cloud = extract_point_cloud(
+        opened.model, rays, args.num_points, args.min_opacity, progress=True
+    )
+    write_point_cloud(cloud.moved_back(transform), path)
+    print(f"{len(cloud)} points: {path}")
+
+
+def export_mesh(args, opened: Run, path: Path, at_hand: bool) -> None:
+    transform = transform_of(args, opened, at_hand)
+    mesh = extract_mesh(opened.model, args.resolution, args.density, args.min_faces, progress=True)
+    move_back(mesh, transform)
+    write_mesh(mesh, path)
+    print(f"{len(mesh.vertices)} vertices, {len(mesh.faces)} triangles: {path}")
+
+
+def transform_of(args, opened: Run, at_hand: bool) -> SceneTransform:
+    """From the coordinates that are asked for to those of the model."""
+    if choose(args, "coordinates", ("file", "scene"), at_hand) == "scene":
+        return SceneTransform()
+    return opened.source.files("train").transform
+
+
+def output_path(args, opened: Run) -> Path:
+    """The file to write, found good before the long work begins."""
+    if args.format == "checkpoint" and not is_nerfstudio_run(args.checkpoint):
+        raise ConfigError(
+            f"{args.checkpoint}: it is a checkpoint already; --format checkpoint is for runs of "
+            "nerfstudio"
+        )
+    path = opened.folder / DEFAULT_NAMES[args.format]
+    path = path if args.output is None else Path(args.output)
+    known = SUFFIXES.get(args.format)
+    if known is not None and path.suffix.lower() not in known:
+        raise ConfigError(f"--output {path}: a {args.format} is written as {', '.join(known)}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"--output {path}: there is no folder {path.parent}")
+    return path
+
+
+def choose(args, name: str, choices: tuple[str, str], at_hand: bool) -> str:
+    """What a flag says, or else its first choice, which needs the scene, where that is at hand."""
+    given = getattr(args, name)
+    if given is None:
+        given = choices[0] if at_hand else choices[1]
+        if not at_hand:
+            print(f"the run's scene is not at hand (--data_dir gives it): --{name} {given}")
+    if given == choices[0] and not at_hand:
+        raise SceneError(
+            f"{args.checkpoint}: --{name} {given} needs the run's scene: give --data_dir"
+        )
+    return given
+
+
+def start() -> None:
+    """The program, with faults of the user's in one line."""
+    run(main)
+
+
+if __name__ == "__main__":
+    start()

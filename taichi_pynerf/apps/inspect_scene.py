@@ -1,0 +1,54 @@
+"""Print a summary of a scene folder, and draw its cameras, scene box and images.
+
+A look at the picture tells whether the poses are sane: cameras should stand around what they show,
+their images' thick top edge up, and none should be red.
+"""
+
+from pathlib import Path
+
+from taichi_pynerf.apps.cli import Parser, run
+
+
+def build_parser() -> Parser:
+    from taichi_pynerf.apps.scene_flags import add_placement_flags
+    from taichi_pynerf.data.loading import FORMATS
+
+    parser = Parser(description=__doc__)
+    parser.add_argument("data_dir", metavar="DIR", type=Path, help="the scene folder")
+    parser.add_argument(
+        "--dataset_type", choices=FORMATS, help="its format (default: found out from the folder)"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("scene.png"), help="where the picture goes"
+    )
+    add_placement_flags(parser.add_argument_group("how the scene stands in its coordinates"))
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    from taichi_pynerf.apps.scene_flags import placement_of
+    from taichi_pynerf.data.authoring.inspection import inspect_scene
+    from taichi_pynerf.data.authoring.scene_drawing import draw_scene
+    from taichi_pynerf.data.scene_files import LoadOptions
+    from taichi_pynerf.files import atomic_write
+
+    args = build_parser().parse_args(argv)
+    options = LoadOptions(
+        placement=placement_of(args), allow_external_paths=bool(args.allow_external_paths)
+    )
+    inspection = inspect_scene(args.data_dir, args.dataset_type, options)
+    print(inspection.summary())
+    for warning in inspection.warnings():
+        print(f"warning: {warning}")
+    with atomic_write(args.output) as file:
+        draw_scene(inspection).save(file, format="PNG")
+    print(f"{args.output}: cameras, scene box and images")
+
+
+def start() -> None:
+    """The program, with faults of the user's in one line."""
+    run(main)
+
+
+if __name__ == "__main__":
+    start()

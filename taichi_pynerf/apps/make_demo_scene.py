@@ -1,0 +1,82 @@
+"""Render the built-in demo scene: a still life before nothing, in NeRF-synthetic ("Blender")
+layout, or in a landscape without bounds, in nerfstudio's."""
+
+from pathlib import Path
+
+from taichi_pynerf import runtime
+from taichi_pynerf.apps.cli import Parser, run
+from taichi_pynerf.demo.scene import DemoSceneSettings, demo_scene_dir, make_demo_scene
+from taichi_pynerf.demo.unbounded import DISTANCES, make_unbounded_demo
+
+
+def build_parser() -> Parser:
+    defaults = DemoSceneSettings()
+    parser = Parser(description=__doc__)
+    parser.add_argument(
+        "--output_dir",
+        type=Path,
+        help="new or empty folder for the scene (default: the cache that training without "
+        "--data_dir reads)",
+    )
+    parser.add_argument(
+        "--resolution",
+        type=int,
+        default=defaults.resolution,
+        help="pixels along each side, a multiple of 8",
+    )
+    parser.add_argument("--num_train", type=int, default=defaults.num_train, help="training views")
+    parser.add_argument("--num_val", type=int, default=defaults.num_val, help="validation views")
+    parser.add_argument("--num_test", type=int, default=defaults.num_test, help="test views")
+    parser.add_argument(
+        "--distances",
+        type=float,
+        nargs="+",
+        help="camera distances in world units, 1.8 to 50, taken in turn; the scene's radius is 1.4 "
+        f"(default: {numbers(defaults.distances)}; with --unbounded {numbers(DISTANCES)})",
+    )
+    parser.add_argument(
+        "--samples_per_pixel",
+        type=int,
+        default=defaults.samples_per_pixel,
+        help="jittered samples per pixel, a square number",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=defaults.seed, help="of camera placement and jitter"
+    )
+    parser.add_argument(
+        "--unbounded",
+        action="store_true",
+        help="set the still life in a landscape and write nerfstudio's layout: opaque images, "
+        "and no bounds (needs --output_dir)",
+    )
+    return parser
+
+
+def numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:g}" for value in values)
+
+
+def main(argv: list[str]) -> None:
+    parser = build_parser()
+    settings = vars(parser.parse_args(argv))
+    output_dir, unbounded = settings.pop("output_dir"), settings.pop("unbounded")
+    if unbounded and output_dir is None:
+        parser.error("--unbounded needs --output_dir")
+    if settings["distances"] is None:
+        settings["distances"] = DISTANCES if unbounded else DemoSceneSettings.distances
+    runtime.start("cpu")
+    if unbounded:
+        print(make_unbounded_demo(output_dir, DemoSceneSettings(**settings)))
+    elif output_dir is None:
+        print(demo_scene_dir(**settings))
+    else:
+        print(make_demo_scene(output_dir, **settings))
+
+
+def start() -> None:
+    """The program, with faults of the user's in one line."""
+    run(main)
+
+
+if __name__ == "__main__":
+    start()

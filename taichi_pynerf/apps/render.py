@@ -1,0 +1,291 @@
+"""Render a trained field: images, films and comparisons, with figures.
+
+python apps/render.py --checkpoint outputs/lego --compute_metrics
+python apps/render.py --checkpoint outputs/lego --render_mode video --camera_path zoom
+python apps/render.py --compare outputs/pyramid outputs/single --split test
+"""
+
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+from taichi_pynerf import runtime
+from taichi_pynerf.apps.cli import Parser, run
+from taichi_pynerf.errors import ConfigError, MissingPackageError
+from taichi_pynerf.evaluation.evaluation import METRICS, summarise
+from taichi_pynerf.evaluation.lpips import LPIPS, NETS
+from taichi_pynerf.files import atomic_write_text, json_text
+from taichi_pynerf.model.images import RenderOptions
+from taichi_pynerf.rendering.camera_path_files import read_camera_path
+from taichi_pynerf.rendering.camera_paths import PATHS, camera_path, path_cameras, resized_cameras
+from taichi_pynerf.rendering.compare import comparison_strip
+from taichi_pynerf.rendering.folder import Outputs, render_to_folder
+from taichi_pynerf.rendering.pictures import read_png, write_png
+from taichi_pynerf.rendering.reports import metrics_table, write_reports
+from taichi_pynerf.rendering.video import video_suffix, write_video
+from taichi_pynerf.rendering.view_sets import (
+    parse_scale,
+    path_depth_range,
+    path_views,
+    photographed_views,
+    scaled_cameras,
+    scaled_views,
+    sized_views,
+)
+from taichi_pynerf.runs.runs import Run, open_run
+from taichi_pynerf.runs.scene_source import MULTISCALE
+
+FPS = 24.0
+
+
+def build_parser() -> Parser:
+    parser = Parser(description=__doc__)
+    what = parser.add_argument_group("what to render")
+    what.add_argument("--checkpoint", metavar="RUN_OR_FILE", help="run folder or checkpoint file")
+    what.add_argument(
+        "--compare", nargs="+", metavar="RUN_OR_FILE", help="strips and a table of several runs"
+    )
+    what.add_argument("--data_dir", help="where the scene is now, if it has moved")
+    what.add_argument("--render_mode", choices=("images", "video"), default="images")
+    what.add_argument("--split", help="views to render (test, or val, or train)")
+    what.add_argument(
+        "--camera_path", metavar="PATH_OR_FILE",
+        help=f"of a video: {', '.join(PATHS)}, or nerfstudio's camera_path.json (spiral)",
+    )  # fmt: skip
+    what.add_argument("--num_spiral_frames", type=int, default=120, help="frames of any path")
+    what.add_argument("--fps", type=float, help=f"frames per second ({FPS:g}, or the file's)")
+
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--scale", nargs="+", metavar="S",
+        help="sizes relative to full size: 1, 1/2, 0.25 … (the run's own)",
+    )  # fmt: skip
+    how.add_argument("--width", type=int, help="width in pixels")
+    how.add_argument("--height", type=int, help="height in pixels")
+    how.add_argument("--level", default="auto", help="auto, or one pyramid level; 0 is coarsest")
+    how.add_argument("--supersample", type=int, default=1, help="K x K rays in each pixel")
+    how.add_argument("--chunk_size", type=int, help="rays at once (by the free memory)")
+    runtime.add_backend_flags(how)
+
+    out = parser.add_argument_group("output")
+    out.add_argument("--output_dir", help="where to (RUN/renders/…)")
+    out.add_argument("--overwrite", action="store_true", help="render anew what is there")
+    out.add_argument("--save_depth", action="store_true", help="depth, 16 bits and coloured")
+    out.add_argument("--save_acc", action="store_true", help="opacity")
+    out.add_argument("--save_levels", action="store_true", help="heat map of the pyramid levels")
+    out.add_argument("--compute_metrics", action="store_true", help="PSNR, SSIM and LPIPS")
+    out.add_argument(
+        "--lpips", choices=("auto", "none", *NETS), default="auto",
+        help="LPIPS's network; auto: alex, if it can be had",
+    )  # fmt: skip
+    return parser
+
+
+def main(argv: list[str]) -> None:
+    args = build_parser().parse_args(argv)
+    check(args)
+    runtime.start_backend(args)
+    try:
+        if args.compare:
+            compare(args)
+        elif args.render_mode == "video":
+            render_video(args, open_run(args.checkpoint, args.data_dir))
+        else:
+            render_images(args, open_run(args.checkpoint, args.data_dir))
+    except torch.OutOfMemoryError:
+        raise ConfigError("the memory is not enough: give a smaller --chunk_size") from None
+
+
+def check(args) -> None:
+    """Refuse what makes no sense before anything is loaded."""
+    if bool(args.checkpoint) == bool(args.compare):
+        raise ConfigError("give either --checkpoint RUN_OR_FILE or --compare RUN_A RUN_B …")
+    video_only = [f"--{name}" for name in ("camera_path", "fps") if getattr(args, name)]
+    if args.render_mode == "images" and video_only:
+        raise ConfigError(f"{video_only[0]} needs --render_mode video")
+    if args.render_mode == "video" and (args.compute_metrics or args.compare):
+        raise ConfigError("metrics and --compare need photographs: use --render_mode images")
+    if args.scale and (args.width or args.height):
+        raise ConfigError("--scale and --width/--height both give the size: choose one of them")
+    if (args.width is None) != (args.height is None):
+        raise ConfigError("--width and --height belong together")
+    for name in ("width", "height", "num_spiral_frames", "supersample", "chunk_size", "fps"):
+        value = getattr(args, name)
+        if value is not None and not value > 0:
+            raise ConfigError(f"--{name} is {value}: it must be above 0")
+    if (args.compute_metrics or args.compare) and args.width:
+        raise ConfigError("metrics need the photographs' own size: use --scale 1/K")
+
+
+# ---- the three jobs ----------------------------------------------------------------------------
+
+
+def render_images(args, opened: Run) -> None:
+    split = chosen_split(args, opened)
+    folder = output_dir(args, opened, split)
+    metrics = chosen_metrics(args) if args.compute_metrics else {}
+    results = render_split(args, opened, split, folder, metrics)
+    print(f"{len(results)} images in {folder}")
+    if metrics:
+        facts = {"split": split, "steps": opened.step, "level": args.level,
+                 "supersample": args.supersample}  # fmt: skip
+        print(write_reports(folder, summarise(results, list(metrics)), facts), end="")
+
+
+def render_video(args, opened: Run) -> None:
+    dataset = opened.source.load("train", [1])
+    name, fps = args.camera_path or "spiral", args.fps or FPS
+    if name not in PATHS:
+        path = read_camera_path(name)
+        name, fps, cameras = Path(name).stem, args.fps or path.fps, path.cameras
+        if args.width:
+            cameras = resized_cameras(cameras, args.width, args.height)
+    else:
+        poses = camera_path(name, dataset.cameras.c2w, args.num_spiral_frames)
+        width, height = args.width, args.height
+        if not width:
+            width, height = int(dataset.cameras.width[0]), int(dataset.cameras.height[0])
+        cameras = path_cameras(dataset.cameras, poses, width, height)
+    if args.scale:
+        cameras = scaled_cameras(cameras, parse_scale(args.scale[0]))
+    folder = output_dir(args, opened, name)
+    views = path_views(dataset, cameras, "frames")
+    saved = outputs(args, path_depth_range(views, dataset.aabb))
+    render_to_folder(
+        opened, views, folder, options=render_options(args, opened), outputs=saved,
+        overwrite=args.overwrite, progress=True,
+    )  # fmt: skip
+
+    suffix = video_suffix()
+    if suffix != ".mp4":
+        print('no H.264 without PyAV (pip install "taichi-pynerf[video]"): writing animated WebP')
+    for kind in saved.colored():
+        frames = (read_png(folder / f"{shot.stem}{kind}.png") for shot in views.shots)
+        film = folder / f"{name}{kind}{suffix}"
+        write_video(film, frames, fps)
+        print(f"{len(views.shots)} frames at {fps:g} a second: {film}")
+
+
+def compare(args) -> None:
+    """Render each run, then strips of all of them and a table."""
+    opened = [open_run(path, args.data_dir) for path in args.compare]
+    names = distinct_names(opened)
+    source, split = opened[0].source, chosen_split(args, opened[0])
+    for one in opened:
+        if (one.source.folder(), one.source.img_downscale) != (
+            source.folder(), source.img_downscale,
+        ):  # fmt: skip
+            raise ConfigError(f"{one.checkpoint} is of other images than {opened[0].checkpoint}")
+    folder = Path(args.output_dir or "outputs/compare")
+    metrics = chosen_metrics(args)
+    scales = chosen_scales(args, opened[0])
+    views = photographed_views(source, split, scales)
+    summaries = {}
+    for name, one in zip(names, opened, strict=True):
+        print(f"{name}: {one.checkpoint}")
+        results = render_to_folder(
+            one, views, folder / name, options=render_options(args, one), outputs=outputs(args),
+            metrics=metrics, overwrite=args.overwrite, progress=True,
+        )  # fmt: skip
+        summaries[name] = summarise(results, list(metrics))
+    for shot in views.shots:
+        renders = {
+            name: torch.from_numpy(read_png(folder / name / f"{shot.stem}.png")) / 255
+            for name in names
+        }
+        strip = folder / "strips" / f"{shot.stem}.png"
+        strip.parent.mkdir(parents=True, exist_ok=True)
+        write_png(strip, comparison_strip(shot.truth()[0], renders))
+    table = metrics_table(summaries)
+    atomic_write_text(folder / "comparison.md", table)
+    atomic_write_text(folder / "comparison.json", json_text(summaries, indent=2) + "\n")
+    print(f"{len(views.shots)} strips in {folder / 'strips'}\n{table}", end="")
+
+
+# ---- what the flags mean -----------------------------------------------------------------------
+
+
+def render_split(args, opened: Run, split: str, folder: Path, metrics: dict) -> list[dict]:
+    if args.width:
+        views = sized_views(opened.source, split, args.width, args.height)
+    else:
+        kind = photographed_views if metrics else scaled_views
+        views = kind(opened.source, split, chosen_scales(args, opened))
+    return render_to_folder(
+        opened, views, folder, options=render_options(args, opened), outputs=outputs(args),
+        metrics=metrics, overwrite=args.overwrite, progress=True,
+    )  # fmt: skip
+
+
+def chosen_split(args, opened: Run) -> str:
+    """--split, or the first of test, val and train that the scene has."""
+    splits = opened.source.splits()
+    if args.split is None:
+        return next((split for split in ("test", "val", "train") if split in splits), splits[0])
+    if args.split not in splits:
+        raise ConfigError(f"--split {args.split}: the scene has {', '.join(splits)}")
+    return args.split
+
+
+def chosen_scales(args, opened: Run) -> list[Fraction]:
+    """--scale, or the scales that the run was trained at."""
+    if args.scale:
+        scales = [parse_scale(text) for text in args.scale]
+        return list(dict.fromkeys(scales))
+    return [Fraction(1, k) for k in (MULTISCALE if opened.source.multiscale else (1,))]
+
+
+def chosen_metrics(args) -> dict:
+    """PSNR and SSIM, and LPIPS where it can be had; asked for by name, it must be."""
+    metrics = dict(METRICS)
+    if args.lpips != "none":
+        try:
+            lpips = LPIPS("alex" if args.lpips == "auto" else args.lpips)
+            metrics[lpips.name] = lpips
+        except MissingPackageError as error:
+            if args.lpips != "auto":
+                raise
+            print(f"without LPIPS: {error}")
+    return metrics
+
+
+def render_options(args, opened: Run) -> RenderOptions:
+    level = None
+    if args.level != "auto":
+        num_levels = len(opened.model.field.resolutions)
+        level = float(args.level) if args.level.replace(".", "", 1).isdigit() else -1.0
+        if not 0 <= level <= num_levels - 1:
+            raise ConfigError(f"--level {args.level}: give auto, or 0 to {num_levels - 1}")
+    return RenderOptions(level, args.supersample, chunk_size=args.chunk_size)
+
+
+def outputs(args, depth_range: tuple[float, float] | None = None) -> Outputs:
+    return Outputs(args.save_depth, args.save_acc, args.save_levels, depth_range)
+
+
+def output_dir(args, opened: Run, name: str) -> Path:
+    """--output_dir, or a folder in the run's that says what is rendered."""
+    if args.output_dir:
+        return Path(args.output_dir)
+    name += f"_level{args.level}" if args.level != "auto" else ""
+    name += f"_supersampled{args.supersample}" if args.supersample > 1 else ""
+    return opened.checkpoint.parent / "renders" / name
+
+
+def distinct_names(opened: list[Run]) -> list[str]:
+    """The runs' names, numbered where two are the same."""
+    names = [one.name for one in opened]
+    return [
+        name if names.count(name) == 1 else f"{name}_{1 + names[:i].count(name)}"
+        for i, name in enumerate(names)
+    ]
+
+
+def start() -> None:
+    """The program, with faults of the user's in one line."""
+    run(main)
+
+
+if __name__ == "__main__":
+    start()

@@ -1,0 +1,392 @@
+"""Train a pyramid field: images with poses in, an anti-aliased radiance field out.
+
+python apps/train.py                                  the built-in demo scene
+python apps/train.py --data_dir data/nerf_synthetic/lego --multiscale
+python apps/train.py --gui                            watch it in a window
+torchrun --nproc_per_node=2 apps/train.py …           several processes, a share of the rays each
+"""
+
+import argparse
+import contextlib
+import json
+import shlex
+import shutil
+import signal
+from importlib.util import find_spec
+from pathlib import Path
+
+from taichi_pynerf import PyNeRFConfig, runtime
+from taichi_pynerf.apps.cli import Parser, command, run
+from taichi_pynerf.apps.scene_flags import NAMES as PLACEMENT_FLAGS
+from taichi_pynerf.apps.scene_flags import add_placement_flags, placement_of
+from taichi_pynerf.config import PRESETS
+from taichi_pynerf.data.loading import FORMATS, detect_dataset_type
+from taichi_pynerf.errors import CheckpointError, ConfigError
+from taichi_pynerf.evaluation.evaluation import evaluate
+from taichi_pynerf.files import atomic_write_text, json_text
+from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.rendering.preview import median_view, write_preview
+from taichi_pynerf.runs.checkpoint import (
+    FILE_NAME,
+    checkpoint_path,
+    config_of,
+    model_from_checkpoint,
+    read_checkpoint,
+)
+from taichi_pynerf.runs.runs import source_of
+from taichi_pynerf.runs.scene_source import MULTISCALE, SceneSource
+from taichi_pynerf.training.curves import write_curves
+from taichi_pynerf.training.distributed import Workers, claim_device, join, launched_by_torchrun
+from taichi_pynerf.training.log import FILE_NAME as LOG_NAME
+from taichi_pynerf.training.log import TENSORBOARD_FOLDER
+from taichi_pynerf.training.scene_fit import fit_to_scene
+from taichi_pynerf.training.trainer import MultiScaleTrainer, PyNeRFTrainer
+from taichi_pynerf.viewer.ggui.display import require_display
+from taichi_pynerf.viewer.ggui.window import Window
+from taichi_pynerf.viewer.live import LiveTraining
+from taichi_pynerf.viewer.viewer import Viewer
+
+DEMO_STEPS = 1000
+
+
+def build_parser() -> Parser:
+    parser = Parser(description=__doc__)
+
+    scene = parser.add_argument_group("scene")
+    scene.add_argument("--data_dir", help="scene folder; the built-in demo scene if absent")
+    scene.add_argument(
+        "--dataset_type", choices=sorted(FORMATS), help="format; by default found out"
+    )
+    scene.add_argument(
+        "--img_downscale",
+        type=int,
+        help="reduce images by this factor (1; images of more than 1600 pixels are halved till "
+        "they have fewer)",
+    )
+    scene.add_argument(
+        "--multiscale",
+        action=argparse.BooleanOptionalAction,
+        help="train and test at scales 1, 1/2, 1/4 and 1/8 (on for scenes that come in scales)",
+    )
+    scene.add_argument(
+        "--black_background",
+        action="store_true",
+        default=None,
+        help="show black behind see-through pixels, not white",
+    )
+    add_placement_flags(scene)
+
+    training = parser.add_argument_group("training")
+    training.add_argument("--max_steps", type=int, help="steps at most (20000; the demo has fewer)")
+    training.add_argument(
+        "--max_seconds", type=float, help="seconds of training at most; 0: no limit (0)"
+    )
+    training.add_argument("--preset", choices=PRESETS, help="settings to start from (cpu or gpu)")
+    training.add_argument("--seed", type=int, help="of all randomness (0)")
+    training.add_argument("--learning_rate", type=float, help="greatest learning rate")
+    training.add_argument(
+        "--single_level", action="store_true", default=None,
+        help="one head on the whole grid: a plain hash-grid field, the baseline",
+    )  # fmt: skip
+    training.add_argument(
+        "--scale_schedule",
+        help="with --multiscale: train from coarse to fine, for example 0:8,500:4,1000:1",
+    )
+    training.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="any other setting of PyNeRFConfig; may be repeated",
+    )  # fmt: skip
+    runtime.add_backend_flags(training)
+
+    run_group = parser.add_argument_group("run")
+    run_group.add_argument("--experiment_name", help="name of the run (the scene's name)")
+    run_group.add_argument("--output_dir", help="where run folders are made (outputs)")
+    run_group.add_argument(
+        "--tensorboard",
+        action=argparse.BooleanOptionalAction,
+        help="log to RUN/tensorboard too (on where the extra [log] is installed)",
+    )
+    run_group.add_argument(
+        "--gui", action="store_true", help="watch the training in a window (docs/viewer.md)"
+    )
+    run_group.add_argument(
+        "--resume", metavar="RUN_OR_FILE", help="go on with a run, its settings and its scene"
+    )
+    return parser
+
+
+def main(argv: list[str]) -> None:
+    args = build_parser().parse_args(argv)
+    if args.gui:
+        if launched_by_torchrun():
+            raise ConfigError("--gui watches a training in one process: leave torchrun out")
+        require_display()
+    claim_device()
+    backend = runtime.start_backend(args)
+    with contextlib.closing(join(backend)) as workers:
+        train(args, backend, workers)
+
+
+def train(args, backend: str, workers: Workers) -> None:
+    """Train, as one of the workers; the first of them writes and shows."""
+    resumed = None
+    if args.resume:
+        resumed = read_checkpoint(args.resume)
+        source, config = resumed_settings(args, resumed)
+        run_dir = resumed_run_dir(args.resume)
+    else:
+        run_dir = new_run_dir(args)
+        config = new_config(args, backend)  # complain of the settings before the images load
+        source = new_source(args)
+
+    schedule = parse_schedule(args.scale_schedule, source) if args.scale_schedule else None
+    train_set = source.load("train")
+    val_set, test_set = source.load_or_none("val"), source.load_or_none("test")
+    if not resumed:
+        config = fit_to_scene(new_config(args, backend, train_set.unbounded), train_set)
+    model = model_from_checkpoint(resumed, args.resume) if resumed else PyNeRF(config)
+    if workers.first:
+        together = f", {workers.count} processes" if workers.count > 1 else ""
+        print(
+            f"{len(train_set)} training images, {train_set.num_pixels / 1e6:.1f} M pixels; "
+            f"levels {' '.join(map(str, model.field.resolutions))}; backend {backend}{together}; "
+            f"run {run_dir}"
+        )
+
+    trainer_kind = MultiScaleTrainer if source.multiscale else PyNeRFTrainer
+    options = {"scale_schedule": schedule} if schedule else {}
+    trainer = trainer_kind(
+        model, config, train_set, val_set, output_dir=run_dir, scene=source.to_dict(),
+        tensorboard=args.tensorboard, workers=workers, **options,
+    )  # fmt: skip
+    if resumed:
+        try:
+            trainer.load_state_dict(resumed.get("training"))
+        except CheckpointError as error:
+            raise CheckpointError(f"{args.resume}: {error}") from None
+
+    if not workers.first:
+        with stop_on_interrupt(trainer):
+            trainer.train()
+        return
+
+    # Nothing is written before all of the above was found good.
+    run_dir.mkdir(parents=True, exist_ok=True)
+    settings = {"config": config.to_dict(), "scene": source.to_dict()}
+    atomic_write_text(run_dir / "config.json", json_text(settings, indent=2) + "\n")
+    if resumed:
+        trainer.log.cut(trainer.step)
+    else:  # nothing of an older run stays
+        for name in ("log.jsonl", "metrics.json", "preview.png", "curves.png"):
+            (run_dir / name).unlink(missing_ok=True)
+        shutil.rmtree(run_dir / TENSORBOARD_FOLDER, ignore_errors=True)
+
+    live = watch(trainer, run_dir) if args.gui else None
+    with stop_on_interrupt(trainer):
+        trainer.train(on_step=live)
+    checkpoint = trainer.save()
+    if live is not None:
+        live.finish()
+    if trainer.stop_requested:
+        print(f"stopped at step {trainer.step}; checkpoint: {checkpoint}")
+        print(f"go on with:  {command('train')} --resume {shlex.quote(str(run_dir))}")
+        return
+    report(trainer, test_set or val_set, run_dir, backend)
+
+
+def new_config(args, backend: str, unbounded: bool = False) -> PyNeRFConfig:
+    """Settings of a new run, from the command line."""
+    preset = args.preset or ("gpu" if backend == "cuda" else "cpu")
+    overrides = {
+        name: getattr(args, name)
+        for name in ("max_steps", "seed", "learning_rate", "single_level")
+        if getattr(args, name) is not None
+    }
+    if args.data_dir is None:
+        overrides.setdefault("max_steps", DEMO_STEPS)
+    overrides["max_seconds"] = args.max_seconds or 0.0
+    overrides["unbounded"] = unbounded
+    overrides.update(parse_settings(args.set))
+    return PyNeRFConfig.preset(preset, **overrides)
+
+
+def new_source(args) -> SceneSource:
+    """The scene of a new run, from the command line."""
+    img_downscale = 1 if args.img_downscale is None else args.img_downscale
+    if img_downscale < 1:
+        raise ConfigError(f"--img_downscale is {img_downscale}: give a whole number from 1 on")
+    source = SceneSource(
+        data_dir=args.data_dir,
+        dataset_type=args.dataset_type,
+        img_downscale=img_downscale,
+        multiscale=comes_in_scales(args) if args.multiscale is None else args.multiscale,
+        white_background=not args.black_background,
+        placement=placement_of(args),
+        allow_external_paths=bool(args.allow_external_paths),
+    )
+    if args.data_dir is None or args.img_downscale is not None:
+        return source
+    fitting = source.reduced_to_fit()
+    if fitting != source:
+        k = fitting.img_downscale
+        print(f"images are reduced by {k}, as if by --img_downscale {k}; 1 keeps them as they are")
+    return fitting
+
+
+def comes_in_scales(args) -> bool:
+    """Whether a scene is made for training at several scales."""
+    if args.data_dir is None:
+        return True
+    return (args.dataset_type or detect_dataset_type(args.data_dir)) == "multiscale-blender"
+
+
+def resumed_settings(args, content: dict) -> tuple[SceneSource, PyNeRFConfig]:
+    """Scene and settings of a run that goes on: its own, and where to stop from the command."""
+    fixed = (
+        "dataset_type img_downscale multiscale black_background preset seed learning_rate "
+        "single_level scale_schedule experiment_name output_dir"
+    )
+    given = [
+        f"--{name}"
+        for name in (*fixed.split(), *PLACEMENT_FLAGS)
+        if getattr(args, name) is not None
+    ]
+    if given or args.set:
+        raise ConfigError(
+            f"{', '.join(given) or '--set'} cannot change with --resume: a run keeps its settings"
+        )
+    config = config_of(content, args.resume)
+    changes = {"max_steps": args.max_steps} if args.max_steps is not None else {}
+    if args.max_seconds is not None:
+        changes["max_seconds"] = args.max_seconds
+    source = source_of(content, args.resume)
+    if args.data_dir is not None:
+        source = source.at(args.data_dir)
+    return source, config.replace(**changes)
+
+
+def parse_settings(assignments: list[str]) -> dict:
+    """{"name": value} of NAME=VALUE strings; values are JSON, or else plain text."""
+    settings = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {assignment}: write NAME=VALUE")
+        if name in ("aabb", "unbounded"):
+            raise ConfigError(f"--set {assignment}: {name} cannot be set so; the scene gives it")
+        try:
+            settings[name] = json.loads(value.lower() if value in ("True", "False") else value)
+        except (ValueError, RecursionError):
+            settings[name] = value
+    return settings
+
+
+def parse_schedule(text: str, source: SceneSource) -> dict[int, int]:
+    """{step: scale} of "0:8,500:4,1000:1"."""
+    if not source.multiscale:
+        raise ConfigError("--scale_schedule needs --multiscale")
+    try:
+        pairs = (part.split(":") for part in text.split(","))
+        schedule = {int(step): int(scale) for step, scale in pairs}
+    except ValueError:
+        schedule = {}
+    if 0 not in schedule or not set(schedule.values()) <= set(MULTISCALE):
+        raise ConfigError(
+            f"--scale_schedule {text}: write STEP:SCALE,… from step 0 on, with scales "
+            f"{', '.join(map(str, MULTISCALE))}"
+        )
+    return schedule
+
+
+def new_run_dir(args) -> Path:
+    """`output_dir/experiment_name`."""
+    name = args.experiment_name
+    if name is None:
+        name = "demo" if args.data_dir is None else Path(args.data_dir).resolve().name
+    if name in ("", "..") or Path(name).name != name:
+        raise ConfigError(f"--experiment_name {name!r}: give a plain folder name")
+    return Path(args.output_dir or "outputs") / name
+
+
+def resumed_run_dir(run_or_file: str) -> Path:
+    """The folder that a run goes on in."""
+    path = checkpoint_path(run_or_file)
+    if path.name != FILE_NAME:
+        raise CheckpointError(
+            f"{path}: a run goes on from its {FILE_NAME}, which this would write over; put this "
+            f"file as {FILE_NAME} into a new folder and resume that folder"
+        )
+    return path.parent
+
+
+def stop_on_interrupt(trainer: PyNeRFTrainer):
+    """Ctrl-C lets the step in hand finish; a second Ctrl-C interrupts at once."""
+
+    class Handler:
+        def __enter__(self):
+            self.before = signal.signal(signal.SIGINT, self.stop)
+
+        def __exit__(self, *exception):
+            signal.signal(signal.SIGINT, self.before)
+
+        def stop(self, *_):
+            trainer.request_stop()
+            signal.signal(signal.SIGINT, self.before)
+
+    return Handler()
+
+
+def watch(trainer: PyNeRFTrainer, run_dir: Path) -> LiveTraining:
+    """A window on the training."""
+    viewer = Viewer(
+        trainer.model,
+        trainer.train_dataset,
+        output_dir=run_dir,
+        save=trainer.save,
+    )
+    print("watching: H in the window shows its controls; the training goes on when it is closed")
+    return LiveTraining(viewer, Window(f"taichi_pynerf: {run_dir.name}"), trainer)
+
+
+def report(trainer: PyNeRFTrainer, dataset, run_dir: Path, backend: str) -> None:
+    """Test, write `metrics.json` and pictures, and say what to do next."""
+    if find_spec("matplotlib") is not None and (run_dir / LOG_NAME).exists():
+        write_curves(run_dir / LOG_NAME, run_dir / "curves.png")
+    if dataset is None:
+        print(f"no test images; checkpoint: {run_dir / 'checkpoint.pth'}")
+        return
+    model = trainer.model.eval()
+    results = evaluate(model, dataset, progress=True)
+    metrics = {
+        dataset.split: results,
+        "steps": trainer.step,
+        "train_seconds": round(trainer.train_seconds, 3),
+        "samples_per_second": round(trainer.num_samples / max(trainer.train_seconds, 1e-9), 1),
+        "backend": backend,
+        "device": runtime.device_name(),
+        "seed": trainer.config.seed,
+    }
+    atomic_write_text(run_dir / "metrics.json", json_text(metrics, indent=2) + "\n")
+    write_preview(model, dataset, run_dir / "preview.png", median_view(results["images"]))
+    print(f"\n{dataset.split} images   PSNR [dB]   SSIM")
+    for scale, values in results["scales"].items():
+        print(f"  1/{scale:<9} {values['psnr']:9.2f}   {values['ssim']:.4f}")
+    print(f"  {'mean':<11} {results['psnr']:9.2f}   {results['ssim']:.4f}")
+    print(
+        f"{trainer.step} steps in {trainer.train_seconds:.0f} s; pictures: "
+        f"{run_dir / 'preview.png'}; checkpoint: {run_dir / 'checkpoint.pth'}"
+    )
+    config = trainer.config
+    more = f"--max_steps {2 * config.max_steps}"
+    if config.max_seconds:
+        more = f"--max_seconds {2 * config.max_seconds:g}"
+    print(f"go on with:  {command('train')} --resume {shlex.quote(str(run_dir))} {more}")
+
+
+def start() -> None:
+    """The program, with faults of the user's in one line."""
+    run(main)
+
+
+if __name__ == "__main__":
+    start()

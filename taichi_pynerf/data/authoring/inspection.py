@@ -1,0 +1,209 @@
+"""Are a scene's cameras sane? Figures and warnings from its description."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from taichi_pynerf.data.loading import detect_dataset_type, read_scene_files, scene_splits
+from taichi_pynerf.data.placement import focus_point
+from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles
+from taichi_pynerf.errors import SceneError
+from taichi_pynerf.geometry.distortion import COEFFICIENTS
+
+FEW_VIEWS = 10
+NARROW, WIDE = 5.0, 150.0
+"""Horizontal angles of view, in degrees, beyond which a focal length is hard to believe."""
+
+OFF_CENTRE = 0.15
+"""Of the image's width or height: principal points farther off are rare."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """A scene folder's description, all splits.
+
+    Attributes:
+        data_dir, dataset_type: where it is, and in which format.
+        splits: the description of each split at its full size, by name.
+    """
+
+    data_dir: Path
+    dataset_type: str
+    splits: dict[str, SceneFiles]
+
+    @property
+    def poses(self) -> np.ndarray:
+        """[V, 3, 4] float64, the distinct camera-to-world poses of all splits together."""
+        poses = np.concatenate([f.cameras.c2w.double().numpy() for f in self.splits.values()])
+        return np.unique(poses, axis=0)
+
+    @property
+    def first(self) -> SceneFiles:
+        """The split that stands for what all splits share."""
+        return next(iter(self.splits.values()))
+
+    def summary(self) -> str:
+        """Some lines for people to read."""
+        first, poses = self.first, self.poses
+        distances = np.linalg.norm(poses[:, :, 3] - _middle(first.aabb), axis=1)
+        pitch = np.degrees(np.arcsin(np.clip(-poses[:, 2, 2], -1.0, 1.0)))
+        low, high = np.array(first.aabb[:3]), np.array(first.aabb[3:])
+        lines = [
+            f"{self.data_dir}: {self.dataset_type}",
+            "views      " + ", ".join(f"{len(f.names)} {name}" for name, f in self.splits.items()),
+            *(f"lens       {line}" for line in _lenses(list(self.splits.values()))),
+            f"bounds     near {first.near:.4g}, far {first.far:.4g}",
+            f"scene box  {_numbers(low)} to {_numbers(high)}"
+            + (", unbounded: more stands outside of it" if first.unbounded else ""),
+            f"cameras    {_numbers(poses[:, :, 3].min(0))} to {_numbers(poses[:, :, 3].max(0))}",
+            f"           {distances.min():.4g} to {distances.max():.4g} from the box's middle, "
+            f"median {np.median(distances):.4g}",
+            f"           pitch {pitch.min():.0f} to {pitch.max():.0f} degrees (0 is level); "
+            f"nearest to all optical axes: {_numbers(focus_point(poses))}",
+        ]
+        return "\n".join(lines)
+
+    def warnings(self) -> list[str]:
+        """What is probably wrong, a line each."""
+        first, poses = self.first, self.poses
+        found = []
+        num_views = len(poses)
+        away = looks_away(poses, first.aabb)
+        if num_views > 1 and away.sum() > num_views / 2:
+            found.append(
+                f"{away.sum()} of {num_views} cameras look away from the scene box: poses may be "
+                "world-to-camera, or have their camera's y down and z forward (OpenCV), where "
+                "OpenGL's y up and z backward is meant"
+            )
+        elif away.any():
+            names = [name for f in self.splits.values() for name in _away_names(f)]
+            found.append(
+                f"{away.sum()} of {num_views} cameras look away from the scene box: "
+                f"{', '.join(names[:8])}{', …' if len(names) > 8 else ''}"
+            )
+        positions = poses[:, :, 3]
+        spread = np.linalg.norm(positions - positions.mean(0), axis=1).max()
+        reach = max(np.linalg.norm(positions - _middle(first.aabb), axis=1).max(), 1e-12)
+        if num_views > 1 and spread < 1e-3 * reach:
+            found.append("all cameras stand in one place: depth cannot be told from such views")
+        ups = poses[:, :, 1]
+        upside_down = ups @ ups.mean(0) < 0.0
+        if upside_down.any():
+            found.append(f"{upside_down.sum()} of {num_views} cameras are upside down to the rest")
+        images = {path for f in self.splits.values() for path in _full_size(f).image_paths}
+        if num_views < len(images):
+            found.append(f"{len(images) - num_views} views have the very pose of another one")
+        if num_views < FEW_VIEWS:
+            found.append(f"{num_views} views are few; 30 or more are good")
+        for name, files in self.splits.items():
+            found.extend(f"{name}: {line}" for line in _lens_warnings(files))
+        return found
+
+
+def inspect_scene(
+    data_dir: str | Path, dataset_type: str | None = None, options: LoadOptions | None = None
+) -> Inspection:
+    """Read the descriptions of all splits of a scene folder.
+
+    Raises:
+        SceneError: the folder or a description is wrong; the message says what.
+    """
+    data_dir = Path(data_dir)
+    dataset_type = dataset_type or detect_dataset_type(data_dir)
+    names = scene_splits(data_dir, dataset_type)
+    if not names:
+        raise SceneError(f"{data_dir}: there is no split in this folder")
+    names = sorted(names, key=lambda name: (name != "train", name == "test", name))
+    options = options or LoadOptions()
+    splits = {name: read_scene_files(data_dir, name, dataset_type, options) for name in names}
+    return Inspection(data_dir, dataset_type, splits)
+
+
+def looks_away(poses: np.ndarray, aabb: tuple[float, ...]) -> np.ndarray:
+    """[V] bool, whether the optical axis of a camera misses the scene box (in front of it).
+
+    Args:
+        poses: [V, 3, 4] camera-to-world.
+        aabb: (x0, y0, z0, x1, y1, z1).
+    """
+    directions = -poses[:, :, 2]
+    tiny = np.where(np.abs(directions) < 1e-12, 1e-12, directions)
+    a, b = (np.array(corner) - poses[:, :, 3] for corner in (aabb[:3], aabb[3:]))
+    enter = np.minimum(a / tiny, b / tiny).max(axis=1)
+    leave = np.maximum(a / tiny, b / tiny).min(axis=1)
+    return (leave < 0.0) | (enter > leave)
+
+
+def _middle(aabb: tuple[float, ...]) -> np.ndarray:
+    return 0.5 * (np.array(aabb[:3]) + np.array(aabb[3:]))
+
+
+def _full_size(files: SceneFiles) -> SceneFiles:
+    """Without the coarser images of formats that hold several scales."""
+    if files.scales is None:
+        return files
+    finest = files.scales == files.scales.min()
+    return files.select(finest.nonzero().squeeze(1).tolist())
+
+
+def _away_names(files: SceneFiles) -> list[str]:
+    files = _full_size(files)
+    away = looks_away(files.cameras.c2w.double().numpy(), files.aabb)
+    return [name for name, is_away in zip(files.names, away, strict=True) if is_away]
+
+
+def _numbers(values: np.ndarray) -> str:
+    return "(" + ", ".join(f"{value:.3g}" for value in values + 0.0) + ")"
+
+
+def _angles(files: SceneFiles) -> np.ndarray:
+    """[V] horizontal angles of view in degrees, without distortion."""
+    half = 0.5 * files.cameras.width.double() / files.cameras.fx.double()
+    angles = 2.0 * half if _fisheye(files) else 2.0 * half.atan()
+    return np.degrees(angles.numpy())
+
+
+def _fisheye(files: SceneFiles) -> bool:
+    return files.cameras.fisheye is not None and bool(files.cameras.fisheye.all())
+
+
+def _lenses(splits: list[SceneFiles]) -> list[str]:
+    """A line for each kind of lens and image size."""
+    counts: dict[str, int] = {}
+    for files in splits:
+        cameras = files.cameras
+        for i, angle in enumerate(_angles(files)):
+            fisheye = cameras.fisheye is not None and bool(cameras.fisheye[i])
+            kind = "fisheye" if fisheye else "perspective"
+            line = (
+                f"{cameras.width[i]}x{cameras.height[i]} pixels, {kind}, {angle:.1f} degrees wide, "
+                f"focal length {cameras.fx[i]:.1f} {cameras.fy[i]:.1f}, "
+                f"centre {cameras.cx[i]:.1f} {cameras.cy[i]:.1f}"
+            )
+            if cameras.distortion is not None and bool(cameras.distortion[i].any()):
+                pairs = zip(COEFFICIENTS, cameras.distortion[i].tolist(), strict=True)
+                line += ", " + " ".join(f"{name} {value:.3g}" for name, value in pairs if value)
+            counts[line] = counts.get(line, 0) + 1
+    lines = [f"{line} ({count} images)" for line, count in counts.items()]
+    return lines if len(lines) <= 6 else [*lines[:5], f"… and {len(lines) - 5} more lenses"]
+
+
+def _lens_warnings(files: SceneFiles) -> list[str]:
+    cameras, found = files.cameras, []
+    angles = _angles(files)
+    odd = (angles < NARROW) | (angles > WIDE)
+    if odd.any() and not _fisheye(files):
+        found.append(
+            f"{odd.sum()} lenses see {angles.min():.0f} to {angles.max():.0f} degrees: the focal "
+            "length may be meant for another image size"
+        )
+    off_x = (cameras.cx / cameras.width - 0.5).abs().max()
+    off_y = (cameras.cy / cameras.height - 0.5).abs().max()
+    if max(off_x, off_y) > OFF_CENTRE:
+        found.append(
+            "the principal point is far from the middle: it may be meant for another image size"
+        )
+    return found

@@ -1,0 +1,110 @@
+"""Camera models by COLMAP's names, as COLMAP, nerfstudio and instant-ngp write them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from taichi_pynerf.data.scene_files import shown
+from taichi_pynerf.errors import SceneError
+from taichi_pynerf.geometry.cameras import Cameras
+from taichi_pynerf.geometry.distortion import COEFFICIENTS
+
+PERSPECTIVE_MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
+FISHEYE_MODELS = ("SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "OPENCV_FISHEYE")
+
+# What each number of COLMAP's list of parameters is.
+_PARAMETERS = {
+    "SIMPLE_PINHOLE": "f cx cy",
+    "PINHOLE": "fx fy cx cy",
+    "SIMPLE_RADIAL": "f cx cy k1",
+    "RADIAL": "f cx cy k1 k2",
+    "OPENCV": "fx fy cx cy k1 k2 p1 p2",
+    "SIMPLE_RADIAL_FISHEYE": "f cx cy k1",
+    "RADIAL_FISHEYE": "f cx cy k1 k2",
+    "OPENCV_FISHEYE": "fx fy cx cy k1 k2 k3 k4",
+}
+
+
+@dataclass(frozen=True)
+class Lens:
+    """The intrinsics of one view, in pixels.
+
+    Attributes:
+        distortion: k1, k2, k3, k4, p1, p2.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    distortion: tuple[float, ...] = (0.0,) * 6
+    fisheye: bool = False
+
+
+def check_model(where: str, model: object) -> None:
+    """Refuse a camera model that rays cannot be made for.
+
+    Raises:
+        SceneError: it is one.
+    """
+    if model not in PERSPECTIVE_MODELS + FISHEYE_MODELS:
+        known = ", ".join(PERSPECTIVE_MODELS + FISHEYE_MODELS)
+        raise SceneError(
+            f"{where}: the camera model {shown(model)} is not known (known: {known}); let COLMAP's "
+            "image_undistorter make images and cameras without distortion, and load these"
+        )
+
+
+def lens_from_colmap(
+    where: str, model: str, width: int, height: int, parameters: Sequence[float]
+) -> Lens:
+    """The lens that a camera of a COLMAP model is.
+
+    Raises:
+        SceneError: its model is not known, or its parameters are not good.
+    """
+    check_model(where, model)
+    names = _PARAMETERS[model].split()
+    if len(parameters) != len(names):
+        raise SceneError(f"{where}: {model} has {len(names)} parameters, not {len(parameters)}")
+    values = dict(zip(names, map(float, parameters), strict=True))
+    lens = Lens(
+        width=width,
+        height=height,
+        fx=values.get("fx", values.get("f")),
+        fy=values.get("fy", values.get("f")),
+        cx=values["cx"],
+        cy=values["cy"],
+        distortion=tuple(values.get(name, 0.0) for name in COEFFICIENTS),
+        fisheye=model in FISHEYE_MODELS,
+    )
+    numbers = np.array([lens.fx, lens.fy, lens.cx, lens.cy, *lens.distortion])
+    if not np.isfinite(numbers).all() or min(lens.fx, lens.fy) <= 0.0 or min(width, height) < 1:
+        raise SceneError(f"{where}: the camera's parameters are not good: {list(numbers)}")
+    return lens
+
+
+def cameras_from_lenses(poses: np.ndarray, lenses: Sequence[Lens]) -> Cameras:
+    """Cameras at [V, 3, 4] poses with V lenses."""
+
+    def column(name: str, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        return torch.tensor([getattr(lens, name) for lens in lenses], dtype=dtype)
+
+    distortion, fisheye = column("distortion"), column("fisheye", torch.bool)
+    return Cameras(
+        c2w=torch.from_numpy(poses).float(),
+        fx=column("fx"),
+        fy=column("fy"),
+        cx=column("cx"),
+        cy=column("cy"),
+        width=column("width", torch.int64),
+        height=column("height", torch.int64),
+        distortion=distortion if distortion.any() else None,
+        fisheye=fisheye if fisheye.any() else None,
+    )

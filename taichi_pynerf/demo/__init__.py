@@ -1,0 +1,1 @@
+"""The built-in scenes: a still life, ray-traced with Taichi."""

@@ -1,0 +1,193 @@
+"""Ray tracing the built-in demo scene from numpy arrays."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from taichi_pynerf.demo import surroundings_kernels, tracer_kernels
+from taichi_pynerf.demo.tracer_kernels import MAX_SHAPES, Kind, Paint, Row
+
+__all__ = [
+    "MAX_SHAPES",
+    "DemoRenderer",
+    "Kind",
+    "Paint",
+    "Row",
+    "TracedScene",
+    "render_surroundings",
+]
+
+SHADOW_CELLS = 128
+
+NUM_COLUMNS = 18
+NEAREST_COLUMN, FARTHEST_COLUMN = 7.0, 24.0
+
+
+@dataclass(frozen=True)
+class TracedScene:
+    """What the ray tracer sees. Lengths are in world units, z is up.
+
+    Args:
+        table: float32 [num_shapes, len(Row), 3], the geometry and colours of the shapes; at most
+            `MAX_SHAPES`.
+        kinds: int32 [num_shapes, 2], the `Kind` and the `Paint` of each shape.
+        occluders: float32 [num_occluders, 4], spheres (centre, radius) that dim the sky's light.
+        prints: int32 [height, width], the inks (0, 1, 2) of all printed textures in one sheet.
+        frames: int32 [num_prints, 4], the part (row, column, height, width) of each print in it.
+        to_light: direction of the key light, a unit vector.
+        penumbra: half the angular width of the key light, a square, in radians.
+        radius: all shapes lie within this distance of the world's origin.
+    """
+
+    table: np.ndarray
+    kinds: np.ndarray
+    occluders: np.ndarray
+    prints: np.ndarray
+    frames: np.ndarray
+    to_light: tuple[float, float, float]
+    penumbra: float
+    radius: float
+
+
+class DemoRenderer:
+    """Renders views of a `TracedScene`. Taichi must have been started.
+
+    Raises:
+        ValueError: the scene has no shape or more than `MAX_SHAPES`.
+    """
+
+    def __init__(self, scene: TracedScene):
+        num_shapes = len(scene.table)
+        if not 1 <= num_shapes <= MAX_SHAPES:
+            raise ValueError(f"a scene has 1 to {MAX_SHAPES} shapes, got {num_shapes}")
+        self.scene = scene
+        self._light_frame = light_frame(scene.to_light)
+        self._shadow_lists = np.zeros((SHADOW_CELLS, SHADOW_CELLS, 2), np.int32)
+        tracer_kernels.list_shadow_shapes(
+            self._shadow_lists, scene.table, self._light_frame, scene.radius, scene.penumbra
+        )
+
+    def render(
+        self,
+        pose: np.ndarray,
+        *,
+        resolution: int,
+        camera_angle_x: float,
+        samples_per_pixel: int,
+        seed: int,
+    ) -> np.ndarray:
+        """Render one square view.
+
+        Args:
+            pose: [4, 4] camera-to-world matrix (OpenGL); the camera stands outside the scene.
+            resolution: pixels along each side.
+            camera_angle_x: horizontal field of view in radians.
+            samples_per_pixel: a square number; one jittered sample falls in each of its strata.
+            seed: of the jitter; the same seed gives the same picture.
+
+        Returns:
+            float32 [resolution, resolution, 4] in [0, 1]: display colours premultiplied by
+            coverage, and coverage. A pixel is the mean over its square.
+
+        Raises:
+            ValueError: `samples_per_pixel` is no square number, or the camera is inside the scene.
+        """
+        strata = _strata(samples_per_pixel)
+        scene = self.scene
+        if np.linalg.norm(pose[:3, 3]) <= scene.radius:
+            raise ValueError(f"the camera must be farther than {scene.radius} from the origin")
+        image = np.zeros((resolution, resolution, 4), np.float32)
+        tracer_kernels.render_demo_view(
+            image,
+            np.ascontiguousarray(pose, np.float32),
+            scene.table,
+            scene.kinds,
+            scene.occluders,
+            scene.prints,
+            scene.frames,
+            self._light_frame,
+            self._shadow_lists,
+            scene.radius,
+            scene.penumbra,
+            _focal(resolution, camera_angle_x),
+            strata,
+            seed,
+        )
+        return image
+
+
+def render_surroundings(
+    pose: np.ndarray,
+    *,
+    floor: float,
+    inner_radius: float,
+    resolution: int,
+    camera_angle_x: float,
+    samples_per_pixel: int,
+    seed: int,
+) -> np.ndarray:
+    """Render what stands around a still life: ground, columns, mountains and clouds.
+
+    Args:
+        pose: [4, 4] camera-to-world matrix (OpenGL); the camera stands above the ground, between
+            the still life and the columns (`NEAREST_COLUMN`).
+        floor: height of the ground.
+        inner_radius: how far the still life's shadow on the ground reaches from the z axis.
+        resolution, camera_angle_x, samples_per_pixel, seed: as `DemoRenderer.render`.
+
+    Returns:
+        float32 [resolution, resolution, 3] in [0, 1], display colours; every pixel is opaque.
+
+    Raises:
+        ValueError: `samples_per_pixel` is no square number, or the camera stands elsewhere.
+    """
+    eye = pose[:3, 3]
+    out = np.linalg.norm(eye[:2])
+    if eye[2] <= floor or out >= NEAREST_COLUMN - 1.0:
+        raise ValueError(f"the camera at {eye.tolist()} is not above the ground inside the columns")
+    image = np.zeros((resolution, resolution, 3), np.float32)
+    surroundings_kernels.render_surroundings(
+        image,
+        np.ascontiguousarray(pose, np.float32),
+        _columns(),
+        floor,
+        inner_radius,
+        _focal(resolution, camera_angle_x),
+        _strata(samples_per_pixel),
+        seed,
+    )
+    return image
+
+
+def _columns() -> np.ndarray:
+    """float32 [NUM_COLUMNS, 4]: x, y, radius and height, spread evenly over a ring."""
+    rng = np.random.default_rng(0)
+    index = np.arange(NUM_COLUMNS)
+    out = NEAREST_COLUMN + (FARTHEST_COLUMN - NEAREST_COLUMN) * np.sqrt((index + 0.5) / NUM_COLUMNS)
+    angle = index * math.pi * (3.0 - math.sqrt(5.0))
+    radius = rng.uniform(0.35, 0.9, NUM_COLUMNS)
+    height = rng.uniform(2.0, 7.0, NUM_COLUMNS)
+    columns = np.stack([out * np.cos(angle), out * np.sin(angle), radius, height], axis=-1)
+    return columns.astype(np.float32)
+
+
+def _strata(samples_per_pixel: int) -> int:
+    strata = math.isqrt(samples_per_pixel)
+    if strata < 1 or strata * strata != samples_per_pixel:
+        raise ValueError(f"samples_per_pixel must be a square, got {samples_per_pixel}")
+    return strata
+
+
+def _focal(resolution: int, camera_angle_x: float) -> float:
+    """In pixels."""
+    return 0.5 * resolution / math.tan(0.5 * camera_angle_x)
+
+
+def light_frame(to_light: tuple[float, float, float]) -> np.ndarray:
+    """float32 [3, 3]: two unit vectors across the light, then the unit vector towards it."""
+    toward = np.asarray(to_light, np.float64)
+    toward /= np.linalg.norm(toward)
+    across = np.cross([0.0, 0.0, 1.0] if abs(toward[2]) < 0.9 else [1.0, 0.0, 0.0], toward)
+    across /= np.linalg.norm(across)
+    return np.stack([across, np.cross(toward, across), toward]).astype(np.float32)

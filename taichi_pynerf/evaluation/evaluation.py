@@ -1,0 +1,128 @@
+"""How close a model's images are to the photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+
+import torch
+
+from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
+from taichi_pynerf.evaluation.metrics import compute_psnr, compute_ssim
+from taichi_pynerf.model.images import RenderOptions, rays_bar, render_image
+from taichi_pynerf.model.model import PyNeRF
+
+Dataset = PyNeRFDataset | MultiScaleDataset
+Metric = Callable[[torch.Tensor, torch.Tensor], float]
+METRICS: dict[str, Metric] = {"psnr": compute_psnr, "ssim": compute_ssim}
+
+
+def render_view(
+    model: PyNeRF,
+    dataset: Dataset,
+    index: int,
+    options: RenderOptions | None = None,
+    on_rays: Callable[[int], object] | None = None,
+) -> dict[str, torch.Tensor]:
+    """Render one image of a dataset over the dataset's background.
+
+    Args:
+        index: which image.
+        options, on_rays: as in `render_image`.
+
+    Returns:
+        What `render_image` does.
+    """
+    return render_image(
+        model, dataset.cameras, index, dataset.near, dataset.far, dataset.background, options,
+        on_rays,
+    )  # fmt: skip
+
+
+def evaluate(
+    model: PyNeRF,
+    dataset: Dataset,
+    indices: Sequence[int] | None = None,
+    metrics: Mapping[str, Metric] = METRICS,
+    options: RenderOptions | None = None,
+    progress: bool = False,
+    on_image: Callable[[int, dict[str, torch.Tensor]], object] | None = None,
+) -> dict:
+    """Render images of a dataset and compare them with the photographs, where these count.
+
+    Masked pixels do not count, and images without a pixel that does are left out.
+
+    Args:
+        indices: which images; all of them if None.
+        metrics: {name: function of a render and a photograph, [H, W, 3] each}.
+        options: how to render. With a stride, PSNR is an estimate, and SSIM means nothing.
+        progress: show a bar.
+        on_image: called with each index and what `render_view` returned.
+
+    Returns:
+        What `summarise` makes of the images' results.
+    """
+    indices = range(len(dataset)) if indices is None else indices
+    masks = {index: dataset.mask(index) for index in indices}
+    indices = [index for index in indices if masks[index] is None or masks[index].any()]
+    results, stride = [], (options or RenderOptions()).stride
+    with rays_bar(dataset.cameras, indices, options, progress, f"render {dataset.split}") as bar:
+        for index in indices:
+            out = render_view(model, dataset, index, options, bar.update)
+            target, mask = dataset.image(index)[::stride, ::stride], masks[index]
+            mask = None if mask is None else mask[::stride, ::stride]
+            results.append(
+                {
+                    "name": dataset.names[index],
+                    "scale": int(dataset.scales[index]),
+                    **measure(out["rgb"], target, metrics, mask),
+                }
+            )
+            if on_image is not None:
+                on_image(index, out)
+    return summarise(results, list(metrics))
+
+
+def measure(
+    rgb: torch.Tensor,
+    target: torch.Tensor,
+    metrics: Mapping[str, Metric] = METRICS,
+    mask: torch.Tensor | None = None,
+) -> dict[str, float]:
+    """{name: value} of each metric for a render and a photograph, [H, W, 3] each.
+
+    Args:
+        mask: [H, W] bool, true where a pixel counts. PSNR and SSIM leave the others out; other
+            metrics see the photograph in their place.
+    """
+    if mask is None:
+        return {name: metric(rgb, target) for name, metric in metrics.items()}
+    filled = torch.where(mask.unsqueeze(-1), rgb, target)
+    return {
+        name: metric(rgb, target, mask=mask)
+        if metric in (compute_psnr, compute_ssim)
+        else metric(filled, target)
+        for name, metric in metrics.items()
+    }
+
+
+def summarise(results: Sequence[dict], names: Sequence[str]) -> dict:
+    """Means of the images' results.
+
+    Args:
+        results: {"name": …, "scale": …, metric: value, …} of each image.
+        names: of the metrics.
+
+    Returns:
+        {metric: mean, "scales": {"1": {metric: mean}, …}, "images": results}: per scale the mean
+        over its images, in dB for PSNR; the first ones are the means over the scales.
+    """
+    by_scale: dict[int, list[dict]] = {}
+    for result in results:
+        by_scale.setdefault(result["scale"], []).append(result)
+    scales = {
+        str(scale): {name: fmean(result[name] for result in of_scale) for name in names}
+        for scale, of_scale in sorted(by_scale.items())
+    }
+    means = {name: fmean(values[name] for values in scales.values()) for name in names}
+    return {**means, "scales": scales, "images": list(results)}

@@ -1,0 +1,1 @@
+"""Cameras, lenses, rays, and the box or contraction that holds a scene."""

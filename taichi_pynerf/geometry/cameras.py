@@ -1,0 +1,220 @@
+"""Cameras: where each view stands, how its lens sees, how many pixels it has.
+
+Axes are OpenGL's: x right, y up, looking along -z. Image coordinates run right and down from the
+top left corner of the image, in pixels; the centre of pixel (0, 0) is (0.5, 0.5).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+
+from taichi_pynerf.geometry.distortion import (
+    COEFFICIENTS,
+    distort,
+    fold_radius,
+    has_inverse,
+    undistort,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Cameras:
+    """The cameras of V views, each field one tensor over the views.
+
+    Attributes:
+        c2w: [V, 3, 4] float32, camera-to-world poses: a rotation beside the camera's position.
+        fx, fy: [V] float32, focal lengths in pixels.
+        cx, cy: [V] float32, the principal point in image coordinates.
+        width, height: [V] int64, image sizes in pixels.
+        distortion: [V, 6] float32, the lens's k1, k2, k3, k4, p1, p2 (see `distortion`), or None
+            if no view has any.
+        fisheye: [V] bool, whether the lens is a fisheye, which maps angles to the image and not
+            points of a plane; None if none is.
+
+    Raises:
+        ValueError: a field has another shape or dtype than above.
+    """
+
+    c2w: torch.Tensor
+    fx: torch.Tensor
+    fy: torch.Tensor
+    cx: torch.Tensor
+    cy: torch.Tensor
+    width: torch.Tensor
+    height: torch.Tensor
+    distortion: torch.Tensor | None = None
+    fisheye: torch.Tensor | None = None
+
+    def __post_init__(self) -> None:
+        num_views = len(self.c2w)
+        shapes = {"c2w": (num_views, 3, 4), "distortion": (num_views, len(COEFFICIENTS))}
+        dtypes = {"width": torch.int64, "height": torch.int64, "fisheye": torch.bool}
+        for name, tensor in self._tensors().items():
+            shape, dtype = shapes.get(name, (num_views,)), dtypes.get(name, torch.float32)
+            if tuple(tensor.shape) != shape or tensor.dtype != dtype:
+                raise ValueError(
+                    f"Cameras.{name} must be {dtype} of shape {list(shape)}, "
+                    f"got {tensor.dtype} of shape {list(tensor.shape)}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.c2w)
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        """The fields that are there, by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: tensor for name, tensor in values.items() if tensor is not None}
+
+    def to(self, device: torch.device | str) -> Cameras:
+        """The same cameras with all tensors on `device`."""
+        return Cameras(**{name: tensor.to(device) for name, tensor in self._tensors().items()})
+
+    def select(self, indices: Sequence[int] | torch.Tensor) -> Cameras:
+        """The cameras of some views, in the order of `indices`."""
+        indices = torch.as_tensor(indices, dtype=torch.int64, device=self.c2w.device)
+        return Cameras(**{name: tensor[indices] for name, tensor in self._tensors().items()})
+
+    def downscaled(self, k: int) -> Cameras:
+        """The cameras of the same views whose pixels are `k` times as wide and as high.
+
+        Image coordinates start at the corner of the image, so the intrinsics divide by `k` exactly;
+        up to `k - 1` columns and rows that fill no pixel fall off at the right and the bottom.
+
+        Raises:
+            ValueError: `k` is less than 1, or would leave an image without pixels.
+        """
+        if k < 1:
+            raise ValueError(f"cameras are downscaled by a factor of 1 or more, not {k}")
+        width, height = self.width // k, self.height // k
+        if len(self) and min(width.min(), height.min()) < 1:
+            raise ValueError(f"downscaling by {k} would leave an image without pixels")
+        return replace(
+            self,
+            fx=self.fx / k,
+            fy=self.fy / k,
+            cx=self.cx / k,
+            cy=self.cy / k,
+            width=width,
+            height=height,
+        )
+
+    def resized(self, width: torch.Tensor, height: torch.Tensor) -> Cameras:
+        """The cameras of the same views with whole images resampled to [V] new sizes."""
+        x, y = (width / self.width).float(), (height / self.height).float()
+        return replace(
+            self,
+            fx=self.fx * x,
+            fy=self.fy * y,
+            cx=self.cx * x,
+            cy=self.cy * y,
+            width=width,
+            height=height,
+        )
+
+    def project(self, view: int, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where one view sees world points: the inverse of its rays.
+
+        Args:
+            view: which view.
+            points: [N, 3] float32, in the world.
+
+        Returns:
+            pixels: [N, 2] float32, image coordinates (x, y), inside of the image or not; NaN for
+                points that the lens cannot see: those behind a perspective camera, and those
+                beyond the fold of the distortion.
+            depth: [N] float32, distance along the optical axis.
+        """
+        c2w = self.c2w[view]
+        # The true inverse: poses read from files are rotations only nearly.
+        x, y, z = ((points - c2w[:, 3]) @ torch.linalg.inv(c2w[:, :3]).T).unbind(-1)
+        y, depth = -y, -z
+        if self.fisheye is not None and self.fisheye[view]:
+            radius = torch.hypot(x, y)
+            stretch = torch.atan2(radius, depth) / radius.clamp_min(1e-12)
+            seen = torch.ones_like(x, dtype=torch.bool)
+        else:
+            seen = depth > 0.0
+            stretch = 1.0 / torch.where(seen, depth, 1.0)
+        x, y = x * stretch, y * stretch
+        if self.distortion is not None:
+            seen &= torch.hypot(x, y) <= fold_radius(self.distortion[view].tolist())
+            x, y = distort(x, y, self.distortion[view])
+        pixels = torch.stack(
+            [x * self.fx[view] + self.cx[view], y * self.fy[view] + self.cy[view]], dim=-1
+        )
+        return pixels.masked_fill(~seen[:, None], float("nan")), depth
+
+    def pixels_with_rays(self, view: int) -> torch.Tensor | None:
+        """Which pixels the lens has a ray for: [H, W] bool, or None if it has one for all.
+
+        Far from the axis the polynomial of a distorted lens may fold back, and the corners of a
+        fisheye's image may lie outside of its circle.
+        """
+        if self.distortion is None and (self.fisheye is None or not self.fisheye[view]):
+            return None
+        width, height = int(self.width[view]), int(self.height[view])
+        rows, columns = torch.arange(height), torch.arange(width)
+        corner_rows, corner_columns = rows[[0, -1]], columns[[0, -1]]
+        # What the lens can see has no holes: if the border is seen, so is all within.
+        border = [
+            self._has_rays(view, corner_rows[:, None], columns[None]),
+            self._has_rays(view, rows[:, None], corner_columns[None]),
+        ]
+        if all(bool(part.all()) for part in border):
+            return None
+        return self._has_rays(view, rows[:, None], columns[None])
+
+    def _has_rays(self, view: int, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        """Bool of the shape of `rows` and `columns` broadcast."""
+        x = (columns + 0.5 - self.cx[view].cpu()) / self.fx[view].cpu()
+        y = (rows + 0.5 - self.cy[view].cpu()) / self.fy[view].cpu()
+        x, y = torch.broadcast_tensors(x, y)
+        found = torch.ones_like(x, dtype=torch.bool)
+        if self.distortion is not None:
+            coefficients = self.distortion[view].cpu()
+            found = has_inverse(x, y, coefficients.tolist())
+            x, y, _ = undistort(x, y, coefficients)
+        if self.fisheye is not None and self.fisheye[view]:
+            found &= torch.hypot(x, y) < math.pi - 1e-3
+        return found
+
+    @staticmethod
+    def cat(parts: Sequence[Cameras]) -> Cameras:
+        """All views of `parts`, one part after the other."""
+        joined = {}
+        for field in fields(Cameras):
+            tensors = [getattr(part, field.name) for part in parts]
+            known = next((tensor for tensor in tensors if tensor is not None), None)
+            if known is not None:
+                joined[field.name] = torch.cat(
+                    [
+                        known.new_zeros(len(part), *known.shape[1:]) if tensor is None else tensor
+                        for part, tensor in zip(parts, tensors, strict=True)
+                    ]
+                )
+        return Cameras(**joined)
+
+
+def look_at(
+    eye: Sequence[float] | torch.Tensor,
+    target: Sequence[float] | torch.Tensor,
+    up: Sequence[float] | torch.Tensor = (0.0, 0.0, 1.0),
+) -> torch.Tensor:
+    """The [3, 4] float32 pose of a camera at `eye` that looks at `target`, with `up` upwards.
+
+    Raises:
+        ValueError: `eye` and `target` coincide, or `up` points along the view.
+    """
+    eye, target, up = (torch.as_tensor(v, dtype=torch.float64) for v in (eye, target, up))
+    backward = eye - target
+    right = torch.linalg.cross(up, backward)
+    if right.norm() <= 1e-9 * up.norm() * backward.norm():
+        raise ValueError("look_at needs eye != target and an up that is not along the view")
+    z = backward / backward.norm()
+    x = right / right.norm()
+    y = torch.linalg.cross(z, x)
+    return torch.stack([x, y, z, eye], dim=1).float()

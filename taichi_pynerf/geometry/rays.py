@@ -1,0 +1,149 @@
+"""From pixels to rays: origins, directions, and the size of the pixel that each ray stands for."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import torch
+
+from taichi_pynerf.geometry.cameras import Cameras
+from taichi_pynerf.geometry.distortion import undistort
+
+
+class RayBatch(NamedTuple):
+    """N rays, one per pixel.
+
+    Attributes:
+        rays_o: [N, 3] float32, origins in the world.
+        rays_d: [N, 3] float32, unit directions in the world.
+        pixel_areas: [N] float32, the area of the pixel's footprint on the plane perpendicular to
+            the ray at distance 1 from the camera. At distance t the footprint is `t**2` as large.
+    """
+
+    rays_o: torch.Tensor
+    rays_d: torch.Tensor
+    pixel_areas: torch.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Rays:
+    """Rays in world units.
+
+    Attributes:
+        rays_o: [N, 3] origins.
+        rays_d: [N, 3] unit directions.
+        pixel_areas: [N] area of each ray's pixel at unit distance.
+        bounds: [N, 2] least and greatest distance.
+    """
+
+    rays_o: torch.Tensor
+    rays_d: torch.Tensor
+    pixel_areas: torch.Tensor
+    bounds: torch.Tensor
+
+    def __len__(self) -> int:
+        return self.rays_o.shape[0]
+
+    def __getitem__(self, index) -> Rays:
+        """Some of the rays, by a slice or a tensor."""
+        return Rays(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
+
+    def to(self, device: torch.device) -> Rays:
+        """The same rays on `device`."""
+        return Rays(*(getattr(self, field.name).to(device) for field in dataclasses.fields(self)))
+
+
+def generate_rays(
+    cameras: Cameras, view_indices: torch.Tensor, pixel_x: torch.Tensor, pixel_y: torch.Tensor
+) -> RayBatch:
+    """The rays through the centres of N pixels, each of any view.
+
+    Args:
+        cameras: V views.
+        view_indices: [N] int64 in [0, V).
+        pixel_x, pixel_y: [N] int64, column and row; (0, 0) is the top left pixel.
+    """
+
+    def of_view(tensor: torch.Tensor | None) -> torch.Tensor | None:
+        return None if tensor is None else tensor.index_select(0, view_indices)
+
+    return _pixel_rays(
+        of_view(cameras.c2w),
+        of_view(cameras.fx),
+        of_view(cameras.fy),
+        of_view(cameras.cx),
+        of_view(cameras.cy),
+        of_view(cameras.distortion),
+        of_view(cameras.fisheye),
+        pixel_x,
+        pixel_y,
+    )
+
+
+def view_rays(cameras: Cameras, view: int) -> RayBatch:
+    """The rays of all pixels of one view in row-major order: N = height * width."""
+    width, height = int(cameras.width[view]), int(cameras.height[view])
+    pixel = torch.arange(height * width, device=cameras.c2w.device)
+    return _pixel_rays(
+        cameras.c2w[view],
+        cameras.fx[view],
+        cameras.fy[view],
+        cameras.cx[view],
+        cameras.cy[view],
+        None if cameras.distortion is None else cameras.distortion[view],
+        None if cameras.fisheye is None else cameras.fisheye[view],
+        pixel % width,
+        pixel // width,
+    )
+
+
+def _pixel_rays(
+    c2w: torch.Tensor,
+    fx: torch.Tensor,
+    fy: torch.Tensor,
+    cx: torch.Tensor,
+    cy: torch.Tensor,
+    distortion: torch.Tensor | None,
+    fisheye: torch.Tensor | None,
+    pixel_x: torch.Tensor,
+    pixel_y: torch.Tensor,
+) -> RayBatch:
+    """Rays of [N] pixels from cameras with fields [N, …], or […] for one camera that all share.
+
+    With d = (x, y, -1) the direction in camera axes and n = |d|, a pixel is a rectangle of area
+    dx * dy = 1 / (fx * fy) on the plane z = -1. Turned to face the ray it has 1 / n of this area,
+    and brought from distance n to distance 1 again 1 / n**2: the footprint is dx * dy / n**3. It
+    is also the solid angle of the pixel, up to terms of the fourth order in the pixel's width.
+    Distortion divides dx * dy by the determinant of its Jacobian. A fisheye at the angle theta has
+    the direction (x, y) * sin(theta) / theta, -cos(theta), where theta = |(x, y)|; the solid angle
+    sin(theta) dtheta dphi of the area theta dtheta dphi gives sin(theta) / theta for 1 / n**3.
+    """
+    x = (pixel_x + 0.5 - cx) / fx
+    y = (cy - 0.5 - pixel_y) / fy
+    plane_areas = 1.0 / (fx * fy)
+    if distortion is not None:
+        x, y, determinant = undistort(x, -y, distortion)
+        y = -y
+        plane_areas = plane_areas / determinant
+    q = x * x + y * y
+    facing = torch.rsqrt(q + 1.0) ** 3
+    right, up, backward, position = c2w.unbind(-1)
+    if fisheye is None:
+        rays_d = x[:, None] * right + y[:, None] * up - backward
+    else:
+        # No lens sees behind itself: such pixels are no ray's (see `Cameras.pixels_with_rays`).
+        theta = q.sqrt().clamp_max(math.pi - 1e-3)
+        sinc = torch.sinc(theta / math.pi)
+        facing = torch.where(fisheye, sinc, facing)
+        x, y = torch.where(fisheye, x * sinc, x), torch.where(fisheye, y * sinc, y)
+        forward = torch.where(fisheye, theta.cos(), 1.0)
+        rays_d = x[:, None] * right + y[:, None] * up - forward[:, None] * backward
+    # Not just a product with 1 / n: poses read from files are rotations only nearly.
+    rays_d = rays_d / rays_d.norm(dim=-1, keepdim=True)
+    return RayBatch(
+        rays_o=position.expand_as(rays_d).contiguous(),
+        rays_d=rays_d,
+        pixel_areas=facing * plane_areas,
+    )

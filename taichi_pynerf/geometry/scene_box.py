@@ -1,0 +1,125 @@
+"""The maps from world coordinates to those of the marcher, and on to those of the field.
+
+*Unit* coordinates are an affine map of the world that puts the scene box into [0, 1]^3; rays stay
+straight there, and the occupancy grid lives in it. *Field* coordinates, of the hash grid and the
+grid of trained levels, fill [0, 1]^3 too. In a bounded scene they are the unit ones; in an
+unbounded one the box is the inner half, [1/4, 3/4]^3, and all else is contracted into the shell.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from taichi_pynerf.geometry.contraction import contract, footprint_scale
+
+
+@dataclass(frozen=True)
+class SceneBox:
+    """An axis-aligned box, mapped into [0, 1]^3 by its longest side, centre to centre.
+
+    Attributes:
+        aabb: (min x, min y, min z, max x, max y, max z), world units.
+        unbounded: whether there is something outside of the box.
+        num_cascades: how far out rays are followed in an unbounded scene: to the cube that is
+            2^(num_cascades - 1) times as large as the box.
+    """
+
+    aabb: tuple[float, ...]
+    unbounded: bool = False
+    num_cascades: int = 1
+
+    @property
+    def size(self) -> float:
+        """The longest side: the side, in world units, of the cube that maps to [0, 1]^3."""
+        return max(high - low for low, high in zip(self.aabb[:3], self.aabb[3:], strict=True))
+
+    @property
+    def field_size(self) -> float:
+        """Side, in world units at the scale inside the box, of the cube of field coordinates."""
+        return 2 * self.size if self.unbounded else self.size
+
+    @property
+    def center(self) -> tuple[float, ...]:
+        return tuple(
+            (low + high) / 2 for low, high in zip(self.aabb[:3], self.aabb[3:], strict=True)
+        )
+
+    @property
+    def reach(self) -> tuple[float, ...]:
+        """The box that rays are followed through: this one, or the outermost cascade's cube."""
+        return self.cascade(self.num_cascades - 1).aabb if self.unbounded else self.aabb
+
+    def cascade(self, k: int) -> "SceneBox":
+        """The cube that cascade `k` of the occupancy grid covers, 2^k times as large as the box."""
+        half = 2**k * self.size / 2
+        return SceneBox(
+            (*(c - half for c in self.center), *(c + half for c in self.center)),
+        )
+
+    def to_unit(self, points: torch.Tensor) -> torch.Tensor:
+        """[..., 3] world points to unit coordinates."""
+        center = torch.tensor(self.center, dtype=points.dtype, device=points.device)
+        return (points - center) / self.size + 0.5
+
+    def direction_to_unit(self, directions: torch.Tensor) -> torch.Tensor:
+        """[..., 3] world directions to unit coordinates, so that t stays in world units."""
+        return directions / self.size
+
+    def unit_to_field(self, points: torch.Tensor) -> torch.Tensor:
+        """[M, 3] unit coordinates to field coordinates. Differentiable."""
+        return contract(2 * points - 1) / 4 + 0.5 if self.unbounded else points
+
+    def closeness(self, field_points: torch.Tensor) -> torch.Tensor:
+        """[M] inverse sizes, per world unit, of what is around points of an unbounded scene.
+
+        1 / size inside the box, and 1 / (m size) outside, where m is the distance to the centre
+        in half box sizes and the maximum norm.
+
+        Args:
+            field_points: [M, 3] field coordinates.
+        """
+        reach = (4 * field_points - 2).abs().amax(-1).clamp_min(1)  # 2 - 1 / m outside
+        return (2 - reach) / self.size
+
+    def footprint_scale(self, points: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
+        """[M] factors by which contraction enlarges areas across rays; inside the box they are 1.
+
+        Args:
+            points: [M, 3] unit coordinates, of an unbounded scene.
+            directions: [M, 3] unit directions of the rays.
+        """
+        return footprint_scale(2 * points - 1, directions)
+
+    def clip(
+        self, rays_o: torch.Tensor, rays_d: torch.Tensor, bounds: torch.Tensor
+    ) -> torch.Tensor:
+        """[N, 2] least and greatest t of each ray within its bounds and its `reach`.
+
+        A ray that misses the box gets an empty interval (both ends equal).
+        """
+        low = torch.tensor(self.reach[:3], dtype=rays_o.dtype, device=rays_o.device)
+        high = torch.tensor(self.reach[3:], dtype=rays_o.dtype, device=rays_o.device)
+        safe_d = torch.where(rays_d.abs() < 1e-12, torch.full_like(rays_d, 1e-12), rays_d)
+        t_low, t_high = (low - rays_o) / safe_d, (high - rays_o) / safe_d
+        near = torch.maximum(torch.minimum(t_low, t_high).amax(-1), bounds[:, 0])
+        far = torch.minimum(torch.maximum(t_low, t_high).amin(-1), bounds[:, 1])
+        return torch.stack([near, torch.maximum(near, far)], -1)
+
+    # ---- spacing along rays ---------------------------------------------------------------
+
+    def to_spacing(self, t: torch.Tensor) -> torch.Tensor:
+        """Distances t, world units, to s, in which the strata of a ray are equally long.
+
+        In a bounded scene s = t. In an unbounded one s is linear in t up to the size R of the box
+        and linear in disparity beyond, once differentiable: t / 2R, then 1 - R / 2t, below 1.
+        """
+        if not self.unbounded:
+            return t
+        t = t / self.size
+        return torch.where(t < 1, t / 2, 1 - 0.5 / t.clamp_min(1))
+
+    def from_spacing(self, s: torch.Tensor) -> torch.Tensor:
+        """The inverse of `to_spacing`."""
+        if not self.unbounded:
+            return s
+        return self.size * torch.where(s < 0.5, 2 * s, 0.5 / (1 - s.clamp_min(0.5)))

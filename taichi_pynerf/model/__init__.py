@@ -1,0 +1,1 @@
+"""The field, its pyramid of heads, and how rays become pixels."""

@@ -1,0 +1,100 @@
+"""Trainable encodings of positions, and the fixed one of directions."""
+
+import torch
+from torch import nn
+
+from taichi_pynerf.model.pyramid import create_pyramid_hierarchy
+from taichi_pynerf.ops.hash_grid import HashGridSpec, hash_encode
+from taichi_pynerf.ops.residence import keep_on_device, to_host
+
+
+class PyramidEncoder(nn.Module):
+    """A multi-resolution hash grid whose levels are the levels of the pyramid.
+
+    Args:
+        num_levels, base_resolution, max_resolution, scale_factor: the resolutions, as in
+            `create_pyramid_hierarchy`.
+        features_per_level: features per table entry.
+        hash_table_size: entries per level at most, a power of two.
+
+    Example:
+        >>> PyramidEncoder(num_levels=4, hash_table_size=2**14)(torch.rand(10, 3)).shape
+        torch.Size([10, 16])
+    """
+
+    def __init__(
+        self,
+        num_levels: int = 8,
+        base_resolution: int = 16,
+        max_resolution: int = 2048,
+        features_per_level: int = 4,
+        hash_table_size: int = 2**20,
+        scale_factor: float = 2.0,
+    ):
+        super().__init__()
+        resolutions = create_pyramid_hierarchy(
+            num_levels, base_resolution, scale_factor, max_resolution
+        )
+        self.spec = HashGridSpec(tuple(resolutions), features_per_level, hash_table_size)
+        self.table = nn.Parameter(torch.empty(self.spec.num_entries, features_per_level))
+        nn.init.uniform_(self.table, -1e-4, 1e-4)  # instant-ngp, section 4
+        keep_on_device(self.table)
+        self.accumulate_in_place = False
+
+    @property
+    def total_features(self) -> int:
+        return self.spec.num_features
+
+    def forward(
+        self,
+        positions: torch.Tensor,
+        level_begin: torch.Tensor | None = None,
+        known_features: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Encode positions.
+
+        Args:
+            positions: [N, 3] in [0, 1].
+            level_begin, known_features: see `taichi_pynerf.ops.hash_grid.hash_encode`.
+
+        Returns:
+            [N, total_features], coarsest level first.
+        """
+        into = None
+        if self.accumulate_in_place and torch.is_grad_enabled():
+            if self.table.grad is None:
+                self.table.grad = keep_on_device(torch.zeros_like(self.table))
+            into = self.table.grad
+        return hash_encode(
+            positions, self.table, self.spec, level_begin,
+            accumulate_into=into, known_features=known_features,
+        )  # fmt: skip
+
+    def table_for_torch(self) -> torch.Tensor:
+        """The newest table [E, F], to be read by torch; gradients through it reach the table."""
+        into = self.table.grad if self.accumulate_in_place else None
+        return _ReadTable.apply(to_host(self.table), into)
+
+    def _save_to_state_dict(self, *args, **kwargs):
+        to_host(self.table)
+        super()._save_to_state_dict(*args, **kwargs)
+
+    def _load_from_state_dict(self, *args, **kwargs):
+        to_host(self.table)
+        super()._load_from_state_dict(*args, **kwargs)
+
+
+class _ReadTable(torch.autograd.Function):
+    """Identity, whose gradient joins the one that kernels gather, on whatever device that is."""
+
+    @staticmethod
+    def forward(ctx, table, accumulate_into):
+        ctx.accumulate_into = accumulate_into
+        return table.view_as(table)
+
+    @staticmethod
+    def backward(ctx, grad):
+        if ctx.accumulate_into is None:
+            return grad, None
+        to_host(ctx.accumulate_into).add_(grad)
+        return None, None

@@ -1,0 +1,319 @@
+"""The pyramid field: position, direction and level in, density and colour out."""
+
+import dataclasses
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.geometry.scene_box import SceneBox
+from taichi_pynerf.model.encodings import PyramidEncoder
+from taichi_pynerf.model.heads import (
+    LevelSlices,
+    begin_alike,
+    blend_heads,
+    blend_slices,
+    feature_slices,
+    first_output,
+    mlp,
+    run_in_blocks,
+    slice_by_level,
+)
+from taichi_pynerf.model.pyramid import split_level
+from taichi_pynerf.ops.spherical_harmonics import NUM_COEFFICIENTS, spherical_harmonics
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldOutputs:
+    """What the field says of M samples, in the order they were given.
+
+    Attributes:
+        sigmas: [M] densities per world unit.
+        rgbs: [M, 3] colours in [0, 1].
+        slices: the level-sorted order in which the heads worked.
+        head_outputs: per head, its rows' outputs (density logit and features) in sorted order.
+    """
+
+    sigmas: torch.Tensor
+    rgbs: torch.Tensor
+    slices: LevelSlices
+    head_outputs: list[torch.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldCodes:
+    """What the field knows of M samples before colours: see `PyramidField.codes`.
+
+    Attributes:
+        sigmas: [M] densities per world unit, in the order the samples were given.
+        codes: [M, 1 + geo_feature_dim] what the colour network is given, in sorted order.
+        rows: int64 [M], where each sample's code is.
+    """
+
+    sigmas: torch.Tensor
+    codes: torch.Tensor
+    rows: torch.Tensor
+
+
+class KnownFeatures(NamedTuple):
+    """The grid's features of M samples: those of sample `i` are `rows[index[i]]`.
+
+    Attributes:
+        rows: [K, F].
+        index: int64 [M].
+    """
+
+    rows: torch.Tensor
+    index: torch.Tensor
+
+
+class PyramidField(nn.Module):
+    """A hash grid, one density head per pyramid level, and a colour network (PyNeRF, section 3).
+
+    Head `l` sees grid features of resolution N_l and coarser only. A sample evaluates the two
+    heads around its level and blends: their outputs before the activations, followed by one
+    colour network ("embedding"), or densities and colours of per-level colour networks ("color").
+
+    With `config.single_level` there is one head, on the whole grid: a plain hash-grid field.
+    """
+
+    def __init__(self, config: PyNeRFConfig):
+        super().__init__()
+        self.config = config
+        self.box = SceneBox(config.aabb, config.unbounded, config.num_cascades)
+        grid = {
+            "base_resolution": config.base_resolution,
+            "max_resolution": config.max_resolution,
+            "features_per_level": config.features_per_level,
+            "hash_table_size": config.hash_table_size,
+            "scale_factor": config.scale_factor,
+        }
+        encoder = PyramidEncoder(config.num_levels, **grid)
+        self.resolutions = encoder.spec.resolutions
+        self.num_grid_levels = len(self.resolutions)
+        self.num_heads = 1 if config.single_level else self.num_grid_levels
+        if config.share_feature_grid:
+            self.encoders = nn.ModuleList([encoder])
+        else:
+            first = self.num_grid_levels - self.num_heads
+            self.encoders = nn.ModuleList(
+                PyramidEncoder(level + 1, **grid) for level in range(first, self.num_grid_levels)
+            )
+        hidden = [config.hidden_dim] * (config.num_layers - 2)
+        out = 1 + config.geo_feature_dim
+        self.heads = nn.ModuleList(
+            mlp([levels * config.features_per_level, *hidden, out])
+            for levels in range(self.num_grid_levels - self.num_heads + 1, self.num_grid_levels + 1)
+        )
+        num_color_heads = self.num_heads if config.output_interpolation == "color" else 1
+        self.color_heads = nn.ModuleList(
+            mlp([out + NUM_COEFFICIENTS, *[config.hidden_dim] * (config.num_layers - 1), 3])
+            for _ in range(num_color_heads)
+        )
+        begin_alike(self.heads)
+        begin_alike(self.color_heads)
+        if config.compile:
+            for network in (*self.heads, *self.color_heads):
+                network.compile(dynamic=True)  # slices of all sizes, one compilation
+
+    def forward(
+        self,
+        positions: torch.Tensor,
+        dirs: torch.Tensor,
+        levels: torch.Tensor,
+        known: KnownFeatures | None = None,
+    ) -> FieldOutputs:
+        """Density and colour of samples.
+
+        Args:
+            positions: [M, 3] in the unit cube.
+            dirs: [M, 3] unit view directions.
+            levels: [M] continuous pyramid levels in [0, L - 1].
+            known: the grid's features of these samples, if `density` has found them before.
+        """
+        slices, embeddings = self._embed(nn.Sequential.__call__, positions, levels, known=known)
+        basis = spherical_harmonics(dirs.index_select(0, slices.order))
+        with self._precision(positions.device):
+            if self.config.output_interpolation == "embedding":
+                embedding = blend_slices(embeddings, slices)
+                sigmas = truncated_exp(embedding[:, 0].float())
+                rgbs = torch.sigmoid(self._color(0, embedding, basis).float())
+            else:
+                both = blend_slices(
+                    [
+                        self._density_and_color(head, embedding, basis, slices)
+                        for head, embedding in enumerate(embeddings)
+                    ],
+                    slices,
+                )
+                sigmas, rgbs = both[:, 0], both[:, 1:]
+        sorted_outputs = torch.cat([sigmas.unsqueeze(-1), rgbs], 1)
+        outputs = _Unsort.apply(sorted_outputs, slices.order)
+        sigmas = self._per_world_unit(outputs[:, 0], positions)
+        return FieldOutputs(sigmas, outputs[:, 1:], slices, embeddings)
+
+    def density(
+        self, positions: torch.Tensor, levels: torch.Tensor, keep: KnownFeatures | None = None
+    ) -> torch.Tensor:
+        """Density [M] alone; arguments as in `forward`.
+
+        Args:
+            keep: where to write the grid's features to, for a later call of `forward`.
+        """
+        if self.config.output_interpolation == "embedding":
+            slices, logits = self._blend(first_output, positions, levels, keep)
+            sigmas = truncated_exp(logits.float())
+        else:
+            slices, logits = self._embed(first_output, positions, levels, keep=keep)
+            sigmas = blend_slices([truncated_exp(x.float()) for x in logits], slices)
+        return self._per_world_unit(_Unsort.apply(sigmas, slices.order).squeeze(-1), positions)
+
+    @torch.no_grad()
+    def codes(self, positions: torch.Tensor, levels: torch.Tensor) -> FieldCodes:
+        """Densities without gradients, and what `colors` needs: colours cost half the time.
+
+        For `config.output_interpolation` "embedding" alone: there is one colour network.
+        """
+        slices, codes = self._blend(nn.Sequential.__call__, positions, levels)
+        rows = inverse(slices.order)
+        sigmas = truncated_exp(codes[:, 0].float()).index_select(0, rows)
+        return FieldCodes(self._per_world_unit(sigmas, positions), codes, rows)
+
+    @torch.no_grad()
+    def colors(self, codes: FieldCodes, index: torch.Tensor, dirs: torch.Tensor) -> torch.Tensor:
+        """Colours [K, 3] of samples that `codes` has seen, without gradients.
+
+        Args:
+            index: int64 [K], which of them.
+            dirs: [K, 3] unit view directions.
+        """
+        known = codes.codes.index_select(0, codes.rows.index_select(0, index))
+        with self._precision(dirs.device):
+            return torch.sigmoid(self._color(0, known, spherical_harmonics(dirs)).float())
+
+    def _per_world_unit(self, sigmas: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Densities of an unbounded scene, which the heads give per size of what is around.
+
+        That is the box's size inside of it, and grows with the distance outside, as pictures of
+        a scene say nothing of its unit. A fresh field is then thin everywhere: a ray from the
+        middle loses as much light from 1 to 2 box sizes as from 10 to 20.
+        """
+        if not self.config.unbounded:
+            return sigmas
+        return sigmas * self.box.closeness(positions)
+
+    def new_features(self, num_samples: int) -> torch.Tensor | None:
+        """Room [M, F] for the features of samples, or None where each level has its own grid."""
+        if not self.config.share_feature_grid:
+            return None
+        (encoder,) = self.encoders
+        return encoder.table.new_empty(num_samples, encoder.total_features)
+
+    def _blend(self, run, positions, levels, keep=None) -> tuple[LevelSlices, torch.Tensor]:
+        """The heads' blended outputs of the sorted samples; `run` as in `blend_heads`."""
+        if torch.is_grad_enabled():
+            slices, outputs = self._embed(run, positions, levels, keep=keep)
+            return slices, blend_slices(outputs, slices)
+        slices = self._slices(levels)
+        positions = positions.index_select(0, slices.order)
+        with self._precision(positions.device):
+            windows = self._windows(positions, slices, None, keep)
+            return slices, blend_heads(run, self.heads, windows, slices)
+
+    def _slices(self, levels: torch.Tensor) -> LevelSlices:
+        linear = self.config.level_interpolation == "linear" and self.num_heads > 1
+        mode = "linear" if linear else "none"
+        floor, fraction = split_level(levels, self.num_heads, mode)
+        return slice_by_level(floor, fraction, self.num_heads, two_heads=linear)
+
+    def _embed(
+        self, run, positions, levels, known=None, keep=None
+    ) -> tuple[LevelSlices, list[torch.Tensor]]:
+        """Every head's outputs on its slice of the sorted samples; `run` as in `blend_heads`."""
+        slices = self._slices(levels)
+        positions = positions.index_select(0, slices.order)
+        with self._precision(positions.device):
+            windows = self._windows(positions, slices, known, keep)
+            outputs = [
+                run_in_blocks(partial(run, head), x)
+                for head, x in zip(self.heads, windows, strict=True)
+            ]
+            return slices, outputs
+
+    def _windows(self, positions, slices, known, keep) -> list[torch.Tensor]:
+        """What each head sees of the sorted samples' features."""
+        if not self.config.share_feature_grid:
+            windows = [slices.rows(level) for level in range(self.num_heads)]
+            return [
+                encoder(positions[first:last])
+                for encoder, (first, last) in zip(self.encoders, windows, strict=True)
+            ]
+        (encoder,) = self.encoders
+        level_begin = None
+        if self.num_heads > 1:
+            level_begin = torch.tensor(slices.level_begin(), dtype=torch.int32)
+            level_begin = level_begin.to(positions.device)
+        if known is not None:
+            known = known.rows.index_select(0, known.index.index_select(0, slices.order))
+        features = encoder(positions, level_begin, known)
+        if keep is not None:
+            keep.rows[keep.index.index_select(0, slices.order)] = features
+        if self.num_heads == 1:
+            return [features]
+        return feature_slices(features, slices, self.config.features_per_level)
+
+    def _density_and_color(self, head, embedding, basis, slices) -> torch.Tensor:
+        first, last = slices.rows(head)
+        color = torch.sigmoid(self._color(head, embedding, basis[first:last]).float())
+        return torch.cat([truncated_exp(embedding[:, :1].float()), color], 1)
+
+    def _color(self, head, embedding, basis) -> torch.Tensor:
+        def run(embedding, basis):
+            return self.color_heads[head](torch.cat([embedding, basis.to(embedding.dtype)], 1))
+
+        return run_in_blocks(run, embedding, basis)
+
+    def _precision(self, device):
+        dtype = torch.float16 if device.type == "cuda" else torch.bfloat16
+        return torch.autocast(device.type, dtype, enabled=self.config.mixed_precision)
+
+
+def truncated_exp(x: torch.Tensor) -> torch.Tensor:
+    """exp(x), with x cut off at 15 in value and in gradient, so that neither overflows."""
+    return _TruncatedExp.apply(x)
+
+
+class _TruncatedExp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        y = x.clamp(max=15).exp()
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        (y,) = ctx.saved_tensors
+        return grad * y
+
+
+def inverse(order: torch.Tensor) -> torch.Tensor:
+    """The permutation int64 [M] that undoes `order`."""
+    places = torch.empty_like(order)
+    places[order] = torch.arange(order.shape[0], device=order.device)
+    return places
+
+
+class _Unsort(torch.autograd.Function):
+    """Rows back to the order before sorting. A permutation: its adjoint is the inverse one."""
+
+    @staticmethod
+    def forward(ctx, rows, order):
+        ctx.save_for_backward(order)
+        return rows.index_select(0, inverse(order))
+
+    @staticmethod
+    def backward(ctx, grad):
+        (order,) = ctx.saved_tensors
+        return grad.index_select(0, order), None

@@ -1,0 +1,113 @@
+"""Rendering a model's rays in one kernel, where that kernel covers what the model does."""
+
+import torch
+
+from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.geometry.scene_box import SceneBox
+from taichi_pynerf.model.field import PyramidField
+from taichi_pynerf.model.occupancy import OccupancyGrid, TrainedLevels
+from taichi_pynerf.model.pyramid import level_knots
+from taichi_pynerf.ops.fused_render import (
+    FusedSpec,
+    fused_render,
+    linear_layers,
+    pack_networks,
+)
+from taichi_pynerf.ops.ray_march import block_size
+
+
+def reason_against_fusing(config: PyNeRFConfig) -> str | None:
+    """What the kernel does not cover of a model, in words; None if it renders the model."""
+    if config.sampler != "occupancy":
+        return "the hierarchical sampler"
+    if config.unbounded:
+        return "unbounded scenes"
+    if not config.share_feature_grid:
+        return "a feature grid per level"
+    return None
+
+
+class FusedRenderer:
+    """Renders rays of a bounded scene with a shared feature grid through `ops.fused_render`.
+
+    Args:
+        config, field, occupancy, trained_levels, box: of the model; what training changes in them
+            is followed.
+
+    Raises:
+        ValueError: the kernel does not cover this configuration, see `reason_against_fusing`.
+    """
+
+    def __init__(
+        self,
+        config: PyNeRFConfig,
+        field: PyramidField,
+        occupancy: OccupancyGrid,
+        trained_levels: TrainedLevels,
+        box: SceneBox,
+    ):
+        reason = reason_against_fusing(config)
+        if reason is not None:
+            raise ValueError(f"the fused kernel does not cover {reason}")
+        self.field, self.occupancy, self.trained_levels = field, occupancy, trained_levels
+        self.box, self.early_stop_eps = box, config.early_stop_eps
+        self.level_size = box.size * config.cells_per_footprint
+        (self.encoder,) = field.encoders
+        resolutions = field.resolutions if field.num_heads > 1 else field.resolutions[-1:]
+        self.knots = torch.tensor(level_knots(list(resolutions)))
+        # The finest head is the widest.
+        heads, colors = linear_layers(field.heads[-1]), linear_layers(field.color_heads[0])
+        self.spec = FusedSpec(
+            grid=self.encoder.spec,
+            num_heads=field.num_heads,
+            num_outputs=heads[-1].out_features,
+            head_layers=len(heads),
+            color_layers=len(colors),
+            widest=max(max(x.in_features, x.out_features) for x in (*heads, *colors)),
+            blend_colors=config.output_interpolation == "color",
+            linear=config.level_interpolation == "linear" and field.num_heads > 1,
+            occupancy_resolution=occupancy.resolution,
+            block=block_size(1, occupancy.resolution),
+            levels_resolution=trained_levels.resolution,
+        )
+        self._packed, self._packed_versions = None, None
+
+    def sums(self, rays, step_size: float, level: float | None = None) -> torch.Tensor:
+        """[N, 6] weighted sums along rays: rgb, opacity, distance, level.
+
+        Args:
+            rays: `renderer.Rays`.
+            step_size: length of a step, world units.
+            level: a fixed pyramid level instead of each sample's own.
+        """
+        return fused_render(
+            self.spec,
+            self.box.to_unit(rays.rays_o),
+            self.box.direction_to_unit(rays.rays_d),
+            rays.rays_d,
+            rays.pixel_areas,
+            self.box.clip(rays.rays_o, rays.rays_d, rays.bounds),
+            self._networks(),
+            self.encoder.table,
+            self.occupancy.occupied,
+            self.occupancy.blocks,
+            self.trained_levels.level_min,
+            self.trained_levels.level_max,
+            self.knots.to(rays.rays_o.device),
+            self.level_size,
+            step_size,
+            self.early_stop_eps,
+            level,
+        )
+
+    def _networks(self):
+        """The networks' matrices, laid out anew only if they changed."""
+        heads, color_heads = self.field.heads, self.field.color_heads
+        versions = [
+            (parameter.data_ptr(), parameter._version)
+            for parameter in (*heads.parameters(), *color_heads.parameters())
+        ]
+        if versions != self._packed_versions:
+            self._packed = pack_networks(heads, color_heads)
+            self._packed_versions = versions
+        return self._packed

@@ -1,0 +1,203 @@
+"""Whole images from a model: rays in chunks that fit the memory, pixels over a background."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from tqdm import tqdm
+
+from taichi_pynerf.geometry.cameras import Cameras
+from taichi_pynerf.geometry.rays import RayBatch, Rays, generate_rays
+from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.model.ray_rounds import SAMPLES_PER_RAY
+from taichi_pynerf.model.renderer import RAYS_AT_ONCE, Rendered
+from taichi_pynerf.runtime.memory import free_memory
+
+WHITE = (1.0, 1.0, 1.0)
+BAND = 16  # rays of a band of an image for each that is on its way at a time
+_LEAST_CHUNK = 2**10
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """How images are rendered.
+
+    Attributes:
+        level: one pyramid level for all samples, 0 the coarsest; by default each sample's own.
+        supersample: K renders K x K rays in each pixel and averages them.
+        stride: K renders every K-th pixel of every K-th row alone: a sample of the image, which
+            is as sharp as it, and not the image reduced.
+        chunk_size: rays at once; by default as many as the free memory allows.
+
+    Raises:
+        ValueError: `supersample`, `stride` or `chunk_size` is less than 1, or `level` less than 0.
+    """
+
+    level: float | None = None
+    supersample: int = 1
+    stride: int = 1
+    chunk_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.level is not None and self.level < 0:
+            raise ValueError(f"level is {self.level}: it must be 0 or more")
+        for name in ("supersample", "stride", "chunk_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}: it must be 1 or more")
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of what is rendered of an image of this width and height."""
+        return -(-width // self.stride), -(-height // self.stride)
+
+
+def rays_on_device(rays: RayBatch, near: float, far: float, device: torch.device) -> Rays:
+    """Rays of cameras, bounded by near and far, where the model can use them."""
+    bounds = rays.rays_o.new_tensor([near, far]).expand(len(rays.rays_o), 2)
+    return Rays(*(x.to(device).contiguous() for x in (*rays, bounds)))
+
+
+def fitting_chunk_size(model: PyNeRF) -> int:
+    """Rays that a quarter of the free memory suffices for, `RAYS_AT_ONCE` at most.
+
+    A round of rendering holds some samples of each ray, and of each sample its position, its
+    encoding and the layers of the networks, about three times over.
+    """
+    config = model.config
+    encoding = len(model.field.resolutions) * config.features_per_level
+    layers = 2 * config.hidden_dim + config.geo_feature_dim + 32
+    bytes_per_ray = 3 * 4 * (encoding + layers) * SAMPLES_PER_RAY
+    chunk_size = free_memory(model.device) // 4 // bytes_per_ray
+    return int(min(max(chunk_size, _LEAST_CHUNK), RAYS_AT_ONCE))
+
+
+def render_rays(
+    model: PyNeRF,
+    rays: Rays,
+    level: float | None = None,
+    chunk_size: int | None = None,
+    on_rays: Callable[[int], object] | None = None,
+) -> Rendered:
+    """Render any number of rays, as many at once as the memory allows.
+
+    Args:
+        rays: N rays on the model's device; N may be 0.
+        level: one pyramid level for all samples instead of each sample's own.
+        chunk_size: rays at once; by default `fitting_chunk_size(model)`.
+        on_rays: called with the number of rays that are done since the last call.
+    """
+    chunk_size = chunk_size or fitting_chunk_size(model)
+    return model.renderer.render_rays(rays, level, chunk_size, on_rays)
+
+
+def render_image(
+    model: PyNeRF,
+    cameras: Cameras,
+    view: int,
+    near: float,
+    far: float,
+    background: torch.Tensor | Sequence[float] = WHITE,
+    options: RenderOptions | None = None,
+    on_rays: Callable[[int], object] | None = None,
+) -> dict[str, torch.Tensor]:
+    """Render what one camera sees.
+
+    Args:
+        cameras, view: the camera.
+        near, far: least and greatest distance along its rays, world units.
+        background: [3] colour behind.
+        options: level, supersampling, chunks.
+        on_rays: called with the number of rays of each part that is done.
+
+    Returns:
+        {"rgb": [H, W, 3] in [0, 1], "depth": [H, W], "acc": [H, W], "level": [H, W]} on the CPU,
+        where H and W are `options.size` of the camera's.
+        Depth is the mean distance along the ray to what is seen, in world units, and 0 where
+        nothing is; acc is the opacity; level the mean pyramid level of what is seen.
+    """
+    options = options or RenderOptions()
+    width, height = options.size(int(cameras.width[view]), int(cameras.height[view]))
+    k = options.supersample
+    camera = cameras.select([view])
+    camera = camera.resized(k * camera.width, k * camera.height) if k > 1 else camera
+    chunk_size = options.chunk_size or fitting_chunk_size(model)
+    num_rows = max(
+        1, BAND * chunk_size // (k * k * width)
+    )  # bands of whole rows: memory stays bounded
+    # Where the pixels to render begin, and the k places in each.
+    starts = k * options.stride * torch.arange(max(width, height)).unsqueeze(1)
+    places = starts + torch.arange(k)
+    columns = places[:width].flatten()
+    bands = []
+    for top in range(0, height, num_rows):
+        rows = min(num_rows, height - top)
+        lines = places[top : top + rows].flatten()
+        x, y = columns.repeat(len(lines)), lines.repeat_interleave(len(columns))
+        rays = generate_rays(camera, torch.zeros_like(x), x, y)
+        out = render_rays(
+            model, rays_on_device(rays, near, far, model.device), options.level, chunk_size, on_rays
+        )
+        sums = torch.cat([out.rgb, *(x[:, None] for x in (out.acc, out.depth, out.level))], 1)
+        bands.append(_pixels(sums.cpu(), rows, width, k))
+    rgb, acc, depth, level = torch.cat(bands).split([3, 1, 1, 1], -1)
+    rgb = rgb + (1 - acc) * torch.as_tensor(background)
+    return {
+        "rgb": rgb.clamp(0, 1),
+        "depth": depth.squeeze(-1),
+        "acc": acc.squeeze(-1),
+        "level": level.squeeze(-1),
+    }
+
+
+def _pixels(columns: torch.Tensor, height: int, width: int, k: int) -> torch.Tensor:
+    """[H, W, 6] means over k x k rays; depth and level are weighted by opacity."""
+    if k == 1:
+        return columns.view(height, width, 6)
+    acc = columns[:, 3:4]
+    columns = torch.cat([columns[:, :4], columns[:, 4:] * acc], 1)
+    means = columns.view(height, k, width, k, 6).mean((1, 3))
+    return torch.cat([means[..., :4], means[..., 4:] / means[..., 3:4].clamp_min(1e-6)], -1)
+
+
+def render_path(
+    model: PyNeRF,
+    cameras: Cameras,
+    near: float,
+    far: float,
+    background: torch.Tensor | Sequence[float] = WHITE,
+    options: RenderOptions | None = None,
+    progress: bool = False,
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Render what each of V cameras sees, one after the other; arguments as in `render_image`.
+
+    Args:
+        progress: show a bar over all rays.
+
+    Yields:
+        V times what `render_image` returns.
+    """
+    with rays_bar(cameras, range(len(cameras)), options, progress) as bar:
+        for view in range(len(cameras)):
+            yield render_image(
+                model, cameras, view, near, far, background, options, on_rays=bar.update
+            )
+
+
+def rays_bar(
+    cameras: Cameras,
+    views: Sequence[int],
+    options: RenderOptions | None = None,
+    progress: bool = True,
+    description: str = "render",
+) -> tqdm:
+    """A progress bar over all rays of some views."""
+    options = options or RenderOptions()
+    sizes = (options.size(int(cameras.width[v]), int(cameras.height[v])) for v in views)
+    total = sum(math.prod(size) for size in sizes)
+    return tqdm(
+        total=total * options.supersample**2, desc=description, unit=" rays", unit_scale=True,
+        disable=not progress, mininterval=0.5,
+    )  # fmt: skip

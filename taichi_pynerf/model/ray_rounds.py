@@ -1,0 +1,112 @@
+"""Rays on their way through a scene: piece by piece, each piece of work large enough to be fast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from taichi_pynerf.geometry.rays import Rays
+
+SAMPLES_PER_RAY = 6  # of a round at least
+BUSY_SAMPLES = 2**16  # keep the machine busy: with few rays left a round takes more of each
+
+
+class RayRounds:
+    """N rays, of which each round takes a few samples of every one that still sees through.
+
+    What a ray is given beyond the surface that ends it is work for nothing, so rounds are short;
+    and rounds of few rays are slow, so others set out as soon as some have ended. They set out in
+    the order they are given.
+
+    Args:
+        rays: the N rays.
+        steps: [N] their step lengths; of a few different ones.
+        march_on: takes rays, their jitter [K], a step length, how many samples each may have at
+            most, and the light [K] that is left to them. It returns what they gather [K, 6], the
+            distances where they ended [K], and which of them go on, bool [K].
+        at_once: rays on their way at most.
+        most: samples of a ray in one round at most.
+
+    Attributes:
+        sums: [N, 6] what the rays have gathered: rgb, opacity, distance, level.
+    """
+
+    def __init__(
+        self, rays: Rays, steps: torch.Tensor, march_on: Callable, at_once: int, most: int
+    ):
+        self._rays, self._march_on = rays, march_on
+        self._at_once, self._most = at_once, most
+        self._steps, self._lengths = steps, steps.unique().tolist()
+        device = rays.rays_o.device
+        self.sums = torch.zeros(len(rays), 6, device=device)
+        self._near = rays.bounds[:, 0].clone()
+        self._jitter = torch.full((len(rays),), 0.5, device=device)
+        self._alive = torch.empty(0, dtype=torch.int64, device=device)
+        self._begun = 0
+
+    @property
+    def num_done(self) -> int:
+        """So many rays have ended, counted from the first to one that has not."""
+        return int(self._alive[0]) if len(self._alive) else self._begun
+
+    @property
+    def finished(self) -> bool:
+        """Whether all rays have ended."""
+        return len(self._alive) == 0 and self._begun == len(self._rays)
+
+    @torch.no_grad()
+    def advance(self) -> None:
+        """One round."""
+        begun = min(len(self._rays), self._begun + self._at_once - len(self._alive))
+        new = torch.arange(self._begun, begun, device=self._alive.device)
+        alive, self._begun = torch.cat([self._alive, new]), begun
+        per_ray = min(BUSY_SAMPLES, SAMPLES_PER_RAY * self._at_once) // max(len(alive), 1)
+        per_ray = min(max(per_ray, SAMPLES_PER_RAY), self._most)
+        going_on = [self._round(index, step, per_ray) for index, step in self._by_step(alive)]
+        self._alive = torch.cat(going_on).sort().values if len(going_on) > 1 else going_on[0]
+
+    def _by_step(self, alive: torch.Tensor) -> list[tuple[torch.Tensor, float]]:
+        """The rays of each step length."""
+        if len(self._lengths) == 1:
+            return [(alive, self._lengths[0])]
+        steps = self._steps.index_select(0, alive)
+        return [(alive[steps == length], length) for length in self._lengths]
+
+    def _round(self, index: torch.Tensor, step: float, per_ray: int) -> torch.Tensor:
+        """March some rays on. Those of them that go on."""
+        rays, light = self._rays[index], 1 - self.sums[index, 3]
+        rays.bounds[:, 0] = self._near[index]
+        gathered, t_next, goes_on = self._march_on(rays, self._jitter[index], step, per_ray, light)
+        self.sums.index_add_(0, index, gathered)
+        self._near[index], self._jitter[index] = t_next, 0.0  # go on, on the same lattice of steps
+        return index.index_select(0, goes_on.nonzero().squeeze(-1))
+
+
+class RayChunks:
+    """N rays that are rendered some at a time, from the first to the last.
+
+    Args:
+        rays: the N rays.
+        render: rays to what they gather [K, 6].
+        at_once: K at most.
+
+    Attributes:
+        sums, num_done: as in `RayRounds`.
+    """
+
+    def __init__(self, rays: Rays, render: Callable[[Rays], torch.Tensor], at_once: int):
+        self._at_once, self.num_done = at_once, 0
+        self._rays, self._render = rays, render
+        self.sums = torch.zeros(len(rays), 6, device=rays.rays_o.device)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all rays are done."""
+        return self.num_done == len(self._rays)
+
+    def advance(self) -> None:
+        """One chunk."""
+        last = min(self.num_done + self._at_once, len(self._rays))
+        self.sums[self.num_done : last] = self._render(self._rays[self.num_done : last])
+        self.num_done = last

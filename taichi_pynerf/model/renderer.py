@@ -1,0 +1,461 @@
+"""From rays to pixels: sample, ask the field, composite."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from taichi_pynerf import runtime
+from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.geometry.rays import Rays
+from taichi_pynerf.geometry.scene_box import SceneBox
+from taichi_pynerf.model.field import FieldOutputs, KnownFeatures, PyramidField
+from taichi_pynerf.model.fused_renderer import FusedRenderer, reason_against_fusing
+from taichi_pynerf.model.occupancy import OccupancyGrid, TrainedLevels
+from taichi_pynerf.model.pyramid import get_pyramid_level
+from taichi_pynerf.model.ray_rounds import SAMPLES_PER_RAY, RayChunks, RayRounds
+from taichi_pynerf.ops.compositing import composite, transmittance
+from taichi_pynerf.ops.ray_march import Samples, march_rays
+from taichi_pynerf.ops.resampling import sample_pdf
+
+FIRST_LOOK = 10  # samples of a ray that are asked before it is known whether light goes on
+SAMPLES_AT_ONCE = 2**17  # that are asked in one call, about
+RAYS_AT_ONCE = 2**16  # that are on their way while rendering
+ROUNDING = 5e-6  # of an opacity summed in float32
+UNSEEN = 0.1  # of the light that a ray ends at: samples of less weight need no colour
+WIDE_PIXEL = 2.0  # training's steps: so wide, it shows nothing that finer steps would add
+
+
+@dataclasses.dataclass(frozen=True)
+class Rendered:
+    """Pixels.
+
+    Attributes:
+        rgb: [N, 3] colour over black; add (1 - acc) * background.
+        depth: [N] mean distance, world units, weighted by opacity (0 where nothing is).
+        acc: [N] opacity in [0, 1].
+        level: [N] mean pyramid level of what is seen, weighted by opacity.
+    """
+
+    rgb: torch.Tensor
+    depth: torch.Tensor
+    acc: torch.Tensor
+    level: torch.Tensor
+
+    @classmethod
+    def of(cls, sums: torch.Tensor) -> "Rendered":
+        """From [N, 6] weighted sums along rays: rgb, opacity, distance, level."""
+        rgb, acc, depth, level = sums.split([3, 1, 1, 1], 1)
+        seen = acc.clamp_min(1e-6)
+        return cls(rgb, *(x.squeeze(-1) for x in (depth / seen, acc, level / seen)))
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingRender:
+    """What one differentiable pass over a batch of rays gives to the losses.
+
+    Attributes:
+        rgb, depth, acc: per ray, as in `Rendered`.
+        weights: [M] compositing weights.
+        samples: the M packed samples.
+        positions: [M, 3] field positions of the samples.
+        levels: [M] their pyramid levels.
+        field: what the field said of them.
+    """
+
+    rgb: torch.Tensor
+    depth: torch.Tensor
+    acc: torch.Tensor
+    weights: torch.Tensor
+    samples: Samples
+    positions: torch.Tensor
+    levels: torch.Tensor
+    field: FieldOutputs
+
+
+class PyramidRenderer:
+    """Renders a pyramid field with the sampler that the configuration names.
+
+    "occupancy" marches through the occupancy grid; "hierarchical" takes `num_samples` stratified
+    samples per ray and `num_importance` more where these found weight (NeRF, section 5.2).
+
+    Args:
+        config, field, occupancy, trained_levels: of the model.
+        fused: render in one kernel, networks and all (`FusedRenderer`), instead of packed samples
+            and torch's networks. By default where that keeps rays on a graphics card that torch
+            cannot use, and the kernel covers the model; on a processor it is slower.
+
+    Raises:
+        ValueError: `fused` is true, and the kernel does not cover the model.
+    """
+
+    def __init__(
+        self,
+        config: PyNeRFConfig,
+        field: PyramidField,
+        occupancy: OccupancyGrid,
+        trained_levels: TrainedLevels,
+        fused: bool | None = None,
+    ):
+        self.config = config
+        self.field = field
+        self.occupancy = occupancy
+        self.trained_levels = trained_levels
+        self.box = SceneBox(config.aabb, config.unbounded, occupancy.num_cascades)
+        self.step_size = math.sqrt(3) * self.box.field_size / config.march_resolution
+        self.cone_angle = config.cone_angle if config.unbounded else 0.0
+        # A box so large has the footprints' levels where more cells are wanted for each of them.
+        self.level_size = self.box.field_size * config.cells_per_footprint
+        if fused is None:
+            fused = runtime.on_vulkan_gpu() and reason_against_fusing(config) is None
+        self.fused: FusedRenderer | None = None
+        if fused:
+            self.fused = FusedRenderer(config, field, occupancy, trained_levels, self.box)
+
+    @property
+    def density_thresholds(self) -> list[float]:
+        """Per cascade, the density at which a step has the opacity `config.occupancy_threshold`.
+
+        Steps in the outer half of cascade k are as long as from a camera in the middle.
+        """
+        depth = -math.log1p(-self.config.occupancy_threshold)
+        distances = (2**k * self.box.size / 2 for k in range(self.occupancy.num_cascades))
+        return [depth / max(self.step_size, self.cone_angle * t) for t in distances]
+
+    # ---- training -------------------------------------------------------------------------
+
+    def train_rays(self, rays: Rays, generator: torch.Generator) -> TrainingRender:
+        """One differentiable pass: all samples of all rays at once.
+
+        Gradients reach the field, and the rays' origins and directions through the samples'
+        positions and the view directions; where samples lie along a ray is taken as given.
+        """
+        if self.config.sampler == "occupancy":
+            jitter = torch.rand(len(rays), generator=generator, device=rays.rays_o.device)
+            samples, _ = self._march(rays, jitter, self.config.max_samples_per_ray)
+        else:
+            samples = self._hierarchical(rays, generator)
+        positions, levels = self._place(rays, samples)
+        known = None
+        if self.config.cull_hidden:
+            seen, features = self._seen(samples, positions, levels)
+            samples = keep_samples(samples, seen)
+            positions, levels = positions.index_select(0, seen), levels.index_select(0, seen)
+            known = None if features is None else KnownFeatures(features, seen)
+        self.trained_levels.record(positions.detach(), levels)
+        out = self._ask(rays, samples, positions, levels, known)
+        if self.config.gradient_distance > 0:
+            t = samples.t_starts / (self.config.gradient_distance * self.box.size)
+            shares = t.square().clamp_max(1)
+            out = dataclasses.replace(
+                out,
+                sigmas=scale_gradient(out.sigmas, shares),
+                rgbs=scale_gradient(out.rgbs, shares.unsqueeze(-1)),
+            )
+        pixels = composite(
+            out.sigmas, out.rgbs, samples.t_starts, samples.t_ends, samples.packed_info,
+            self.config.early_stop_eps,
+        )  # fmt: skip
+        return TrainingRender(
+            pixels.rgb, pixels.depth, pixels.acc, pixels.weights, samples, positions, levels, out
+        )
+
+    @torch.no_grad()
+    def update_occupancy(self, generator: torch.Generator) -> None:
+        """Measure the field anew in some cells of the occupancy grid."""
+
+        def density_at(positions):
+            positions = self.box.unit_to_field(positions)
+            levels = self.trained_levels.draw(positions, self.field.num_heads, generator)
+            chunks = zip(
+                positions.split(SAMPLES_AT_ONCE), levels.split(SAMPLES_AT_ONCE), strict=True
+            )
+            return torch.cat([self.field.density(x, level) for x, level in chunks])
+
+        self.occupancy.update(density_at, self.density_thresholds, generator)
+
+    # ---- rendering ------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def render_rays(
+        self,
+        rays: Rays,
+        level: float | None = None,
+        at_once: int = RAYS_AT_ONCE,
+        on_rays: Callable[[int], object] | None = None,
+    ) -> Rendered:
+        """Render rays without gradients, ending each ray where it is opaque.
+
+        Args:
+            rays: N rays; N may be 0.
+            level: a fixed pyramid level instead of each sample's own.
+            at_once: rays to work on at a time: memory grows with it.
+            on_rays: called with the number of rays that are done since the last call.
+        """
+        work, told = self.begin(rays, level, at_once), 0
+        while not work.finished:
+            work.advance()
+            if on_rays is not None:
+                done = work.num_done
+                on_rays(done - told)
+                told = done
+        return Rendered.of(work.sums)
+
+    @torch.no_grad()
+    def begin(
+        self, rays: Rays, level: float | None = None, at_once: int = RAYS_AT_ONCE
+    ) -> RayRounds | RayChunks:
+        """Rendering piece by piece; arguments as in `render_rays`."""
+        if self.config.sampler != "occupancy":
+            per_ray = self.config.num_samples + self.config.num_importance
+            at_once = max(1, min(SAMPLES_PER_RAY * at_once, SAMPLES_AT_ONCE) // per_ray)
+            return RayChunks(rays, partial(self._hierarchical_sums, level=level), at_once)
+        if self.fused is not None:
+            return RayChunks(rays, partial(self._fused_sums, level=level), at_once)
+        march_on = partial(self._march_on, level=level)
+        return RayRounds(
+            rays, self._render_steps(rays), march_on, at_once, self.config.max_samples_per_ray
+        )
+
+    def _render_steps(self, rays: Rays) -> torch.Tensor:
+        """[N] step lengths of rendering, in training's."""
+        steps = torch.full_like(rays.pixel_areas, self.config.render_step)
+        return steps if self.config.render_step == 1 else steps.masked_fill_(self.are_wide(rays), 1)
+
+    def are_wide(self, rays: Rays) -> torch.Tensor:
+        """Rays [N] bool of so wide pixels that rendering takes training's steps, no finer ones.
+
+        What counts is a pixel's width where its ray passes the middle of the box.
+        """
+        middle = rays.rays_o.new_tensor(self.box.center)
+        t = ((middle - rays.rays_o) * rays.rays_d).sum(-1)
+        t = t.clamp_min(0).maximum(rays.bounds[:, 0]).minimum(rays.bounds[:, 1])
+        return rays.pixel_areas.sqrt() * t >= WIDE_PIXEL * self.step_size
+
+    @torch.no_grad()
+    def _march_on(
+        self,
+        rays: Rays,
+        jitter: torch.Tensor,
+        step: float,
+        max_samples: int,
+        light: torch.Tensor,
+        level: float | None,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A round of `RayRounds`."""
+        samples, t_next = self._march(rays, jitter, max_samples, step)
+        sums = self._sums(rays, samples, level, light)
+        # Light that rounding leaves to a ray that has ended would send it on to give nothing.
+        eps = self.config.early_stop_eps
+        goes_on = samples.packed_info[:, 1] == max_samples
+        return sums, t_next, goes_on & (light - sums[:, 3] > eps + min(eps, ROUNDING))
+
+    @torch.no_grad()
+    def _hierarchical_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
+        return self._sums(rays, self._hierarchical(rays, None, True, level), level)
+
+    @torch.no_grad()
+    def _fused_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
+        sums, steps = torch.zeros(len(rays), 6, device=rays.rays_o.device), self._render_steps(rays)
+        for step in steps.unique().tolist():
+            index = (steps == step).nonzero().squeeze(-1)
+            sums[index] = self.fused.sums(rays[index], step * self.step_size, level)
+        return sums
+
+    def _levels_to_render(self, positions, levels, level: float | None) -> torch.Tensor:
+        if level is not None:
+            return torch.full_like(levels, float(level))
+        return self.trained_levels.clamp(positions, levels)
+
+    def _sums(
+        self,
+        rays: Rays,
+        samples: Samples,
+        level: float | None,
+        trans: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """[N, 6] weighted sums along rays: rgb, opacity, distance, level."""
+        positions, levels = self._place(rays, samples)
+        levels = self._levels_to_render(positions, levels, level)
+        if self.config.output_interpolation == "embedding":
+            sigmas, rgbs = self._ask_visible(rays, samples, positions, levels, trans)
+        else:
+            out = self._ask(rays, samples, positions, levels)
+            sigmas, rgbs = out.sigmas, out.rgbs
+        pixels = composite(
+            sigmas, rgbs, samples.t_starts, samples.t_ends, samples.packed_info,
+            self.config.early_stop_eps, initial_trans=trans,
+        )  # fmt: skip
+        mean_level = torch.zeros_like(pixels.acc)
+        mean_level.index_add_(0, samples.ray_indices, pixels.weights * levels)
+        columns = (x.unsqueeze(-1) for x in (pixels.acc, pixels.depth, mean_level))
+        return torch.cat([pixels.rgb, *columns], 1)
+
+    def _ask_visible(self, rays, samples, positions, levels, trans=None):
+        """Densities [M], and colours [M, 3], black where they would not be seen."""
+        codes = self.field.codes(positions, levels)
+        eps = self.config.early_stop_eps
+        light = transmittance(
+            codes.sigmas, samples.t_starts, samples.t_ends, samples.packed_info, eps, trans
+        )
+        weights = torch.expm1((samples.t_starts - samples.t_ends).mul_(codes.sigmas))
+        weights.mul_(light).neg_()
+        seen = (weights >= UNSEEN * eps) & (light >= eps)
+        seen = seen.nonzero().squeeze(-1)
+        dirs = rays.rays_d.index_select(0, samples.ray_indices.index_select(0, seen))
+        rgbs = torch.zeros_like(positions)
+        rgbs[seen] = self.field.colors(codes, seen, dirs)
+        return codes.sigmas, rgbs
+
+    @torch.no_grad()
+    def _seen(self, samples, positions, levels) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The samples that at least `cull_hidden` of the light reaches.
+
+        Behind a surface a sample costs as much as before it and changes nothing: finding these by
+        their density alone is cheaper than running and differentiating the whole field on them.
+        The first `FIRST_LOOK` samples of each ray are asked first, and the others only where light
+        is left.
+
+        Returns:
+            int64 indices of these samples; and the grid's features of all samples that were
+            asked, row by sample, where the field keeps such.
+        """
+        first_of_ray = samples.packed_info[:, 0].index_select(0, samples.ray_indices)
+        rank = torch.arange(len(levels), dtype=torch.int32, device=levels.device) - first_of_ray
+        sigmas, trans = torch.zeros_like(levels), torch.ones_like(levels)
+        features = self.field.new_features(len(levels))
+        for late in (False, True):
+            asked = (rank >= FIRST_LOOK) == late
+            asked = (asked & (trans >= self.config.cull_hidden)).nonzero().squeeze(-1)
+            keep = None if features is None else KnownFeatures(features, asked)
+            sigmas[asked] = self.field.density(
+                positions.index_select(0, asked), levels.index_select(0, asked), keep
+            )
+            trans = transmittance(
+                sigmas, samples.t_starts, samples.t_ends, samples.packed_info,
+                self.config.cull_hidden,
+            )  # fmt: skip
+        return (trans >= self.config.cull_hidden).nonzero().squeeze(-1), features
+
+    # ---- shared ---------------------------------------------------------------------------
+
+    def _march(self, rays: Rays, jitter: torch.Tensor, max_samples: int, step: float = 1.0):
+        return march_rays(
+            self.box.to_unit(rays.rays_o),
+            self.box.direction_to_unit(rays.rays_d),
+            jitter,
+            self.box.clip(rays.rays_o, rays.rays_d, rays.bounds),
+            self.occupancy.occupied,
+            step * self.step_size,
+            step * self.cone_angle,
+            max_samples=max_samples,
+            blocks=self.occupancy.blocks,
+        )
+
+    def _hierarchical(
+        self,
+        rays: Rays,
+        generator: torch.Generator | None = None,
+        render: bool = False,
+        level: float | None = None,
+    ) -> Samples:
+        """Stratified samples, and more where these found weight; merged, packed.
+
+        With a generator the samples are jittered within their strata, without one centred.
+        """
+        device, num_coarse = rays.rays_o.device, self.config.num_samples
+
+        def strata(count):
+            offset = 0.5
+            if generator is not None:
+                shape = (len(rays), count)
+                offset = torch.rand(shape, generator=generator, device=device)
+            return (torch.arange(count, device=device) + offset) / count
+
+        near, far = self.box.clip(rays.rays_o, rays.rays_d, rays.bounds).split(1, 1)
+        steps = torch.linspace(0, 1, num_coarse + 1, device=device).repeat(len(rays), 1)
+        if generator is not None:
+            shape = (len(rays), num_coarse - 1)
+            shift = torch.rand(shape, generator=generator, device=device) - 0.5
+            steps[:, 1:-1] += shift / num_coarse
+        near, far = self.box.to_spacing(near), self.box.to_spacing(far)
+
+        def place(s):
+            return self.box.from_spacing(near + (far - near) * s)
+
+        borders = place(steps)
+        if self.config.num_importance:
+            coarse = _pack(borders)
+            with torch.no_grad():
+                middles = place(strata(num_coarse).expand(len(rays), num_coarse))
+                positions, levels = self._place(rays, coarse, middles.reshape(-1))
+                levels = self._levels_to_render(positions, levels, level) if render else levels
+                sigmas = self.field.density(positions, levels)
+                weights = composite(
+                    sigmas, torch.zeros_like(positions), coarse.t_starts, coarse.t_ends,
+                    coarse.packed_info,
+                ).weights  # fmt: skip
+            u = strata(self.config.num_importance).expand(len(rays), -1).contiguous()
+            fine = sample_pdf(borders, weights.view(len(rays), num_coarse), u)
+            borders = torch.cat([borders, fine], 1).sort(1).values
+        return _pack(borders)
+
+    def _place(
+        self, rays: Rays, samples: Samples, t: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Field positions [M, 3] and pyramid levels [M] of samples, at interval middles or `t`."""
+        t = ((samples.t_starts + samples.t_ends) / 2 if t is None else t).detach()
+        origins = self.box.to_unit(rays.rays_o).index_select(0, samples.ray_indices)
+        dirs = self.box.direction_to_unit(rays.rays_d).index_select(0, samples.ray_indices)
+        positions = torch.addcmul(origins, dirs, t.unsqueeze(-1))
+        if not self.box.unbounded:
+            positions = positions.clamp_(0, 1)
+        if self.field.num_heads == 1:
+            return self.box.unit_to_field(positions), torch.zeros_like(t)
+        areas = rays.pixel_areas.index_select(0, samples.ray_indices) * t.square()
+        if self.box.unbounded:
+            world_dirs = rays.rays_d.index_select(0, samples.ray_indices)
+            areas = areas * self.box.footprint_scale(positions.detach(), world_dirs.detach())
+            positions = self.box.unit_to_field(positions)
+        return positions, get_pyramid_level(areas, self.field.resolutions, self.level_size)
+
+    def _ask(self, rays, samples, positions, levels, known=None) -> FieldOutputs:
+        dirs = rays.rays_d.index_select(0, samples.ray_indices)
+        return self.field(positions, dirs, levels, known)
+
+
+def scale_gradient(x: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """x itself, with `shares`, of a shape that broadcasts to it, of its gradient.
+
+    Close to a camera many samples of few views fall on little space, so that it learns fastest
+    and fills with floaters. Shares of t^2 even this out (Philip and Deschaintre, "Floaters No
+    More: Radiance Field Gradient Scaling for Improved Near-Camera Training", 2023).
+    """
+    return x * shares + x.detach() * (1 - shares)
+
+
+def keep_samples(samples: Samples, kept: torch.Tensor) -> Samples:
+    """The samples with the ascending indices `kept`, packed again."""
+    ray_indices = samples.ray_indices.index_select(0, kept)
+    counts = torch.bincount(ray_indices, minlength=samples.packed_info.shape[0])
+    packed_info = torch.stack([counts.cumsum(0) - counts, counts], -1).int()
+    return Samples(
+        samples.t_starts.index_select(0, kept),
+        samples.t_ends.index_select(0, kept),
+        ray_indices,
+        packed_info,
+    )
+
+
+def _pack(borders: torch.Tensor) -> Samples:
+    """[N, S + 1] interval borders per ray to packed samples, S for each ray."""
+    num_rays, per_ray = borders.shape[0], borders.shape[1] - 1
+    index = torch.arange(num_rays, dtype=torch.int32, device=borders.device)
+    return Samples(
+        borders[:, :-1].reshape(-1),
+        borders[:, 1:].reshape(-1),
+        index.repeat_interleave(per_ray),
+        torch.stack([index * per_ray, torch.full_like(index, per_ray)], -1),
+    )

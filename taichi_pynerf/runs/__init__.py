@@ -1,0 +1,1 @@
+"""Run folders and checkpoints: written whole, opened again, and what scene they are of."""

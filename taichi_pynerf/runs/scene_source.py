@@ -1,0 +1,144 @@
+"""Which images a run is about: what a checkpoint keeps of its scene, and how to load that again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+
+import torch
+
+from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
+from taichi_pynerf.data.loading import read_scene_files, scene_splits
+from taichi_pynerf.data.placement import Placement
+from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles
+from taichi_pynerf.demo.scene import demo_scene_dir
+from taichi_pynerf.errors import SceneError
+
+MULTISCALE = (1, 2, 4, 8)
+
+LONGEST_SIDE = 1600
+"""Pixels up to which images are used as they are where the user does not say, as in nerfstudio."""
+
+
+@dataclass(frozen=True)
+class SceneSource:
+    """Which images a run is about; kept in its checkpoint so that others find them again.
+
+    Attributes:
+        data_dir: the scene folder, absolute; None stands for the built-in demo scene, which is
+            wherever this machine keeps it.
+        dataset_type: the folder's format; found out if None.
+        img_downscale: what is called full size is the files' size divided by this.
+        multiscale: the images are used at the scales 1, 1/2, 1/4 and 1/8.
+        white_background: see-through pixels stand on white, else on black.
+        placement: how the scene stands in its coordinates.
+        allow_external_paths: the scene may name files outside of its folder.
+    """
+
+    data_dir: str | None
+    dataset_type: str | None = None
+    img_downscale: int = 1
+    multiscale: bool = False
+    white_background: bool = True
+    placement: Placement = field(default_factory=Placement)
+    allow_external_paths: bool = False
+
+    def __post_init__(self) -> None:
+        if self.data_dir is not None:
+            object.__setattr__(self, "data_dir", str(Path(self.data_dir).absolute()))
+
+    def folder(self) -> Path:
+        """The scene folder; the demo scene is made if it is not there (Taichi must run)."""
+        return demo_scene_dir() if self.data_dir is None else Path(self.data_dir)
+
+    def is_there(self) -> bool:
+        """Whether the scene folder exists; the demo scene always does."""
+        return self.data_dir is None or Path(self.data_dir).is_dir()
+
+    def splits(self) -> list[str]:
+        """The splits that the scene has.
+
+        Raises:
+            SceneError: the folder is absent or in no known format.
+        """
+        return scene_splits(self.folder(), self.dataset_type)
+
+    def load(
+        self, split: str, scales: Sequence[int] | None = None
+    ) -> PyNeRFDataset | MultiScaleDataset:
+        """One split of the scene, with the images that this source names.
+
+        Args:
+            split: "train", "val" or "test", as the scene has them.
+            scales: by how much full size is reduced; by default the scales that the run is of.
+
+        Raises:
+            SceneError: the scene cannot be loaded; the message says why.
+        """
+        arguments = {
+            "data_dir": self.folder(),
+            "split": split,
+            "dataset_type": self.dataset_type,
+            "img_downscale": self.img_downscale,
+            "white_background": self.white_background,
+            "placement": self.placement,
+            "allow_external_paths": self.allow_external_paths,
+        }
+        if self.multiscale or scales is not None:
+            return MultiScaleDataset(**arguments, scales=scales or MULTISCALE)
+        return PyNeRFDataset(**arguments)
+
+    def files(self, split: str) -> SceneFiles:
+        """What the scene's files say of one split; no image is decoded.
+
+        Raises:
+            SceneError: the scene cannot be read; the message says why.
+        """
+        options = LoadOptions(self.img_downscale, self.placement, self.allow_external_paths)
+        return read_scene_files(self.folder(), split, self.dataset_type, options)
+
+    def reduced_to_fit(self) -> SceneSource:
+        """This source, its images halved until none is longer than `LONGEST_SIDE` pixels.
+
+        Photographs have more pixels than a training sees. Formats that hold several scales keep
+        them.
+
+        Raises:
+            SceneError: the scene cannot be read; the message says why.
+        """
+        files = self.files("train")
+        if files.scales is not None:
+            return self
+        side, k = int(torch.maximum(files.cameras.width, files.cameras.height).max()), 1
+        while side > k * LONGEST_SIDE:
+            k *= 2
+        return replace(self, img_downscale=k * self.img_downscale)
+
+    def load_or_none(self, split: str) -> PyNeRFDataset | MultiScaleDataset | None:
+        """`load` for a split that the scene may lack."""
+        return self.load(split) if split in self.splits() else None
+
+    def at(self, data_dir: str | Path) -> SceneSource:
+        """The same images in a folder that has moved."""
+        return replace(self, data_dir=str(data_dir))
+
+    def to_dict(self) -> dict:
+        """Plain values, as a checkpoint or a JSON file holds them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict | None) -> SceneSource:
+        """The inverse of `to_dict`.
+
+        Raises:
+            SceneError: these are not the values of a source.
+        """
+        known = {field.name for field in fields(cls)}
+        if not isinstance(values, dict) or "data_dir" not in values or not set(values) <= known:
+            raise SceneError("nothing says which scene this is of")
+        try:
+            placement = Placement(**values.get("placement", {}))
+        except TypeError:
+            raise SceneError("the placement of the scene is not one") from None
+        return cls(**{**values, "placement": placement})

@@ -1,0 +1,166 @@
+"""The training losses: colour, pyramid consistency, distortion, table decay."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.geometry.scene_box import SceneBox
+from taichi_pynerf.model.field import FieldOutputs
+from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.model.renderer import TrainingRender
+from taichi_pynerf.ops.ray_march import Samples
+
+
+def loss_inputs(
+    model: PyNeRF, render: TrainingRender, background: torch.Tensor, progress: float = 1.0
+) -> dict[str, object]:
+    """What a loss is told of a batch of rays.
+
+    Args:
+        background: [3] or [N, 3] colour behind.
+        progress: share of the training that is done, in [0, 1].
+
+    Returns:
+        {"rgb": [N, 3] over the background, "depth": [N], "acc": [N], "render": the render,
+        "resolutions" and "encoders" of the field's grids, "progress"}.
+    """
+    return {
+        "rgb": render.rgb + (1 - render.acc).unsqueeze(-1) * background,
+        "depth": render.depth,
+        "acc": render.acc,
+        "render": render,
+        "resolutions": model.field.resolutions,
+        "encoders": model.field.encoders,
+        "progress": progress,
+    }
+
+
+class PyNeRFLoss(nn.Module):
+    """The weighted sum that a configuration asks for.
+
+    Terms of weight 0 are not computed.
+    """
+
+    def __init__(self, config: PyNeRFConfig):
+        super().__init__()
+        self.config = config
+        self.spacing = SceneBox(config.aabb, config.unbounded).to_spacing
+
+    def forward(self, outputs: dict, targets: dict) -> dict[str, torch.Tensor]:
+        """Losses of one batch of rays.
+
+        Args:
+            outputs: as `loss_inputs` gives them.
+            targets: "rgb" [N, 3]; "weights" [N], what each pixel counts for, mean 1: all 1 where
+                pixels are drawn by area, the default, else multi-scale Blender's `lossmult`.
+
+        Returns:
+            {"total_loss", "color_loss", …}, each a scalar.
+        """
+        config, render = self.config, outputs["render"]
+        squares = (outputs["rgb"] - targets["rgb"]).square().mean(-1)
+        losses = {"color_loss": (targets["weights"] * squares).mean()}
+        total = config.color_loss_weight * losses["color_loss"]
+        if config.pyramid_loss_weight > 0:
+            losses["pyramid_loss"] = pyramid_consistency(
+                render.field, render.positions, render.samples.ray_indices, outputs["resolutions"]
+            )
+            total = total + config.pyramid_loss_weight * losses["pyramid_loss"]
+        if config.distortion_loss_weight > 0:
+            losses["distortion_loss"] = distortion(render.weights, render.samples, self.spacing)
+            # A fog right before each camera has no distortion: the term grows with the training,
+            # when colours have found their places.
+            weight = config.distortion_loss_weight * outputs["progress"] ** 2
+            total = total + weight * losses["distortion_loss"]
+        if config.hash_decay > 0:
+            losses["hash_decay"] = sum(
+                table_energy(encoder.table_for_torch(), encoder.spec.level_sizes)
+                for encoder in outputs["encoders"]
+            )
+            total = total + config.hash_decay * losses["hash_decay"]
+        return {"total_loss": total, **losses}
+
+
+def pyramid_consistency(
+    field: FieldOutputs,
+    positions: torch.Tensor,
+    ray_indices: torch.Tensor,
+    resolutions: tuple[int, ...],
+) -> torch.Tensor:
+    """How far the coarser head of each sample is from the average of the finer one.
+
+    Consecutive samples of one ray inside one cell of the coarser level form a run. Over each run
+    both heads' outputs are averaged; the loss is the mean square of their difference, so that a
+    coarse head stands for the mean of what the finer one resolves. The finer head is the teacher
+    and gets no gradient: detail must not be blurred to please the coarser level.
+
+    Args:
+        field: the field's outputs for the M samples of a batch of rays.
+        positions: [M, 3] unit positions.
+        ray_indices: [M] the samples' rays.
+        resolutions: of the pyramid's levels.
+
+    Returns:
+        A scalar; 0 where no sample uses two heads.
+    """
+    slices, total, num_runs = field.slices, positions.new_zeros(()), 0
+    if not slices.two_heads:
+        return total
+    for level, resolution in enumerate(resolutions[:-1]):
+        first, last = slices.starts[level], slices.starts[level + 1]
+        if first == last:
+            continue
+        rows = slices.order[first:last]
+        coarse = field.head_outputs[level][first - slices.rows(level)[0] :].float()
+        fine = field.head_outputs[level + 1][: last - first].float()
+        cell = (positions.index_select(0, rows) * resolution).floor()
+        key = torch.cat([cell, ray_indices.index_select(0, rows).unsqueeze(-1).to(cell)], 1)
+        changes = (key[1:] != key[:-1]).any(-1)
+        run = torch.cat([changes.new_zeros(1), changes]).cumsum(0)
+        difference = coarse - fine.detach()
+        sums = difference.new_zeros(int(run[-1]) + 1, difference.shape[1])
+        sums = sums.index_add(0, run, difference)
+        mean = sums / torch.bincount(run).unsqueeze(-1)
+        total = total + mean.square().mean(-1).sum()
+        num_runs += mean.shape[0]
+    return total / max(num_runs, 1)
+
+
+def distortion(
+    weights: torch.Tensor,
+    samples: Samples,
+    spacing: Callable[[torch.Tensor], torch.Tensor] = lambda t: t,
+) -> torch.Tensor:
+    """Mip-NeRF 360's distortion loss (Barron et al. 2022, eq. 15), mean over rays.
+
+    sum_ij w_i w_j |m_i - m_j| + 1/3 sum_i w_i^2 d_i, with interval middles m and lengths d. For
+    sorted samples the double sum is 2 sum_i w_i (m_i W_i - M_i), where W_i and M_i are the sums
+    of w and w m over the samples before i on the ray: prefix sums, no pairs.
+
+    Args:
+        weights: [M] compositing weights. Differentiable.
+        samples: the packed samples; distances in world units.
+        spacing: ascending map from distances to those that are measured with, for unbounded
+            scenes: `SceneBox.to_spacing`.
+    """
+    if weights.shape[0] == 0:
+        return weights.sum()
+    w = weights.double()  # a prefix sum over all rays loses digits in float32
+    starts, ends = spacing(samples.t_starts).double(), spacing(samples.t_ends).double()
+    m, d = (starts + ends) / 2, ends - starts
+    start = samples.packed_info[:, 0].index_select(0, samples.ray_indices)
+
+    def before(x):
+        exclusive = x.cumsum(0) - x
+        return exclusive - exclusive.index_select(0, start)
+
+    pairs = 2 * w * (m * before(w) - before(w * m))
+    loss = (pairs + w.square() * d / 3).sum() / samples.packed_info.shape[0]
+    return loss.to(weights.dtype)
+
+
+def table_energy(table: torch.Tensor, level_sizes: tuple[int, ...]) -> torch.Tensor:
+    """Sum over the grid's levels of the mean square of their entries (Zip-NeRF, section 4)."""
+    return sum(level.square().mean() for level in table.split(level_sizes))

@@ -1,0 +1,389 @@
+"""Training: one loop, used with all image scales at once or from coarse to fine."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from taichi_pynerf.config import AUTO, PyNeRFConfig
+from taichi_pynerf.data.datasets import MultiScaleDataset
+from taichi_pynerf.errors import CheckpointError, ConfigError, TrainingError
+from taichi_pynerf.evaluation.evaluation import METRICS, Dataset, evaluate
+from taichi_pynerf.geometry.rays import Rays
+from taichi_pynerf.model.images import RenderOptions
+from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.runs.checkpoint import FILE_NAME, save_pyramid_model
+from taichi_pynerf.training.carving import possible_cells
+from taichi_pynerf.training.distributed import Workers
+from taichi_pynerf.training.log import TrainingLog
+from taichi_pynerf.training.losses import PyNeRFLoss, loss_inputs
+from taichi_pynerf.training.optimizers import build_optimizers, network_parameters
+from taichi_pynerf.training.pose_refinement import PoseRefinement
+from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays, scale_at
+
+LOG_INTERVAL = 20  # steps between lines of the log
+# How long poses wait, in warm-ups of the field: what a scene that is not there yet says of them is
+# noise, and Adam takes steps of full length on it.
+POSE_WAIT = 2
+VAL_PIXELS = 2**16  # of an image that is validated; a larger one is sampled
+
+
+class PyNeRFTrainer:
+    """Trains a model on a dataset.
+
+    Args:
+        model: the model.
+        config: settings of the training; by default the model's.
+        train_dataset: draws random pixels.
+        val_dataset: validated every `config.val_interval` steps, if given.
+        loss: a module `(outputs, targets) -> {"total_loss": …, …}`; see `PyNeRFLoss`, the default.
+        output_dir: where `log.jsonl` and checkpoints go; nothing is written if None.
+        scene: what the data are, in plain values, for the checkpoint.
+        progress: show a bar.
+        tensorboard: log to TensorBoard too; None: if it is installed.
+        workers: the processes that train together, this one among them; by default it is alone.
+            The first one alone validates, writes and shows.
+
+    Example:
+        >>> trainer = PyNeRFTrainer(model=model, config=config, train_dataset=dataset)
+        >>> trainer.train()
+    """
+
+    def __init__(
+        self,
+        model: PyNeRF,
+        config: PyNeRFConfig | None = None,
+        train_dataset: Dataset | None = None,
+        val_dataset: Dataset | None = None,
+        loss: nn.Module | None = None,
+        output_dir: str | Path | None = None,
+        scene: dict | None = None,
+        progress: bool = True,
+        tensorboard: bool | None = False,
+        workers: Workers | None = None,
+    ):
+        if train_dataset is None:
+            raise ValueError("train_dataset is needed")
+        self.workers = workers or Workers()
+        if not self.workers.first:
+            val_dataset, output_dir, progress, tensorboard = None, None, False, False
+        self.model = model
+        self.config = config = config or model.config
+        if config.background == AUTO:
+            raise ConfigError(
+                'background is "auto": choose white, black or random, or let `fit_to_scene` take '
+                "it from the training images"
+            )
+        self.train_dataset, self.val_dataset = train_dataset, val_dataset
+        self.loss = loss or PyNeRFLoss(config)
+        self.output_dir = None if output_dir is None else Path(output_dir)
+        if self.output_dir is not None:
+            self.output_dir.mkdir(parents=True, exist_ok=True)
+        self.scene, self.progress = scene, progress
+        self.log = TrainingLog(self.output_dir, tensorboard)
+        self.optimizers = build_optimizers(model, config.learning_rate)
+        self.poses: PoseRefinement | None = None  # of the training cameras
+        if config.pose_learning_rate > 0:
+            self.poses = PoseRefinement(train_dataset.cameras, model.renderer.box.size)
+            self.poses.to(model.device)
+            self.optimizers["poses"] = torch.optim.Adam(self.poses.parameters())
+        # Pixels are drawn on the CPU, where they lie; jitter and grid cells where the model is.
+        self.pixel_generator = torch.Generator().manual_seed(config.seed)
+        self.generator = torch.Generator(model.device).manual_seed(config.seed)
+        self.step = 0
+        self.num_rays = config.batch_size
+        self.train_seconds = 0.0
+        self.num_samples = 0  # samples trained on so far
+        self.stop_requested = False
+        self._val_psnr: float | None = None  # of the last validation
+
+    # ---- the loop -------------------------------------------------------------------------
+
+    def train(self, on_step: Callable[["PyNeRFTrainer", dict], None] | None = None) -> dict:
+        """Train until `max_steps`, `max_seconds`, or a request to stop.
+
+        Args:
+            on_step: called after each step with the trainer and the step's figures.
+
+        Returns:
+            The last step's figures: "loss", "psnr", "samples_per_second", …
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
+        figures: dict = {}
+        self.workers.copy_from_first(self.model)
+        if self.step == 0 and self.config.sampler == "occupancy":
+            self.model.occupancy.restrict(
+                possible_cells(
+                    self.train_dataset,
+                    self.model.renderer.box,
+                    self.config.occupancy_resolution,
+                    use_alpha=self.config.carve and self.poses is None,
+                )
+            )
+        bar = tqdm(
+            initial=self.step, total=self.config.max_steps, desc="train", unit="step",
+            disable=not self.progress, mininterval=0.5,
+        )  # fmt: skip
+        saved = time.monotonic()
+        with bar, contextlib.closing(self.log):
+            while not self.finished():
+                started = time.perf_counter()
+                figures = self.train_step()
+                self.train_seconds, self.stop_requested = self.workers.agree(
+                    self.train_seconds + time.perf_counter() - started, self.stop_requested
+                )
+                figures["samples_per_second"] = self.num_samples / self.train_seconds
+                figures["train_seconds"] = self.train_seconds
+                bar.total = round(self.step / self.progress_made())  # by seconds, if these run out
+                bar.update(1)
+                bar.set_postfix_str(self._postfix(figures), refresh=False)
+                if self.step % LOG_INTERVAL == 0:
+                    self.log.write(figures)
+                if self._validation_due():
+                    self.log.write(self.validate())
+                if self.workers.any(self._checkpoint_due(time.monotonic() - saved)):
+                    self.workers.merge_trained_levels(self.model)
+                    if self.output_dir is not None:
+                        self.save()
+                    saved = time.monotonic()
+                if on_step is not None:
+                    on_step(self, figures)
+        self.workers.merge_trained_levels(self.model)
+        return figures
+
+    def train_step(self) -> dict:
+        """One step: draw pixels, render them, compare, step the optimizers."""
+        config = self.config
+        self.model.train()
+        self.before_step()
+        if config.sampler == "occupancy" and self.step % config.occupancy_interval == 0:
+            self.workers.merge_trained_levels(self.model)
+            self.model.renderer.update_occupancy(self.generator)
+        factor = learning_rate_factor(
+            self.step, self.progress_made(), config.warmup_steps, config.final_learning_rate
+        )
+        learning_rate = config.learning_rate * factor
+        for name, optimizer in self.optimizers.items():
+            peak = config.pose_learning_rate if name == "poses" else config.learning_rate
+            for group in optimizer.param_groups:
+                group["lr"] = peak * factor
+
+        background = self._background()
+        batch = self.train_dataset.sample(self.num_rays, self.pixel_generator, background)
+        share = self.workers.share(self.num_rays)
+        if self.workers.count > 1:
+            batch = batch[share]
+            background = background[share] if background.dim() == 2 else background
+        batch, background = batch.to(self.model.device), background.to(self.model.device)
+        rays = Rays(batch.rays_o, batch.rays_d, batch.pixel_areas, batch.bounds)
+        if self.poses is not None:
+            rays = self.poses(rays, batch.view_indices)
+        with self.workers.own_draws(self.generator, self.num_rays):
+            render = self.model.renderer.train_rays(rays, self.generator)
+        outputs = loss_inputs(self.model, render, background, self.progress_made())
+        losses = self.loss(outputs, {"rgb": batch.rgb, "weights": batch.weights})
+        part = len(rays) / self.num_rays  # of the batch: 1 if this process is alone
+        figures = self.workers.sum(
+            {
+                **{name: part * value.item() for name, value in losses.items()},
+                "square_error": part * self._square_error(outputs, batch),
+                "num_samples": render.levels.shape[0],
+            }
+        )
+        if not math.isfinite(figures["total_loss"]):
+            raise TrainingError(
+                f"the loss is {figures['total_loss']} at step {self.step}: lower --learning_rate, "
+                "or try --set gradient_clip=1"
+            )
+        num_samples = int(figures.pop("num_samples"))
+        if num_samples:  # else no ray met anything: there is nothing to learn from
+            if render.levels.shape[0]:
+                (part * losses["total_loss"]).backward()
+            for optimizer in self.optimizers.values():
+                self.workers.add_gradients(optimizer.param_groups[0]["params"])
+            if config.gradient_clip > 0:
+                nn.utils.clip_grad_norm_(network_parameters(self.model), config.gradient_clip)
+            for name, optimizer in self.optimizers.items():
+                if name != "poses" or self.step >= POSE_WAIT * config.warmup_steps:
+                    optimizer.step()
+            for name, optimizer in self.optimizers.items():
+                if name != "tables":  # that one's step does it
+                    optimizer.zero_grad(set_to_none=True)
+
+        self.step += 1
+        self.num_samples += num_samples
+        square_error = figures.pop("square_error")
+        figures = {
+            "step": self.step,
+            **{name.removeprefix("total_"): value for name, value in figures.items()},
+            "psnr": -10 * math.log10(max(square_error, 1e-10)),
+            "learning_rate": learning_rate,
+            "num_rays": self.num_rays,
+            "num_samples": num_samples,
+        }
+        num_rays = next_num_rays(self.num_rays, num_samples, config.samples_per_batch)
+        self.num_rays = max(num_rays, self.workers.count)
+        return figures
+
+    def before_step(self) -> None:
+        """What a kind of training does before each step; nothing here."""
+
+    def finished(self) -> bool:
+        """Whether the training has come to its end or was asked to stop."""
+        return self.stop_requested or self.progress_made() >= 1
+
+    def progress_made(self) -> float:
+        """Share of the training done: of its steps, or of its seconds if these run out first."""
+        progress = self.step / self.config.max_steps
+        if self.config.max_seconds > 0:
+            progress = max(progress, self.train_seconds / self.config.max_seconds)
+        return min(progress, 1.0)
+
+    def request_stop(self) -> None:
+        """Let `train` return after the step in hand."""
+        self.stop_requested = True
+
+    # ---- validation, log, checkpoint ------------------------------------------------------
+
+    def validate(self, num_images: int = 2) -> dict:
+        """PSNR on a few validation images of each scale, evenly spread; of large ones estimated."""
+        self.model.eval()
+        data, indices = self.val_dataset, []
+        for scale in data.scales.unique().tolist():
+            of_scale = (data.scales == scale).nonzero().squeeze(-1).tolist()
+            indices += of_scale[:: max(1, len(of_scale) // num_images)][:num_images]
+
+        largest = max(int(data.cameras.width[i] * data.cameras.height[i]) for i in indices)
+        stride = math.ceil(math.sqrt(largest / VAL_PIXELS))
+
+        def show(index, out):
+            if self.log.wants_images:
+                pair = torch.cat([data.image(index)[::stride, ::stride], out["rgb"]], 1)
+                name = f"val/{data.names[index]}, 1/{int(data.scales[index])}: truth, render"
+                self.log.image(self.step, name, pair)
+
+        metrics = {"psnr": METRICS["psnr"]}
+        options = RenderOptions(stride=stride)
+        found = evaluate(self.model, data, indices, metrics, options, on_image=show)
+        self._val_psnr = found["psnr"]
+        return {"step": self.step, "val": {name: found[name] for name in ("psnr", "scales")}}
+
+    def save(self) -> Path:
+        """Write `checkpoint.pth` into the output folder."""
+        if self.output_dir is None:
+            raise ValueError("the trainer has no output_dir to save to")
+        path = self.output_dir / FILE_NAME
+        return save_pyramid_model(self.model, self.config, path, self.state_dict(), self.scene)
+
+    def state_dict(self) -> dict:
+        """All that the next step depends on, besides the model: tensors and plain values."""
+        return {
+            "step": self.step,
+            "num_rays": self.num_rays,
+            "num_samples": self.num_samples,
+            "train_seconds": self.train_seconds,
+            "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
+            "poses": None if self.poses is None else self.poses.state_dict(),
+            "pixel_generator": self.pixel_generator.get_state(),
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """The inverse of `state_dict`.
+
+        Raises:
+            CheckpointError: the state is none, or does not fit the model.
+        """
+        if not isinstance(state, dict):
+            raise CheckpointError(
+                "the checkpoint cannot be resumed: it holds no training to go on with"
+            )
+        try:
+            for name, optimizer in self.optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][name])
+            if self.poses is not None:
+                self.poses.load_state_dict(state["poses"])
+            self.pixel_generator.set_state(state["pixel_generator"])
+            self.generator.set_state(state["generator"])
+            self.step, self.num_rays = int(state["step"]), int(state["num_rays"])
+            self.num_samples = int(state["num_samples"])
+            self.train_seconds = float(state["train_seconds"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"the checkpoint cannot be resumed: {error!r}") from None
+
+    # ---- small parts ----------------------------------------------------------------------
+
+    def _background(self) -> torch.Tensor:
+        if self.config.background == "random":
+            return torch.rand(self.num_rays, 3, generator=self.pixel_generator)
+        return torch.full((3,), float(self.config.background == "white"))
+
+    def _validation_due(self) -> bool:
+        interval = self.config.val_interval
+        return (
+            self.val_dataset is not None
+            and interval > 0
+            and self.step % interval == 0
+            and not self.finished()
+        )
+
+    def _checkpoint_due(self, seconds: float) -> bool:
+        interval = self.config.checkpoint_interval
+        return self.output_dir is not None and 0 < interval <= seconds and not self.finished()
+
+    def _postfix(self, figures: dict) -> str:
+        validated = "" if self._val_psnr is None else f"val {self._val_psnr:.2f} dB, "
+        return (
+            f"loss {figures['loss']:.4f}, psnr {figures['psnr']:.2f} dB, {validated}"
+            f"{figures['samples_per_second'] / 1e3:.0f}k samples/s"
+        )
+
+    @staticmethod
+    def _square_error(outputs: dict, batch) -> float:
+        return (outputs["rgb"].detach() - batch.rgb).square().mean().item()
+
+
+class MultiScaleTrainer(PyNeRFTrainer):
+    """Trains from coarse to fine: at first on the small images, later on the larger ones too.
+
+    Args:
+        scale_schedule: {first step: finest image scale in use}; all coarser scales stay in use.
+            The default has all scales from the start.
+    """
+
+    def __init__(
+        self,
+        model: PyNeRF,
+        config: PyNeRFConfig | None = None,
+        train_dataset: MultiScaleDataset | None = None,
+        *args,
+        scale_schedule: Mapping[int, int] | None = None,
+        **kwargs,
+    ):
+        super().__init__(model, config, train_dataset, *args, **kwargs)
+        self.scale_schedule = dict(scale_schedule or {0: 1})
+        self.scales = sorted(set(train_dataset.scales.tolist()))
+        scale_at(0, self.scale_schedule)  # complain now rather than at the first step
+
+    def state_dict(self) -> dict:
+        return {**super().state_dict(), "scale_schedule": self.scale_schedule}
+
+    def load_state_dict(self, state: dict) -> None:
+        super().load_state_dict(state)
+        schedule = state.get("scale_schedule")
+        if not isinstance(schedule, dict) or 0 not in schedule:
+            raise CheckpointError("the checkpoint cannot be resumed: it has no scale_schedule")
+        self.scale_schedule = schedule
+
+    def before_step(self) -> None:
+        finest = scale_at(self.step, self.scale_schedule)
+        active = tuple(scale for scale in self.scales if scale >= finest) or (self.scales[-1],)
+        if active != self.train_dataset.active_scales:
+            self.train_dataset.set_active_scales(active)

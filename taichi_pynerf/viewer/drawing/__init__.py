@@ -1,0 +1,1 @@
+"""What a view shows: rays drawn progressively, in the time that a frame has."""

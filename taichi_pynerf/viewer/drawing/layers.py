@@ -1,0 +1,48 @@
+"""What is known of each pixel of a picture: the values that every way of showing it starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+
+from taichi_pynerf.model.renderer import Rendered
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """Float32 maps on the CPU.
+
+    Attributes:
+        rgb: [H, W, 3] colour over black.
+        depth: [H, W] distance along the ray, world units; 0 where nothing is.
+        acc: [H, W] opacity.
+        level: [H, W] mean pyramid level.
+        normals: [H, W, 3] unit normals in the world, zeros where there are none; or None.
+    """
+
+    rgb: torch.Tensor
+    depth: torch.Tensor
+    acc: torch.Tensor
+    level: torch.Tensor
+    normals: torch.Tensor | None = None
+
+    @classmethod
+    def empty(cls, height: int, width: int, normals: bool = False) -> Layers:
+        """Layers of nothing."""
+        maps = (torch.zeros(height, width) for _ in range(3))
+        rgb, normal_map = torch.zeros(height, width, 3), torch.zeros(height, width, 3)
+        return cls(rgb, *maps, normal_map if normals else None)
+
+    def store(self, index: torch.Tensor, rendered: Rendered, normals: torch.Tensor | None) -> None:
+        """Put rendered pixels in place; `index` [N] counts pixels row by row."""
+        for name in Rendered.__dataclass_fields__:
+            getattr(self, name).flatten(0, 1)[index] = getattr(rendered, name).cpu()
+        if normals is not None:
+            self.normals.flatten(0, 1)[index] = normals.cpu()
+
+    def crop(self, box: tuple[int, int, int, int]) -> Layers:
+        """A window (left, top, right, bottom) on these layers."""
+        left, top, right, bottom = box
+        maps = (getattr(self, field.name) for field in fields(self))
+        return Layers(*(None if m is None else m[top:bottom, left:right] for m in maps))

@@ -1,0 +1,27 @@
+"""The demo scene's tool: its two layouts."""
+
+import pytest
+
+from taichi_pynerf.apps import make_demo_scene as make_demo_scene_app
+
+TINY = [
+    *("--resolution", "8", "--samples_per_pixel", "1"),
+    *("--num_train", "2", "--num_val", "1", "--num_test", "1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("flags", "file"), [([], "transforms_train.json"), (["--unbounded"], "transforms.json")]
+)
+def test_layout(flags, file, tmp_path, capsys):
+    out = tmp_path / "scene"
+    make_demo_scene_app.main([*TINY, *flags, "--output_dir", str(out)])
+    assert capsys.readouterr().out == f"{out}\n"
+    assert (out / file).is_file()
+
+
+def test_the_unbounded_scene_is_not_cached(capsys):
+    with pytest.raises(SystemExit) as caught:
+        make_demo_scene_app.main([*TINY, "--unbounded"])
+    assert caught.value.code == 2
+    assert "--unbounded needs --output_dir" in capsys.readouterr().err
