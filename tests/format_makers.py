@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image
 from scene_makers import random_rgba
 
+from taichi_pynerf.geometry.rays import view_rays
+
 CENTER = np.array([5.0, -2.0, 1.0])
 PHONE = {"k1": 0.0578, "k2": -0.0805, "p1": -0.00098, "p2": 0.00015}
 
@@ -123,3 +125,30 @@ def file_rays(pose, width, height, fx, fy, cx, cy, lens=None, fisheye=False):
         x, y, forward = x * np.sinc(theta / np.pi), y * np.sinc(theta / np.pi), np.cos(theta)
     rays_d = np.stack([x, -y, -forward], axis=-1) @ pose[:, :3].T
     return pose[:, 3], rays_d / np.linalg.norm(rays_d, axis=-1, keepdims=True)
+
+
+def multiscale_metadata(poses, split, width=16, height=8, focal=20.0):
+    """The object of one split, in the order of Mip-NeRF's converter: view by view, fine first."""
+    columns = {name: [] for name in (
+        "file_path", "cam2world", "width", "height", "focal", "pix2cam", "lossmult", "label",
+        "near", "far",
+    )}  # fmt: skip
+    for i, pose in enumerate(poses):
+        for j in range(4):
+            w, h, f = width // 2**j, height // 2**j, focal / 2**j
+            row = [
+                f"images_{split}/{i:03d}_d{j}.png", [*pose.tolist(), [0, 0, 0, 1]], w, h, f,
+                [[1 / f, 0, -0.5 * w / f], [0, -1 / f, 0.5 * h / f], [0, 0, -1]], 4**j, j, 2, 6,
+            ]  # fmt: skip
+            for column, value in zip(columns.values(), row, strict=True):
+                column.append(value)
+    return columns
+
+
+def assert_rays_are(scene, view, expected_o, expected_d):
+    """That a view's rays, brought back to the file's world, are the analytic ones."""
+    rays = view_rays(scene.cameras, view)
+    rays_o = scene.transform.undo(rays.rays_o[:1].double().numpy())[0]
+    rays_d = rays.rays_d.double().numpy() @ scene.transform.matrix[:, :3]
+    np.testing.assert_allclose(rays_o, expected_o, atol=1e-5)
+    np.testing.assert_allclose(rays_d, expected_d, atol=1e-5)

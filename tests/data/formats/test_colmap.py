@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
-from format_makers import CENTER, circle_poses, file_rays, write_images, write_llff_scene
-from test_photo_formats import assert_rays_are
+from format_makers import (
+    CENTER,
+    assert_rays_are,
+    circle_poses,
+    file_rays,
+    write_images,
+    write_llff_scene,
+)
 
 from taichi_pynerf.data import Placement, detect_dataset_type, load_scene
 from taichi_pynerf.errors import MissingPackageError, SceneError, SceneWarning

@@ -11,6 +11,7 @@ import torch
 from format_makers import (
     circle_poses,
     forward_poses,
+    multiscale_metadata,
     nerfstudio_transforms,
     poses_bounds,
     write_llff_scene,
@@ -20,7 +21,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scene_makers import random_rgba
-from test_photo_formats import multiscale_metadata
 
 from taichi_pynerf.data import load_scene
 from taichi_pynerf.errors import SceneError

@@ -7,6 +7,7 @@ import pytest
 import torch
 from format_makers import (
     PHONE,
+    assert_rays_are,
     circle_poses,
     file_rays,
     nerfstudio_transforms,
@@ -20,7 +21,6 @@ from taichi_pynerf.data import Placement, detect_dataset_type, load_scene
 from taichi_pynerf.data.images import decode_image
 from taichi_pynerf.data.loading import scene_splits
 from taichi_pynerf.errors import SceneError, SceneWarning
-from taichi_pynerf.geometry.rays import view_rays
 
 NUM_VIEWS = 20
 HELD_OUT = ["0009", "0018"]  # by nerfstudio's rule: 18 of 20, evenly spaced, from 0 to 19
@@ -38,15 +38,6 @@ def scene_dir(tmp_path, poses):
 
 def rewrite(scene_dir, transforms):
     (scene_dir / "transforms.json").write_text(json.dumps(transforms))
-
-
-def assert_rays_are(scene, view, expected_o, expected_d):
-    """That a view's rays, brought back to the file's world, are the analytic ones."""
-    rays = view_rays(scene.cameras, view)
-    rays_o = scene.transform.undo(rays.rays_o[:1].double().numpy())[0]
-    rays_d = rays.rays_d.double().numpy() @ scene.transform.matrix[:, :3]
-    np.testing.assert_allclose(rays_o, expected_o, atol=1e-5)
-    np.testing.assert_allclose(rays_d, expected_d, atol=1e-5)
 
 
 def lens_of(entry):

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from format_makers import (
+    assert_rays_are,
     circle_poses,
     file_rays,
     forward_poses,
+    multiscale_metadata,
     poses_bounds,
     write_images,
     write_llff_scene,
@@ -21,34 +23,6 @@ from taichi_pynerf.data import MultiScaleDataset, Placement, detect_dataset_type
 from taichi_pynerf.data.images import decode_image
 from taichi_pynerf.data.loading import scene_splits
 from taichi_pynerf.errors import SceneError
-from taichi_pynerf.geometry.rays import view_rays
-
-
-def assert_rays_are(scene, view, expected_o, expected_d):
-    """That a view's rays, brought back to the file's world, are the analytic ones."""
-    rays = view_rays(scene.cameras, view)
-    rays_o = scene.transform.undo(rays.rays_o[:1].double().numpy())[0]
-    rays_d = rays.rays_d.double().numpy() @ scene.transform.matrix[:, :3]
-    np.testing.assert_allclose(rays_o, expected_o, atol=1e-5)
-    np.testing.assert_allclose(rays_d, expected_d, atol=1e-5)
-
-
-def multiscale_metadata(poses, split, width=16, height=8, focal=20.0):
-    """The object of one split, in the order of Mip-NeRF's converter: view by view, fine first."""
-    columns = {name: [] for name in (
-        "file_path", "cam2world", "width", "height", "focal", "pix2cam", "lossmult", "label",
-        "near", "far",
-    )}  # fmt: skip
-    for i, pose in enumerate(poses):
-        for j in range(4):
-            w, h, f = width // 2**j, height // 2**j, focal / 2**j
-            row = [
-                f"images_{split}/{i:03d}_d{j}.png", [*pose.tolist(), [0, 0, 0, 1]], w, h, f,
-                [[1 / f, 0, -0.5 * w / f], [0, -1 / f, 0.5 * h / f], [0, 0, -1]], 4**j, j, 2, 6,
-            ]  # fmt: skip
-            for column, value in zip(columns.values(), row, strict=True):
-                column.append(value)
-    return columns
 
 
 @pytest.fixture
