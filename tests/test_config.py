@@ -1,11 +1,15 @@
 import dataclasses
+import importlib.util
 import json
 import math
+from pathlib import Path
 
 import pytest
 
-from taichi_pynerf.config import PRESETS, PyNeRFConfig
+from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.errors import ConfigError
+from taichi_pynerf.presets import PRESETS
+from taichi_pynerf.settings import settings_of
 
 NO_NUMBERS = ["8", None, True, False, [8], (1,), {}, math.nan, math.inf, -math.inf, 1j]
 NO_WHOLE_NUMBERS = [*NO_NUMBERS, 1.5, 8.0]
@@ -180,3 +184,19 @@ def test_an_unknown_preset_is_refused():
         PyNeRFConfig.preset("gpu9")
     with pytest.raises(ConfigError, match="num_levels"):
         PyNeRFConfig.preset("cpu", num_levels=0)
+
+
+def test_every_setting_says_what_it_means_and_takes_its_default():
+    for name, setting in settings_of(PyNeRFConfig).items():
+        assert setting.meaning, name
+        assert not setting.meaning.endswith("."), name
+        assert setting.holds(getattr(PyNeRFConfig(), name)), name
+        assert f"        {name}: {setting.meaning}; " in PyNeRFConfig.__doc__
+
+
+def test_the_page_of_settings_is_that_of_the_code():
+    path = Path(__file__).parents[1] / "docs" / "write_settings.py"
+    spec = importlib.util.spec_from_file_location("write_settings", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.PAGE.read_text(encoding="utf-8") == script.page()

@@ -12,7 +12,7 @@ ROOT = Path(taichi_pynerf.__file__).parent
 
 # From the lowest to the highest: the files at the top, then one folder a layer. A module may
 # import its own folder and those before it.
-BASE = ("errors", "extras", "files", "config")
+BASE = ("errors", "extras", "files", "settings", "presets", "config")
 LAYERS = (
     "kernels", "runtime", "ops", "geometry", "data", "demo", "model", "evaluation", "runs",
     "training", "rendering", "export", "viewer", "nerfstudio",
@@ -152,9 +152,9 @@ def test_kernels_know_no_torch_and_nothing_of_the_package_but_kernels_and_errors
             assert {unit(imported) for imported in inside} <= {"kernels", "errors"}
 
 
-def test_config_imports_nothing_of_the_package_but_errors():
+def test_config_imports_nothing_of_the_package_but_settings_presets_and_errors():
     inside, _ = IMPORTS["config"]
-    assert inside <= {"errors"}
+    assert {unit(name) for name in inside} <= {"errors", "settings", "presets"}
 
 
 def test_the_package_knows_nothing_of_its_apps_and_tools():

@@ -1,6 +1,6 @@
 """What the README tells a newcomer to type works as it stands there."""
 
-import importlib.util
+import importlib
 import re
 from pathlib import Path
 
@@ -49,9 +49,7 @@ PROGRAMS = {
 
 def flags_of(program):
     """The flags of a program, by its own parser."""
-    spec = importlib.util.spec_from_file_location(program.stem, program)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = importlib.import_module(f"taichi_pynerf.apps.{program.stem}")
     return {flag for action in module.build_parser()._actions for flag in action.option_strings}
 
 

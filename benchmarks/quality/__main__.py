@@ -16,9 +16,9 @@ from benchmarks.quality.rows import ROWS, TABLES
 from benchmarks.quality.tables import markdown
 from taichi_pynerf import runtime
 from taichi_pynerf.apps.cli import Parser, run
-from taichi_pynerf.config import PRESETS
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.files import atomic_write_text
+from taichi_pynerf.presets import PRESETS
 
 
 def build_parser() -> Parser:

@@ -8,7 +8,6 @@ torchrun --nproc_per_node=2 apps/train.py …           several processes, a sha
 
 import argparse
 import contextlib
-import json
 import shlex
 import shutil
 import signal
@@ -19,12 +18,13 @@ from taichi_pynerf import PyNeRFConfig, runtime
 from taichi_pynerf.apps.cli import Parser, command, run
 from taichi_pynerf.apps.scene_flags import NAMES as PLACEMENT_FLAGS
 from taichi_pynerf.apps.scene_flags import add_placement_flags, placement_of
-from taichi_pynerf.config import PRESETS
+from taichi_pynerf.apps.setting_flags import add_setting_flags, settings_given
 from taichi_pynerf.data.loading import FORMATS, detect_dataset_type
 from taichi_pynerf.errors import CheckpointError, ConfigError
 from taichi_pynerf.evaluation.evaluation import evaluate
 from taichi_pynerf.files import atomic_write_text, json_text
 from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.presets import PRESETS
 from taichi_pynerf.rendering.preview import median_view, write_preview
 from taichi_pynerf.runs.checkpoint import (
     FILE_NAME,
@@ -53,7 +53,9 @@ def build_parser() -> Parser:
     parser = Parser(description=__doc__)
 
     scene = parser.add_argument_group("scene")
-    scene.add_argument("--data_dir", help="scene folder; the built-in demo scene if absent")
+    scene.add_argument(
+        "--data_dir", help=f"scene folder; if absent, the demo scene, in {DEMO_STEPS} steps"
+    )
     scene.add_argument(
         "--dataset_type", choices=sorted(FORMATS), help="format; by default found out"
     )
@@ -77,25 +79,11 @@ def build_parser() -> Parser:
     add_placement_flags(scene)
 
     training = parser.add_argument_group("training")
-    training.add_argument("--max_steps", type=int, help="steps at most (20000; the demo has fewer)")
-    training.add_argument(
-        "--max_seconds", type=float, help="seconds of training at most; 0: no limit (0)"
-    )
     training.add_argument("--preset", choices=PRESETS, help="settings to start from (cpu or gpu)")
-    training.add_argument("--seed", type=int, help="of all randomness (0)")
-    training.add_argument("--learning_rate", type=float, help="greatest learning rate")
-    training.add_argument(
-        "--single_level", action="store_true", default=None,
-        help="one head on the whole grid: a plain hash-grid field, the baseline",
-    )  # fmt: skip
     training.add_argument(
         "--scale_schedule",
         help="with --multiscale: train from coarse to fine, for example 0:8,500:4,1000:1",
     )
-    training.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE",
-        help="any other setting of PyNeRFConfig; may be repeated",
-    )  # fmt: skip
     runtime.add_backend_flags(training)
 
     run_group = parser.add_argument_group("run")
@@ -112,6 +100,7 @@ def build_parser() -> Parser:
     run_group.add_argument(
         "--resume", metavar="RUN_OR_FILE", help="go on with a run, its settings and its scene"
     )
+    add_setting_flags(parser)
     return parser
 
 
@@ -197,16 +186,10 @@ def train(args, backend: str, workers: Workers) -> None:
 def new_config(args, backend: str, unbounded: bool = False) -> PyNeRFConfig:
     """Settings of a new run, from the command line."""
     preset = args.preset or ("gpu" if backend == "cuda" else "cpu")
-    overrides = {
-        name: getattr(args, name)
-        for name in ("max_steps", "seed", "learning_rate", "single_level")
-        if getattr(args, name) is not None
-    }
+    overrides = settings_given(args)
     if args.data_dir is None:
         overrides.setdefault("max_steps", DEMO_STEPS)
-    overrides["max_seconds"] = args.max_seconds or 0.0
     overrides["unbounded"] = unbounded
-    overrides.update(parse_settings(args.set))
     return PyNeRFConfig.preset(preset, **overrides)
 
 
@@ -243,42 +226,22 @@ def comes_in_scales(args) -> bool:
 def resumed_settings(args, content: dict) -> tuple[SceneSource, PyNeRFConfig]:
     """Scene and settings of a run that goes on: its own, and where to stop from the command."""
     fixed = (
-        "dataset_type img_downscale multiscale black_background preset seed learning_rate "
-        "single_level scale_schedule experiment_name output_dir"
+        "dataset_type img_downscale multiscale black_background preset scale_schedule "
+        "experiment_name output_dir"
     )
-    given = [
-        f"--{name}"
-        for name in (*fixed.split(), *PLACEMENT_FLAGS)
-        if getattr(args, name) is not None
-    ]
-    if given or args.set:
+    changes = settings_given(args)
+    flags = [*fixed.split(), *PLACEMENT_FLAGS]
+    given = [name for name in flags if getattr(args, name) is not None]
+    given += [name for name in changes if name not in ("max_steps", "max_seconds")]
+    if given:
         raise ConfigError(
-            f"{', '.join(given) or '--set'} cannot change with --resume: a run keeps its settings"
+            f"--{', --'.join(given)} cannot change with --resume: a run keeps its settings"
         )
     config = config_of(content, args.resume)
-    changes = {"max_steps": args.max_steps} if args.max_steps is not None else {}
-    if args.max_seconds is not None:
-        changes["max_seconds"] = args.max_seconds
     source = source_of(content, args.resume)
     if args.data_dir is not None:
         source = source.at(args.data_dir)
     return source, config.replace(**changes)
-
-
-def parse_settings(assignments: list[str]) -> dict:
-    """{"name": value} of NAME=VALUE strings; values are JSON, or else plain text."""
-    settings = {}
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {assignment}: write NAME=VALUE")
-        if name in ("aabb", "unbounded"):
-            raise ConfigError(f"--set {assignment}: {name} cannot be set so; the scene gives it")
-        try:
-            settings[name] = json.loads(value.lower() if value in ("True", "False") else value)
-        except (ValueError, RecursionError):
-            settings[name] = value
-    return settings
 
 
 def parse_schedule(text: str, source: SceneSource) -> dict[int, int]:

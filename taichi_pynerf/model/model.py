@@ -4,13 +4,14 @@ import torch
 from torch import nn
 
 from taichi_pynerf import runtime
-from taichi_pynerf.config import AUTO, PyNeRFConfig
+from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.geometry.rays import Rays
 from taichi_pynerf.model.field import PyramidField
 from taichi_pynerf.model.occupancy import OccupancyGrid, TrainedLevels
 from taichi_pynerf.model.pyramid import DEFAULT_PIXEL_AREA
 from taichi_pynerf.model.renderer import PyramidRenderer
+from taichi_pynerf.presets import AUTO
 
 
 class PyNeRF(nn.Module):

@@ -4,10 +4,11 @@ import math
 
 import torch
 
-from taichi_pynerf.config import AUTO, PyNeRFConfig
+from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.pyramid import create_pyramid_hierarchy
+from taichi_pynerf.presets import AUTO
 
 # Measured on lego: at 200 x 200 a finest level of 512 cells (2.4 to a footprint) does better than
 # 2048, at 400 x 400 one of 1024 (2.4) better than 512 (1.2).

@@ -10,13 +10,14 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from taichi_pynerf.config import AUTO, PyNeRFConfig
+from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.datasets import MultiScaleDataset
 from taichi_pynerf.errors import CheckpointError, ConfigError, TrainingError
 from taichi_pynerf.evaluation.evaluation import METRICS, Dataset, evaluate
 from taichi_pynerf.geometry.rays import Rays
 from taichi_pynerf.model.images import RenderOptions
 from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.presets import AUTO
 from taichi_pynerf.runs.checkpoint import FILE_NAME, save_pyramid_model
 from taichi_pynerf.training.carving import possible_cells
 from taichi_pynerf.training.distributed import Workers

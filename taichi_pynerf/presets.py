@@ -1,0 +1,57 @@
+"""Settings that are tuned for machines: what differs from the method's defaults.
+
+"cpu" rests on measurements (docs/performance.md), "gpu" on instant-ngp's batch size alone.
+"""
+
+from typing import Any
+
+AUTO = "auto"
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "cpu": {
+        "max_resolution": AUTO,
+        "cells_per_footprint": 2.0,
+        "background": AUTO,
+        "hash_table_size": 2**19,
+        "hidden_dim": 64,
+        "learning_rate": 2e-2,
+        "final_learning_rate": 0.1,
+        "occupancy_resolution": 96,
+        "march_resolution": 256,
+        "render_step": 0.5,
+        "cone_angle": 1 / 64,
+        "occupancy_threshold": 0.025,
+        "cull_hidden": 1e-3,
+        "early_stop_eps": 1e-3,
+        "samples_per_batch": 12288,
+        "pyramid_loss_weight": 0.0,
+    },
+    "gpu": {
+        "max_resolution": AUTO,
+        "background": AUTO,
+        "hash_table_size": 2**19,
+        "hidden_dim": 64,
+        "learning_rate": 1e-2,
+        "occupancy_threshold": 0.01,
+        "samples_per_batch": 2**18,
+        "pyramid_loss_weight": 0.0,
+    },
+}
+
+# On top of these for an unbounded scene: docs/unbounded.md.
+UNBOUNDED_PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "cpu": {
+        "learning_rate": 4e-2,
+        "occupancy_resolution": 64,
+        "occupancy_threshold": 0.1,
+        "distortion_loss_weight": 0.02,
+        "gradient_distance": 0.5,
+    },
+    "gpu": {
+        "occupancy_threshold": 0.02,
+        "distortion_loss_weight": 0.02,
+        "gradient_distance": 0.5,
+    },
+}
