@@ -58,8 +58,7 @@ class Workload:
         """Rays of random training pixels."""
         generator = torch.Generator().manual_seed(seed)
         batch = self.trainer.train_dataset.sample(num_rays, generator, torch.ones(3))
-        batch = batch.to(self.model.device)
-        return Rays(batch.rays_o, batch.rays_d, batch.pixel_areas, batch.bounds)
+        return batch.rays.to(self.model.device)
 
     def renderer(self, **changes) -> PyramidRenderer:
         """The model's renderer with some settings changed."""

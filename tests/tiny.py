@@ -96,7 +96,8 @@ def ball_scene(num_views: int = 6, size: int = 16, split: str = "train") -> Scen
     cameras = make_cameras(num_views, width=size, height=size, focal=1.8 * size)
     images = []
     for view in range(num_views):
-        rays_o, rays_d, _ = view_rays(cameras, view)
+        rays = view_rays(cameras, view)
+        rays_o, rays_d = rays.rays_o, rays.rays_d
         middle = -(rays_o * rays_d).sum(-1, keepdim=True)
         half_chord_squared = 0.6**2 - (rays_o + middle * rays_d).square().sum(-1, keepdim=True)
         hit = half_chord_squared > 0

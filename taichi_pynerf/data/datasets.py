@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from taichi_pynerf.data.placement import Placement
 from taichi_pynerf.data.sampling import PixelSampler
 from taichi_pynerf.data.scene import Scene
 from taichi_pynerf.geometry.cameras import Cameras
-from taichi_pynerf.geometry.rays import RayBatch, generate_rays, view_rays
+from taichi_pynerf.geometry.rays import Rays, generate_rays, view_rays
 
 SAMPLING_MODES = ("pixels", "scales")
 
@@ -23,30 +23,25 @@ class Batch:
     """N pixels drawn at random, with their rays.
 
     Attributes:
-        rays_o, rays_d: [N, 3] float32, origins and unit directions in the world.
-        pixel_areas: [N] float32, area of the pixel's footprint at distance 1 along its ray.
+        rays: N rays.
         rgb: [N, 3] float32 in [0, 1], over the background.
         weights: [N] float32, what each pixel counts for in the loss. Their mean is 1 in
             expectation, so that a weighted loss is as large as an unweighted one.
-        bounds: [N, 2] float32, the least and the greatest distance along the ray.
         view_indices: [N] int64, the image that each pixel is from.
     """
 
-    rays_o: torch.Tensor
-    rays_d: torch.Tensor
-    pixel_areas: torch.Tensor
+    rays: Rays
     rgb: torch.Tensor
     weights: torch.Tensor
-    bounds: torch.Tensor
     view_indices: torch.Tensor
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with all tensors on `device`."""
-        return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
 
     def __getitem__(self, index) -> Batch:
         """Some of the pixels."""
-        return Batch(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+        return Batch(**{name: value[index] for name, value in vars(self).items()})
 
 
 class _SceneDataset:
@@ -134,14 +129,10 @@ class _SceneDataset:
         y = pixel.div(width, rounding_mode="floor")
         x = pixel - y * width
         rgba = self._pixels.index_select(0, self._offsets.index_select(0, view) + pixel)
-        rays = generate_rays(self.cameras, view, x, y)
         return Batch(
-            rays_o=rays.rays_o,
-            rays_d=rays.rays_d,
-            pixel_areas=rays.pixel_areas,
+            rays=generate_rays(self.cameras, view, x, y, (self.near, self.far)),
             rgb=self._over_background(rgba, background),
             weights=weights,
-            bounds=torch.tensor([self.near, self.far]).repeat(num_rays, 1),
             view_indices=view,
         )
 
@@ -171,9 +162,9 @@ class _SceneDataset:
         mask = self._masks[self._offsets[index] : self._offsets[index + 1]]
         return mask.view(int(self.cameras.height[index]), int(self.cameras.width[index]))
 
-    def rays(self, index: int) -> RayBatch:
+    def rays(self, index: int) -> Rays:
         """The rays of image `index`, row by row."""
-        return view_rays(self.cameras, self._checked_index(index))
+        return view_rays(self.cameras, self._checked_index(index), (self.near, self.far))
 
     def _over_background(
         self, rgba: torch.Tensor, background: torch.Tensor | Sequence[float] | None

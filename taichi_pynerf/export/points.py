@@ -54,8 +54,7 @@ def rays_of_views(dataset: Dataset, seed: int = 0) -> RaySource:
     generator = torch.Generator().manual_seed(seed)
 
     def draw(num_rays: int) -> Rays:
-        batch = dataset.sample(num_rays, generator)
-        return Rays(batch.rays_o, batch.rays_d, batch.pixel_areas, batch.bounds)
+        return dataset.sample(num_rays, generator).rays
 
     return draw
 

@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import NamedTuple
 
 import torch
 
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.distortion import undistort
 
+WHOLE_RAY = (0.0, math.inf)  # no bounds; what renders rays needs a finite far
 
-class RayBatch(NamedTuple):
-    """N rays, one per pixel.
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rays:
+    """N rays in world units, each standing for one pixel.
 
     Attributes:
-        rays_o: [N, 3] float32, origins in the world.
-        rays_d: [N, 3] float32, unit directions in the world.
+        rays_o: [N, 3] float32, origins.
+        rays_d: [N, 3] float32, unit directions.
         pixel_areas: [N] float32, the area of the pixel's footprint on the plane perpendicular to
             the ray at distance 1 from the camera. At distance t the footprint is `t**2` as large.
-    """
-
-    rays_o: torch.Tensor
-    rays_d: torch.Tensor
-    pixel_areas: torch.Tensor
-
-
-@dataclasses.dataclass(frozen=True)
-class Rays:
-    """Rays in world units.
-
-    Attributes:
-        rays_o: [N, 3] origins.
-        rays_d: [N, 3] unit directions.
-        pixel_areas: [N] area of each ray's pixel at unit distance.
-        bounds: [N, 2] least and greatest distance.
+        bounds: [N, 2] float32, the least and the greatest distance along each ray.
     """
 
     rays_o: torch.Tensor
@@ -50,20 +37,25 @@ class Rays:
         """Some of the rays, by a slice or a tensor."""
         return Rays(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
 
-    def to(self, device: torch.device) -> Rays:
+    def to(self, device: torch.device | str) -> Rays:
         """The same rays on `device`."""
         return Rays(*(getattr(self, field.name).to(device) for field in dataclasses.fields(self)))
 
 
 def generate_rays(
-    cameras: Cameras, view_indices: torch.Tensor, pixel_x: torch.Tensor, pixel_y: torch.Tensor
-) -> RayBatch:
+    cameras: Cameras,
+    view_indices: torch.Tensor,
+    pixel_x: torch.Tensor,
+    pixel_y: torch.Tensor,
+    bounds: tuple[float, float] | torch.Tensor = WHOLE_RAY,
+) -> Rays:
     """The rays through the centres of N pixels, each of any view.
 
     Args:
         cameras: V views.
         view_indices: [N] int64 in [0, V).
         pixel_x, pixel_y: [N] int64, column and row; (0, 0) is the top left pixel.
+        bounds: least and greatest distance along the rays, for all of them or as [N, 2].
     """
 
     def of_view(tensor: torch.Tensor | None) -> torch.Tensor | None:
@@ -79,11 +71,17 @@ def generate_rays(
         of_view(cameras.fisheye),
         pixel_x,
         pixel_y,
+        bounds,
     )
 
 
-def view_rays(cameras: Cameras, view: int) -> RayBatch:
-    """The rays of all pixels of one view in row-major order: N = height * width."""
+def view_rays(
+    cameras: Cameras, view: int, bounds: tuple[float, float] | torch.Tensor = WHOLE_RAY
+) -> Rays:
+    """The rays of all pixels of one view in row-major order: N = height * width.
+
+    Bounds are as in `generate_rays`.
+    """
     width, height = int(cameras.width[view]), int(cameras.height[view])
     pixel = torch.arange(height * width, device=cameras.c2w.device)
     return _pixel_rays(
@@ -96,6 +94,7 @@ def view_rays(cameras: Cameras, view: int) -> RayBatch:
         None if cameras.fisheye is None else cameras.fisheye[view],
         pixel % width,
         pixel // width,
+        bounds,
     )
 
 
@@ -109,7 +108,8 @@ def _pixel_rays(
     fisheye: torch.Tensor | None,
     pixel_x: torch.Tensor,
     pixel_y: torch.Tensor,
-) -> RayBatch:
+    bounds: tuple[float, float] | torch.Tensor,
+) -> Rays:
     """Rays of [N] pixels from cameras with fields [N, …], or […] for one camera that all share.
 
     With d = (x, y, -1) the direction in camera axes and n = |d|, a pixel is a rectangle of area
@@ -142,8 +142,11 @@ def _pixel_rays(
         rays_d = x[:, None] * right + y[:, None] * up - forward[:, None] * backward
     # Not just a product with 1 / n: poses read from files are rotations only nearly.
     rays_d = rays_d / rays_d.norm(dim=-1, keepdim=True)
-    return RayBatch(
+    if not isinstance(bounds, torch.Tensor):
+        bounds = rays_d.new_tensor(bounds)
+    return Rays(
         rays_o=position.expand_as(rays_d).contiguous(),
         rays_d=rays_d,
         pixel_areas=facing * plane_areas,
+        bounds=bounds.expand(len(rays_d), 2).contiguous(),
     )

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from taichi_pynerf.geometry.cameras import Cameras
-from taichi_pynerf.geometry.rays import RayBatch, Rays, generate_rays
+from taichi_pynerf.geometry.rays import Rays, generate_rays
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.model.ray_rounds import SAMPLES_PER_RAY
 from taichi_pynerf.model.renderer import RAYS_AT_ONCE, Rendered
@@ -52,12 +52,6 @@ class RenderOptions:
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of what is rendered of an image of this width and height."""
         return -(-width // self.stride), -(-height // self.stride)
-
-
-def rays_on_device(rays: RayBatch, near: float, far: float, device: torch.device) -> Rays:
-    """Rays of cameras, bounded by near and far, where the model can use them."""
-    bounds = rays.rays_o.new_tensor([near, far]).expand(len(rays.rays_o), 2)
-    return Rays(*(x.to(device).contiguous() for x in (*rays, bounds)))
 
 
 def fitting_chunk_size(model: PyNeRF) -> int:
@@ -136,10 +130,8 @@ def render_image(
         rows = min(num_rows, height - top)
         lines = places[top : top + rows].flatten()
         x, y = columns.repeat(len(lines)), lines.repeat_interleave(len(columns))
-        rays = generate_rays(camera, torch.zeros_like(x), x, y)
-        out = render_rays(
-            model, rays_on_device(rays, near, far, model.device), options.level, chunk_size, on_rays
-        )
+        rays = generate_rays(camera, torch.zeros_like(x), x, y, (near, far)).to(model.device)
+        out = render_rays(model, rays, options.level, chunk_size, on_rays)
         sums = torch.cat([out.rgb, *(x[:, None] for x in (out.acc, out.depth, out.level))], 1)
         bands.append(_pixels(sums.cpu(), rows, width, k))
     rgb, acc, depth, level = torch.cat(bands).split([3, 1, 1, 1], -1)

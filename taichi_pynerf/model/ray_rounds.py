@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
@@ -40,7 +41,7 @@ class RayRounds:
         self._steps, self._lengths = steps, steps.unique().tolist()
         device = rays.rays_o.device
         self.sums = torch.zeros(len(rays), 6, device=device)
-        self._near = rays.bounds[:, 0].clone()
+        self._bounds = rays.bounds.clone()  # of what is left of each ray
         self._jitter = torch.full((len(rays),), 0.5, device=device)
         self._alive = torch.empty(0, dtype=torch.int64, device=device)
         self._begun = 0
@@ -75,11 +76,12 @@ class RayRounds:
 
     def _round(self, index: torch.Tensor, step: float, per_ray: int) -> torch.Tensor:
         """March some rays on. Those of them that go on."""
-        rays, light = self._rays[index], 1 - self.sums[index, 3]
-        rays.bounds[:, 0] = self._near[index]
+        rays = dataclasses.replace(self._rays[index], bounds=self._bounds[index])
+        light = 1 - self.sums[index, 3]
         gathered, t_next, goes_on = self._march_on(rays, self._jitter[index], step, per_ray, light)
         self.sums.index_add_(0, index, gathered)
-        self._near[index], self._jitter[index] = t_next, 0.0  # go on, on the same lattice of steps
+        # Go on, on the same lattice of steps.
+        self._bounds[index, 0], self._jitter[index] = t_next, 0.0
         return index.index_select(0, goes_on.nonzero().squeeze(-1))
 
 

@@ -14,7 +14,6 @@ from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.datasets import MultiScaleDataset
 from taichi_pynerf.errors import CheckpointError, ConfigError, TrainingError
 from taichi_pynerf.evaluation.evaluation import METRICS, Dataset, evaluate
-from taichi_pynerf.geometry.rays import Rays
 from taichi_pynerf.model.images import RenderOptions
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.presets import AUTO
@@ -183,7 +182,7 @@ class PyNeRFTrainer:
             batch = batch[share]
             background = background[share] if background.dim() == 2 else background
         batch, background = batch.to(self.model.device), background.to(self.model.device)
-        rays = Rays(batch.rays_o, batch.rays_d, batch.pixel_areas, batch.bounds)
+        rays = batch.rays
         if self.poses is not None:
             rays = self.poses(rays, batch.view_indices)
         with self.workers.own_draws(self.generator, self.num_rays):

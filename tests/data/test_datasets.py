@@ -38,16 +38,16 @@ def test_samples_are_the_pixels_that_their_rays_go_through(name):
     dataset = datasets()[name]
     batch = dataset.sample(300, seeded())
     for i, view in enumerate(batch.view_indices.tolist()):
-        u, v = pixel_of_ray(dataset, view, batch.rays_d[i])
+        u, v = pixel_of_ray(dataset, view, batch.rays.rays_d[i])
         assert u % 1 == pytest.approx(0.5, abs=1e-3)
         assert v % 1 == pytest.approx(0.5, abs=1e-3)
         x, y = int(u), int(v)
         torch.testing.assert_close(batch.rgb[i], dataset.image(view)[y, x])
         rays = dataset.rays(view)
         pixel = y * int(dataset.cameras.width[view]) + x
-        torch.testing.assert_close(batch.rays_o[i], rays.rays_o[pixel])
-        torch.testing.assert_close(batch.rays_d[i], rays.rays_d[pixel])
-        torch.testing.assert_close(batch.pixel_areas[i], rays.pixel_areas[pixel])
+        torch.testing.assert_close(batch.rays.rays_o[i], rays.rays_o[pixel])
+        torch.testing.assert_close(batch.rays.rays_d[i], rays.rays_d[pixel])
+        torch.testing.assert_close(batch.rays.pixel_areas[i], rays.pixel_areas[pixel])
 
 
 @pytest.mark.parametrize("name", ["single", "pixels", "scales"])
@@ -57,7 +57,7 @@ def test_every_pixel_is_drawn(name):
     seen = {
         (view, tuple(direction))
         for view, direction in zip(
-            batch.view_indices.tolist(), batch.rays_d.mul(1e6).int().tolist(), strict=True
+            batch.view_indices.tolist(), batch.rays.rays_d.mul(1e6).int().tolist(), strict=True
         )
     }
     assert len(seen) == dataset.num_pixels
@@ -66,7 +66,8 @@ def test_every_pixel_is_drawn(name):
 def test_batch_has_the_shapes_and_types_it_promises():
     dataset = datasets()["pixels"]
     batch = dataset.sample(7, seeded()).to("cpu")
-    shapes = {name: tuple(tensor.shape) for name, tensor in vars(batch).items()}
+    tensors = {**vars(batch.rays), "rgb": batch.rgb, "weights": batch.weights}
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     assert shapes == {
         "rays_o": (7, 3),
         "rays_d": (7, 3),
@@ -74,21 +75,20 @@ def test_batch_has_the_shapes_and_types_it_promises():
         "rgb": (7, 3),
         "weights": (7,),
         "bounds": (7, 2),
-        "view_indices": (7,),
     }
-    floats = [t for name, t in vars(batch).items() if name != "view_indices"]
-    assert all(t.dtype == torch.float32 and t.is_contiguous() for t in floats)
+    assert all(t.dtype == torch.float32 and t.is_contiguous() for t in tensors.values())
+    assert (batch.view_indices.shape, batch.view_indices.dtype) == ((7,), torch.int64)
     bounds = torch.tensor([dataset.near, dataset.far]).expand(7, 2)
-    torch.testing.assert_close(batch.bounds, bounds)
-    torch.testing.assert_close(batch.rays_d.norm(dim=-1), torch.ones(7))
+    torch.testing.assert_close(batch.rays.bounds, bounds)
+    torch.testing.assert_close(batch.rays.rays_d.norm(dim=-1), torch.ones(7))
 
 
 def test_sampling_follows_its_generator():
     dataset = datasets()["pixels"]
     first, again, other = (dataset.sample(64, seeded(seed)) for seed in (1, 1, 2))
-    assert torch.equal(first.rays_d, again.rays_d)
+    assert torch.equal(first.rays.rays_d, again.rays.rays_d)
     assert torch.equal(first.rgb, again.rgb)
-    assert not torch.equal(first.rays_d, other.rays_d)
+    assert not torch.equal(first.rays.rays_d, other.rays.rays_d)
 
 
 def test_images_over_their_background():
@@ -210,7 +210,7 @@ def test_active_scales_may_come_back():
     dataset.set_active_scales([8])
     assert (dataset.scales[dataset.sample(100, seeded()).view_indices] == 8).all()
     dataset.set_active_scales([1, 2, 4, 8])
-    assert torch.equal(dataset.sample(100, seeded()).rays_d, full.rays_d)
+    assert torch.equal(dataset.sample(100, seeded()).rays.rays_d, full.rays.rays_d)
 
 
 @pytest.mark.parametrize("scales", [[], [3], [1, 16]])

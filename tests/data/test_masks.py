@@ -31,10 +31,10 @@ def masked_scene():
 
 def columns_of(dataset, batch):
     """The pixel columns that a batch's rays go through."""
-    columns = torch.empty(len(batch.rays_d))
+    columns = torch.empty(len(batch.rays.rays_d))
     for view in range(len(dataset)):
         of_view = batch.view_indices == view
-        points = batch.rays_o[of_view] + batch.rays_d[of_view]
+        points = batch.rays.rays_o[of_view] + batch.rays.rays_d[of_view]
         columns[of_view] = dataset.cameras.project(view, points)[0][:, 0]
     return columns
 
@@ -49,7 +49,7 @@ def test_masked_pixels_are_never_drawn_and_the_others_evenly():
     assert columns[batch.view_indices == 1].min() < 1.0
     assert batch.weights.mean().item() == pytest.approx(1.0)
     again = dataset.sample(30_000, seeded())
-    assert torch.equal(batch.rays_d, again.rays_d)
+    assert torch.equal(batch.rays.rays_d, again.rays.rays_d)
 
 
 @pytest.mark.parametrize("sampling", ["pixels", "scales"])
@@ -150,7 +150,7 @@ def test_pixels_that_the_lens_cannot_see_are_masked(tmp_path):
     assert mask[16, 9]
     assert not mask[0, 0]
     batch = dataset.sample(2000, seeded())
-    assert torch.isfinite(batch.rays_d).all()
+    assert torch.isfinite(batch.rays.rays_d).all()
 
 
 def carved_ball(cameras, masks=None):

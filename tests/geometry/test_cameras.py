@@ -72,14 +72,22 @@ def test_view_rays_and_generate_rays_agree():
     y, x = torch.meshgrid(torch.arange(4), torch.arange(6), indexing="ij")
     for view in range(2):
         indices = torch.full((24,), view)
-        for whole, single in zip(
-            view_rays(cameras, view),
-            generate_rays(cameras, indices, x.flatten(), y.flatten()),
-            strict=True,
-        ):
-            torch.testing.assert_close(whole, single, rtol=0, atol=0)
+        image = view_rays(cameras, view, (0.5, 7.0))
+        single = generate_rays(cameras, indices, x.flatten(), y.flatten(), (0.5, 7.0))
+        for name, whole in vars(image).items():
+            torch.testing.assert_close(whole, getattr(single, name), rtol=0, atol=0)
             assert whole.dtype == torch.float32
             assert whole.is_contiguous()
+
+
+def test_rays_are_whole_without_bounds_and_each_may_have_its_own():
+    cameras = make_cameras(num_views=1, width=2, height=2)
+    assert view_rays(cameras, 0).bounds.tolist() == [[0.0, math.inf]] * 4
+    assert view_rays(cameras, 0, (0.5, 7.0)).bounds.tolist() == [[0.5, 7.0]] * 4
+    own = torch.tensor([[0.5, 7.0], [1.0, 2.0], [0.0, 3.0], [2.0, 9.0]])
+    rays = view_rays(cameras, 0, own)
+    assert torch.equal(rays.bounds, own)
+    assert torch.equal(rays[1:3].bounds, own[1:3])
 
 
 def test_rays_of_imprecise_poses_are_unit_vectors():

@@ -5,7 +5,6 @@ import torch
 from tiny import ball_scene, tiny_model
 
 from taichi_pynerf.data import PyNeRFDataset
-from taichi_pynerf.model.images import rays_on_device
 from taichi_pynerf.model.pyramid import get_pyramid_level
 from taichi_pynerf.ops.ray_march import block_occupancy
 from taichi_pynerf.reference.ray_march import is_occupied
@@ -59,7 +58,7 @@ def test_skipping_and_stopping_change_no_pixel_that_can_be_seen(trained, culled,
         model.field, "codes", lambda *args: (asked.append(len(args[0])), codes(*args))[1]
     )
     monkeypatch.setattr("taichi_pynerf.model.ray_rounds.BUSY_SAMPLES", 1)  # few samples at a time
-    rays = rays_on_device(data.rays(2), data.near, data.far, model.device)
+    rays = data.rays(2).to(model.device)
     out, expected = model.renderer.render_rays(rays), brute_force(model, rays)
     for name in ("rgb", "acc"):
         assert (getattr(out, name) - getattr(expected, name)).abs().max() < 1 / 255, name

@@ -40,7 +40,8 @@ def room_scene(num_views=5, size=16, focal=0.8, **changes):
     cameras = make_cameras(num_views, width=size, height=size, focal=focal * size)
     images = []
     for view in range(num_views):
-        rays_o, rays_d, _ = view_rays(cameras, view)
+        rays = view_rays(cameras, view)
+        rays_o, rays_d = rays.rays_o, rays.rays_d
         b = (rays_o * rays_d).sum(-1, keepdim=True)
         t = -b + (b * b - rays_o.square().sum(-1, keepdim=True) + 100.0).sqrt()
         colors = 0.5 + 0.05 * (rays_o + t * rays_d)
@@ -192,7 +193,8 @@ def test_cells_in_no_picture_are_ruled_out_and_no_other():
     assert not possible[1:, 4:12, 4:12, 4:12].any()
     # Every point that a ray passes, within near and far, is in a possible cell.
     for view in range(2):
-        rays_o, rays_d, _ = dataset.rays(view)
+        rays = dataset.rays(view)
+        rays_o, rays_d = rays.rays_o, rays.rays_d
         t = torch.linspace(dataset.near, dataset.far, 64)
         points = box.to_unit(rays_o[:, None] + t[:, None] * rays_d[:, None]).view(-1, 3)
         cascade = (2 * (points - 0.5).abs().amax(-1)).log2().ceil().clamp_min(0).long()
@@ -304,8 +306,7 @@ def test_cells_of_cascades_must_nest():
 
 def test_gradients_near_cameras_are_scaled_and_values_are_not():
     dataset = PyNeRFDataset.from_scene(room_scene())
-    batch = dataset.sample(50, seeded())
-    rays = Rays(batch.rays_o, batch.rays_d, batch.pixel_areas, batch.bounds)
+    rays = dataset.sample(50, seeded()).rays
     pixels, gradients = [], []
     for distance in (0.0, 1e-3, 4.0):  # 1e-3 box sizes are before the first sample
         model = tiny_model(unbounded=True, num_cascades=5, gradient_distance=distance)

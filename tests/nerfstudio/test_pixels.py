@@ -60,9 +60,9 @@ def batches(trainer, dataset, generator):
 def assert_same_batch(model, ours, theirs, rays):
     assert torch.equal(theirs["indices"][:, 0], ours.view_indices)
     assert torch.equal(theirs["weights"], ours.weights)
-    assert torch.equal(rays.origins, ours.rays_o)
-    assert torch.equal(rays.directions, ours.rays_d)
-    assert torch.equal(rays.pixel_area[:, 0], ours.pixel_areas)
+    assert torch.equal(rays.origins, ours.rays.rays_o)
+    assert torch.equal(rays.directions, ours.rays.rays_d)
+    assert torch.equal(rays.pixel_area[:, 0], ours.rays.pixel_areas)
     background = {"background": rays.metadata["background"]}
     assert torch.equal(model.target(background, theirs["image"]), ours.rgb)
 
@@ -88,7 +88,7 @@ def test_batches_of_a_multi_scale_folder_are_the_same(veiled_folder, tmp_path):
         ours, theirs, rays = batches(trainer, dataset, generator)
         assert_same_batch(trainer.pipeline.model, ours, theirs, rays)
         assert len(dataset.scales[ours.view_indices].unique()) == 4
-        assert torch.equal(rays.metadata["far"], ours.bounds[:, 1:])
+        assert torch.equal(rays.metadata["far"], ours.rays.bounds[:, 1:])
 
 
 def test_losses_are_the_same(veiled_folder, tmp_path):

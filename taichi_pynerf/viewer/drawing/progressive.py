@@ -22,7 +22,7 @@ from functools import partial
 import torch
 
 from taichi_pynerf.geometry.rays import Rays, view_rays
-from taichi_pynerf.model.images import fitting_chunk_size, rays_on_device
+from taichi_pynerf.model.images import fitting_chunk_size
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.model.ray_rounds import RayChunks, RayRounds
 from taichi_pynerf.model.renderer import PyramidRenderer, Rendered
@@ -330,7 +330,7 @@ class ProgressiveRenderer:
         cameras = self.shot.camera.cameras(self.shot.width, self.shot.height)
         cameras = cameras.resized(*(torch.tensor([side]) for side in plan.size))
         far = farthest(cameras, self.model.config.aabb, self.far)
-        rays = rays_on_device(view_rays(cameras, 0), self.near, far, self.model.device)
+        rays = view_rays(cameras, 0, (self.near, far)).to(self.model.device)
         renderer, at_once = self._renderers[plan.kind], self._at_once(plan.kind)
         begin = partial(renderer.begin, level=self.shot.level, at_once=at_once)
         return _Pass(self.shot, plan, self._version, rays, begin)

@@ -5,7 +5,7 @@ import torch
 from tiny import roughen, tiny_model
 
 from taichi_pynerf.geometry.rays import view_rays
-from taichi_pynerf.model.images import rays_on_device, render_rays
+from taichi_pynerf.model.images import render_rays
 from taichi_pynerf.model.ray_rounds import RayRounds
 from taichi_pynerf.model.renderer import PyramidRenderer
 from taichi_pynerf.viewer.camera import ViewCamera
@@ -50,7 +50,7 @@ def test_the_last_pass_is_what_the_renderer_gives(renderer, model, camera):
     renderer.look(Shot(camera, *SIZE))
     drawn_to_the_end(renderer)
     layers = renderer.finished.layers
-    rays = rays_on_device(view_rays(camera.cameras(*SIZE), 0), NEAR, FAR, model.device)
+    rays = view_rays(camera.cameras(*SIZE), 0, (NEAR, FAR)).to(model.device)
     want = render_rays(model, rays)
     for name in ("rgb", "depth", "acc", "level"):
         got = getattr(layers, name).flatten(0, 1)
