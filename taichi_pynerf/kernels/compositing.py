@@ -17,13 +17,13 @@ from typing import NamedTuple
 
 import taichi as ti
 
-from taichi_pynerf.kernels.launch import kernel
+from taichi_pynerf.kernels.launch import Kernel, kernel
 
 
 class CompositingKernels(NamedTuple):
-    composite: object
-    composite_adjoint: object
-    transmit: object
+    composite: Kernel
+    composite_adjoint: Kernel
+    transmit: Kernel
 
 
 @functools.cache

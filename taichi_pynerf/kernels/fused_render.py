@@ -14,12 +14,12 @@ layer, which drivers take long to compile.
 
 import functools
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import taichi as ti
 
 from taichi_pynerf.kernels.hash_grid import HashGridSpec, hash_grid_functions
-from taichi_pynerf.kernels.launch import kernel
+from taichi_pynerf.kernels.launch import Kernel, kernel
 from taichi_pynerf.kernels.ray_march import inverse_of, march_functions
 from taichi_pynerf.kernels.spherical_harmonics import (
     NUM_COEFFICIENTS,
@@ -69,19 +69,19 @@ def tiles_of(width: int) -> int:
 class Scene(NamedTuple):
     """The order of the kernel's arrays that stay the same from ray to ray."""
 
-    occupied: object
-    blocks: object
-    level_min: object
-    level_max: object
-    knots: object
-    table: object
-    grid_levels: object
-    layers: object
-    weights: object
+    occupied: Any
+    blocks: Any
+    level_min: Any
+    level_max: Any
+    knots: Any
+    table: Any
+    grid_levels: Any
+    layers: Any
+    weights: Any
 
 
 @functools.cache
-def fused_render_kernel(spec: FusedSpec):
+def fused_render_kernel(spec: FusedSpec) -> Kernel:
     """Compile the renderer of one model."""
     F, H = spec.grid.features_per_level, spec.num_heads
     first_level = spec.grid.num_levels - H  # grid levels below the first head's own

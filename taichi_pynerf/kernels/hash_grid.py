@@ -11,12 +11,13 @@ A level whose (N_l + 1)^3 vertices fit its share of the table is indexed densely
 """
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import taichi as ti
 
-from taichi_pynerf.kernels.launch import kernel
+from taichi_pynerf.kernels.launch import Kernel, kernel
 
 PRIMES = (1, 2654435761, 805459861)  # instant-ngp, eq. 4
 BLOCK = 256  # samples a task encodes: enough to pay for it, few enough to share small batches out
@@ -87,10 +88,10 @@ class HashGridSpec:
 class HashGridFunctions(NamedTuple):
     """Taichi functions that kernels share; see `hash_grid_functions`."""
 
-    lookup: object
-    lookup_level: object
-    scatter: object
-    gradient: object
+    lookup: Callable
+    lookup_level: Callable
+    scatter: Callable
+    gradient: Callable
 
 
 @functools.cache
@@ -200,11 +201,11 @@ def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
 
 
 class HashGridKernels(NamedTuple):
-    encode: object
-    encode_blocks: object
-    encode_adjoint_table: object
-    encode_adjoint_table_atomic: object
-    encode_adjoint_positions: object
+    encode: Kernel
+    encode_blocks: Kernel
+    encode_adjoint_table: Kernel
+    encode_adjoint_table_atomic: Kernel
+    encode_adjoint_positions: Kernel
 
 
 @functools.cache

@@ -11,11 +11,12 @@ Not differentiated: dynamic loops with early exits stay out of autodiff.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import taichi as ti
 
-from taichi_pynerf.kernels.launch import kernel
+from taichi_pynerf.kernels.launch import Kernel, kernel
 
 _vec3 = ti.types.vector(3, ti.f32)
 
@@ -23,9 +24,9 @@ _vec3 = ti.types.vector(3, ti.f32)
 class MarchFunctions(NamedTuple):
     """Taichi functions that kernels share; see `march_functions`."""
 
-    step_at: object
-    enter_exit: object
-    seek: object
+    step_at: Callable
+    enter_exit: Callable
+    seek: Callable
 
 
 @functools.cache
@@ -121,8 +122,8 @@ def inverse_of(d):
 
 
 class RayMarchKernels(NamedTuple):
-    count: object
-    emit: object
+    count: Kernel
+    emit: Kernel
 
 
 @functools.cache

@@ -8,11 +8,11 @@ import functools
 
 import taichi as ti
 
-from taichi_pynerf.kernels.launch import kernel
+from taichi_pynerf.kernels.launch import Kernel, kernel
 
 
 @functools.cache
-def sample_pdf_kernel(dtype):
+def sample_pdf_kernel(dtype) -> Kernel:
     """Compile the sampler for one float type."""
     floats = ti.types.ndarray(dtype, 2)
 

@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 import taichi as ti
 
-from taichi_pynerf.kernels.launch import kernel
+from taichi_pynerf.kernels.launch import Kernel, kernel
 
 BLOCK = 8192  # rows that one thread lists before it steps them: the list stays in its cache
 
 
 class SparseRMSPropKernels(NamedTuple):
-    sparse_rmsprop: object
-    sparse_rmsprop_listed: object
+    sparse_rmsprop: Kernel
+    sparse_rmsprop_listed: Kernel
 
 
 @functools.cache

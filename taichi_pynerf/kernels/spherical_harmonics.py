@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import taichi as ti
 
-from taichi_pynerf.kernels.launch import kernel
+from taichi_pynerf.kernels.launch import Kernel, kernel
 
 NUM_COEFFICIENTS = 16
 
@@ -48,8 +48,8 @@ def spherical_harmonics_function(dtype):
 
 
 class SphericalHarmonicsKernels(NamedTuple):
-    evaluate: object
-    evaluate_adjoint: object
+    evaluate: Kernel
+    evaluate_adjoint: Kernel
 
 
 @functools.cache

@@ -1,5 +1,7 @@
 """What every op needs: the Taichi type of a tensor, argument checks, and autodiff's leaves."""
 
+from typing import Any
+
 import taichi as ti
 import torch
 
@@ -8,7 +10,7 @@ from taichi_pynerf import runtime
 _TAICHI_TYPES = {torch.float32: ti.f32, torch.float64: ti.f64}
 
 
-def taichi_dtype(tensor: torch.Tensor):
+def taichi_dtype(tensor: torch.Tensor) -> Any:
     """The Taichi float type of a tensor. Raises ValueError for types that kernels cannot have."""
     if tensor.dtype not in _TAICHI_TYPES:
         raise ValueError(f"expected float32 or float64, got {tensor.dtype}")

@@ -1,6 +1,6 @@
 """Volume compositing of packed samples, differentiable in densities and colours."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -77,7 +77,9 @@ def transmittance(
     return trans
 
 
-def _check_samples(sigmas, t_starts, t_ends, packed_info) -> None:
+def _check_samples(
+    sigmas: torch.Tensor, t_starts: torch.Tensor, t_ends: torch.Tensor, packed_info: torch.Tensor
+) -> None:
     """Raise ValueError unless these are of M packed samples, in one float type."""
     check_shape("sigmas", sigmas, (None,))
     taichi_dtype(sigmas)
@@ -88,7 +90,9 @@ def _check_samples(sigmas, t_starts, t_ends, packed_info) -> None:
     check_dtype("packed_info", packed_info, torch.int32)
 
 
-def _check_light(initial_trans, sigmas, packed_info) -> torch.Tensor:
+def _check_light(
+    initial_trans: torch.Tensor | None, sigmas: torch.Tensor, packed_info: torch.Tensor
+) -> torch.Tensor:
     """[N] what light reaches each ray's first sample: as given and fitting, or all of it."""
     if initial_trans is None:
         return sigmas.new_ones(packed_info.shape[0])
@@ -100,16 +104,16 @@ def _check_light(initial_trans, sigmas, packed_info) -> torch.Tensor:
 class _Composite(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx,
-        sigmas,
-        rgbs,
-        t_starts,
-        t_ends,
-        packed_info,
-        initial_trans,
-        early_stop_eps,
-        use_autodiff,
-    ):
+        ctx: Any,
+        sigmas: torch.Tensor,
+        rgbs: torch.Tensor,
+        t_starts: torch.Tensor,
+        t_ends: torch.Tensor,
+        packed_info: torch.Tensor,
+        initial_trans: torch.Tensor,
+        early_stop_eps: float,
+        use_autodiff: bool,
+    ) -> tuple[torch.Tensor, ...]:
         num_rays = packed_info.shape[0]
         rgb = rgbs.new_zeros(num_rays, 3)
         depth, acc = rgbs.new_zeros(num_rays), rgbs.new_zeros(num_rays)
@@ -127,7 +131,8 @@ class _Composite(torch.autograd.Function):
         return rgb, depth, acc, weights, trans
 
     @staticmethod
-    def backward(ctx, grad_rgb, grad_depth, grad_acc, grad_weights, _grad_trans):
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        grad_rgb, grad_depth, grad_acc, grad_weights, _ = grads
         sigmas, rgbs, t_starts, t_ends, packed_info, initial_trans, trans, weights = (
             tensor.detach() for tensor in ctx.saved_tensors
         )

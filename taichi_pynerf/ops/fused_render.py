@@ -55,7 +55,7 @@ def pack_networks(
     heads: Sequence[nn.Sequential], color_heads: Sequence[nn.Sequential]
 ) -> PackedNetworks:
     """Lay the matrices of networks without biases out as the kernel reads them."""
-    tiles, layers, begin = [], [], 0
+    tiles, rows_of_layers, begin = [], [], 0
     for network in (*heads, *color_heads):
         linears = linear_layers(network)
         for linear in linears:
@@ -63,10 +63,12 @@ def pack_networks(
             rows = linear.weight.detach().float().T
             rows = functional.pad(rows, (0, num_tiles * TILE - linear.out_features))
             tiles.append(rows.reshape(-1, TILE))
-            layers.append([linear.in_features, num_tiles, begin, int(linear is not linears[-1])])
+            rows_of_layers.append(
+                [linear.in_features, num_tiles, begin, int(linear is not linears[-1])]
+            )
             begin += len(tiles[-1])
     weights = torch.cat(tiles)
-    layers = torch.tensor(layers, dtype=torch.int32, device=weights.device)
+    layers = torch.tensor(rows_of_layers, dtype=torch.int32, device=weights.device)
     return PackedNetworks(keep_on_device(weights), keep_on_device(layers))
 
 

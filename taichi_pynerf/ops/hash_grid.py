@@ -1,6 +1,7 @@
 """Hash-grid encoding, differentiable in the table and in the positions."""
 
 import functools
+from typing import Any
 
 import torch
 
@@ -82,7 +83,16 @@ def level_table(spec: HashGridSpec, device: torch.device) -> torch.Tensor:
 
 class _HashEncode(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, positions, table, spec, level_begin, use_autodiff, accumulate_into, known):
+    def forward(
+        ctx: Any,
+        positions: torch.Tensor,
+        table: torch.Tensor,
+        spec: HashGridSpec,
+        level_begin: torch.Tensor,
+        use_autodiff: bool,
+        accumulate_into: torch.Tensor | None,
+        known: torch.Tensor | None,
+    ) -> torch.Tensor:
         ctx.save_for_backward(positions, table, level_begin)
         ctx.spec, ctx.use_autodiff = spec, use_autodiff
         ctx.accumulate_into = accumulate_into
@@ -98,7 +108,7 @@ class _HashEncode(torch.autograd.Function):
         return features.view(positions.shape[0], spec.num_features)
 
     @staticmethod
-    def backward(ctx, grad_features):
+    def backward(ctx: Any, grad_features: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         positions, table, level_begin = ctx.saved_tensors
         positions = positions.detach()
         spec = ctx.spec

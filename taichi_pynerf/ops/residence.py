@@ -11,6 +11,7 @@ a twin in the device's memory, on which kernels work:
   such a tensor with torch calls it first; it costs nothing if nothing was written.
 """
 
+import numpy as np
 import taichi as ti
 import torch
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -55,7 +56,7 @@ class _Twin:
             self.ahead = False
 
 
-def _numpy(tensor: torch.Tensor):
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
     """The tensor's own memory, in the shape of its twin."""
     tensor = tensor.detach()
     return (tensor if tensor.dim() == 2 else tensor.view(-1)).numpy()
@@ -81,7 +82,7 @@ def keep_on_device(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-def device_memory(tensor: torch.Tensor, writes: bool = False):
+def device_memory(tensor: torch.Tensor, writes: bool = False) -> torch.Tensor | ti.Ndarray:
     """What to pass to a kernel for a tensor: the tensor, detached, or its twin on the device.
 
     Args:

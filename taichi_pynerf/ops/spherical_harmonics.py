@@ -1,5 +1,7 @@
 """Spherical harmonics of directions, differentiable."""
 
+from typing import Any
+
 import torch
 
 from taichi_pynerf.kernels.spherical_harmonics import (
@@ -28,7 +30,7 @@ def spherical_harmonics(dirs: torch.Tensor, use_autodiff: bool = False) -> torch
 
 class _SphericalHarmonics(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, dirs, use_autodiff):
+    def forward(ctx: Any, dirs: torch.Tensor, use_autodiff: bool) -> torch.Tensor:
         ctx.save_for_backward(dirs)
         ctx.use_autodiff = use_autodiff
         basis = dirs.new_empty(dirs.shape[0], NUM_COEFFICIENTS)
@@ -37,7 +39,7 @@ class _SphericalHarmonics(torch.autograd.Function):
         return basis
 
     @staticmethod
-    def backward(ctx, grad_basis):
+    def backward(ctx: Any, grad_basis: torch.Tensor) -> tuple[torch.Tensor, None]:
         (dirs,) = ctx.saved_tensors
         dirs, grad_dirs = dirs.detach(), torch.zeros_like(dirs)
         kernels = spherical_harmonics_kernels(taichi_dtype(dirs))

@@ -1,6 +1,7 @@
 """Multi-resolution hash grid encoding in plain torch."""
 
 import itertools
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -8,7 +9,21 @@ from torch import Tensor
 HASH_PRIMES = (1, 2654435761, 805459861)
 
 
-def vertex_index(vertices: Tensor, spec, level: int) -> Tensor:
+class GridSpec(Protocol):
+    """What the twin reads of a `HashGridSpec`."""
+
+    @property
+    def resolutions(self) -> tuple[int, ...]: ...
+    @property
+    def num_levels(self) -> int: ...
+    @property
+    def hash_table_size(self) -> int: ...
+    @property
+    def level_offsets(self) -> tuple[int, ...]: ...
+    def dense(self, level: int) -> bool: ...
+
+
+def vertex_index(vertices: Tensor, spec: GridSpec, level: int) -> Tensor:
     """Row of the table that holds a grid vertex.
 
     A level whose dense grid fits its table gives every vertex a row of its own; in a finer level
@@ -33,7 +48,7 @@ def vertex_index(vertices: Tensor, spec, level: int) -> Tensor:
     return spec.level_offsets[level] + row
 
 
-def interpolate_level(positions: Tensor, table: Tensor, spec, level: int) -> Tensor:
+def interpolate_level(positions: Tensor, table: Tensor, spec: GridSpec, level: int) -> Tensor:
     """Trilinear interpolation of one level's features.
 
     Args:
@@ -58,7 +73,9 @@ def interpolate_level(positions: Tensor, table: Tensor, spec, level: int) -> Ten
     return (weights[:, :, None] * table[rows]).sum(dim=1)
 
 
-def hash_encode(positions: Tensor, table: Tensor, spec, level_begin: Tensor | None = None):
+def hash_encode(
+    positions: Tensor, table: Tensor, spec: GridSpec, level_begin: Tensor | None = None
+) -> Tensor:
     """Features of all levels of a multi-resolution hash grid (Müller et al. 2022, section 3).
 
     Differentiable in `positions` (through the trilinear weights) and in `table`.

@@ -93,7 +93,7 @@ def march_rays(
     """
     outer_side = 2.0 ** (occupied.shape[0] - 1)
 
-    def step_at(t):
+    def step_at(t: Tensor) -> Tensor:
         return (t * cone_angle).clamp(step_size, outer_side * step_size)
 
     t_enter, t_exit = enter_and_exit(rays_o, rays_d, bounds, outer_side)
@@ -113,12 +113,12 @@ def march_rays(
         t = torch.where(marching, t + dt, t)
         marching = (t < t_exit) & (counts < max_samples)
 
-    kept = torch.cat(kept, dim=1)
+    is_sample = torch.cat(kept, dim=1)
     packed_info = torch.stack([counts.cumsum(0) - counts, counts], dim=1).int()
     samples = Samples(
-        t_starts=torch.cat(starts, dim=1)[kept],
-        t_ends=torch.cat(ends, dim=1)[kept],
-        ray_indices=kept.nonzero()[:, 0].int(),
+        t_starts=torch.cat(starts, dim=1)[is_sample],
+        t_ends=torch.cat(ends, dim=1)[is_sample],
+        ray_indices=is_sample.nonzero()[:, 0].int(),
         packed_info=packed_info,
     )
     return samples, t

@@ -98,12 +98,12 @@ def _check_present(backend: str) -> None:
         )
 
 
-def _has(arch) -> bool:
+def _has(arch: object) -> bool:
     with _quiet():
         return ti.lang.misc.is_arch_supported(arch)
 
 
-def _quiet():
+def _quiet() -> contextlib.AbstractContextManager[object]:
     """Taichi greets on standard output; programs print their results alone."""
     return contextlib.redirect_stdout(io.StringIO())
 

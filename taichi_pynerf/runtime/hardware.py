@@ -132,7 +132,7 @@ def vulkan_devices() -> list[VulkanDevice]:
     return sorted(devices, key=lambda device: _BEST_FIRST.index(device.kind))
 
 
-def _vulkan_device(vulkan, handle: ctypes.c_void_p) -> VulkanDevice:
+def _vulkan_device(vulkan: ctypes.CDLL, handle: ctypes.c_void_p) -> VulkanDevice:
     head, memory = _PropertiesHead(), _MemoryProperties()
     vulkan.vkGetPhysicalDeviceProperties(handle, ctypes.byref(head))
     vulkan.vkGetPhysicalDeviceMemoryProperties(handle, ctypes.byref(memory))
