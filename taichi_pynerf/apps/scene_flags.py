@@ -5,8 +5,19 @@ from __future__ import annotations
 import argparse
 
 from taichi_pynerf.data.placement import CENTERS, ORIENTATIONS, Placement
+from taichi_pynerf.errors import ConfigError
 
-NAMES = ("orientation", "center", "auto_scale", "scene_scale", "aabb", "allow_external_paths")
+MAX_STOPS = 24
+
+NAMES = (
+    "orientation",
+    "center",
+    "auto_scale",
+    "scene_scale",
+    "aabb",
+    "allow_external_paths",
+    "exposure",
+)
 """Of all flags here, as argparse names their values; None means not given."""
 
 
@@ -34,6 +45,22 @@ def add_placement_flags(group: argparse._ArgumentGroup) -> None:
         default=None,
         help="let the scene name files outside of its folder",
     )
+    group.add_argument(
+        "--exposure", type=float,
+        help="brighten OpenEXR and Radiance HDR images by so many stops, before sRGB's curve (0)",
+    )  # fmt: skip
+
+
+def exposure_of(args: argparse.Namespace) -> float:
+    """--exposure, in stops.
+
+    Raises:
+        ConfigError: it is beyond what light there is.
+    """
+    exposure = 0.0 if args.exposure is None else args.exposure
+    if not abs(exposure) <= MAX_STOPS:
+        raise ConfigError(f"--exposure is {exposure:g}: give -{MAX_STOPS} to {MAX_STOPS} stops")
+    return exposure
 
 
 def placement_of(args: argparse.Namespace) -> Placement:

@@ -17,7 +17,7 @@ from pathlib import Path
 from taichi_pynerf import PyNeRFConfig, runtime
 from taichi_pynerf.apps.cli import Parser, command, run
 from taichi_pynerf.apps.scene_flags import NAMES as PLACEMENT_FLAGS
-from taichi_pynerf.apps.scene_flags import add_placement_flags, placement_of
+from taichi_pynerf.apps.scene_flags import add_placement_flags, exposure_of, placement_of
 from taichi_pynerf.apps.setting_flags import add_setting_flags, settings_given
 from taichi_pynerf.data.loading import FORMATS, detect_dataset_type
 from taichi_pynerf.errors import CheckpointError, ConfigError
@@ -206,6 +206,7 @@ def new_source(args) -> SceneSource:
         white_background=not args.black_background,
         placement=placement_of(args),
         allow_external_paths=bool(args.allow_external_paths),
+        exposure=exposure_of(args),
     )
     if args.data_dir is None or args.img_downscale is not None:
         return source

@@ -194,6 +194,7 @@ class PyNeRFDataset(_SceneDataset):
         dataset_type: the format; found out from the folder by default.
         placement: how the scene is to stand in its coordinates; by default as its format has it.
         allow_external_paths: let the scene name images outside of its folder.
+        exposure: in stops, for OpenEXR and Radiance HDR images.
 
     Raises:
         SceneError: the scene cannot be loaded; the message says why.
@@ -208,6 +209,7 @@ class PyNeRFDataset(_SceneDataset):
         dataset_type: str | None = None,
         placement: Placement | None = None,
         allow_external_paths: bool = False,
+        exposure: float = 0.0,
     ) -> None:
         scene = load_scene(
             data_dir,
@@ -216,6 +218,7 @@ class PyNeRFDataset(_SceneDataset):
             img_downscale,
             placement=placement,
             allow_external_paths=allow_external_paths,
+            exposure=exposure,
         )
         super().__init__(scene, white_background, "pixels")
 
@@ -252,6 +255,7 @@ class MultiScaleDataset(_SceneDataset):
         sampling: "pixels" or "scales".
         placement: how the scene is to stand in its coordinates; by default as its format has it.
         allow_external_paths: let the scene name images outside of its folder.
+        exposure: in stops, for OpenEXR and Radiance HDR images.
 
     Raises:
         SceneError: the scene cannot be loaded at these scales; the message says why.
@@ -269,6 +273,7 @@ class MultiScaleDataset(_SceneDataset):
         sampling: str = "scales",
         placement: Placement | None = None,
         allow_external_paths: bool = False,
+        exposure: float = 0.0,
     ) -> None:
         scene = load_scene(
             data_dir,
@@ -278,6 +283,7 @@ class MultiScaleDataset(_SceneDataset):
             scales=scales,
             placement=placement,
             allow_external_paths=allow_external_paths,
+            exposure=exposure,
         )
         super().__init__(scene, white_background, sampling)
 

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps
 from tqdm import tqdm
 
+from taichi_pynerf.data.image_kinds import LINEAR_KINDS, kind_of, pillow_format
+from taichi_pynerf.data.linear_images import decode_linear, read_linear_header
 from taichi_pynerf.errors import SceneError
 
 MAX_MEGAPIXELS = 100
@@ -29,8 +31,8 @@ MAX_DECODE_THREADS = 8
 
 # Pillow names: 1 bit, grey, palette (each with or without alpha), colour.
 _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
-# Pillow opens 16-bit grey PNGs as I;16 (since version 11) or as I (before).
-_SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I")
+# Pillow opens 16-bit grey images as I;16 and the like (since version 11) or as I (before).
+_SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
 class ImageHeader(NamedTuple):
@@ -40,12 +42,14 @@ class ImageHeader(NamedTuple):
         width, height: of the pixels as they are stored.
         orientation: EXIF's, 1 to 8: how the stored pixels must be turned to stand upright.
         has_alpha: whether pixels can be see-through.
+        kind: what the file holds, a name in `image_kinds.KINDS`.
     """
 
     width: int
     height: int
     orientation: int
     has_alpha: bool
+    kind: str
 
     @property
     def stored_size(self) -> tuple[int, int]:
@@ -63,39 +67,54 @@ def read_header(path: Path) -> ImageHeader:
     Raises:
         SceneError: as `decode_straight`; only the header is known to be good.
     """
-    with _no_size_warnings(), _opened(path) as image:
-        return ImageHeader(*image.size, _orientation(image), _has_alpha(image))
+    kind = _kind(path)
+    if kind in LINEAR_KINDS:
+        header = read_linear_header(path)
+        _check_size(path, header.width, header.height)
+        return ImageHeader(header.width, header.height, 1, header.has_alpha, kind)
+    with _no_size_warnings(), _opened(path, kind) as image:
+        return ImageHeader(*image.size, _orientation(image), _has_alpha(image), kind)
 
 
-def decode_image(path: Path, *, upright: bool = True, channels: int = 4) -> np.ndarray:
-    """Decode a PNG or JPEG file to [H, W, C] uint8, premultiplied.
+def decode_image(
+    path: Path, *, upright: bool = True, channels: int = 4, exposure: float = 0.0
+) -> np.ndarray:
+    """Decode an image file to [H, W, C] uint8, premultiplied.
 
     Args:
         path: the file.
         upright: turn the image as its EXIF orientation says; else pixels stay as they are stored.
         channels: C, 4 or 3; with 3 alpha is left out, which is right for images without any.
+        exposure: in stops, for images whose values are in proportion to light (`linear_images`).
 
     Raises:
         SceneError: as `decode_straight`.
     """
-    straight = decode_straight(path, upright=upright, channels=channels)
+    straight = decode_straight(path, upright=upright, channels=channels, exposure=exposure)
     return straight if channels == 3 else _premultiply(straight)
 
 
-def decode_straight(path: Path, *, upright: bool = True, channels: int = 4) -> np.ndarray:
-    """Decode a PNG or JPEG file to [H, W, C] uint8, colours not multiplied by alpha.
+def decode_straight(
+    path: Path, *, upright: bool = True, channels: int = 4, exposure: float = 0.0
+) -> np.ndarray:
+    """Decode an image file to [H, W, C] uint8, colours not multiplied by alpha.
 
-    Grey, palette, 1-bit and 16-bit PNGs and grey, colour and CMYK JPEGs are understood. Images
-    without alpha get alpha 255. Values are rounded to the nearest, save in 16-bit colour PNGs,
-    whose low bytes Pillow drops.
+    Kinds are those of `image_kinds`; grey, palette, 1-bit and 16-bit images and CMYK JPEGs are
+    understood. Images without alpha get alpha 255. Values are rounded to the nearest, save in
+    16-bit colour, whose low bytes Pillow drops.
 
     Args:
-        path, upright, channels: as in `decode_image`.
+        path, upright, channels, exposure: as in `decode_image`.
 
     Raises:
         SceneError: the file is missing, unreadable, broken, too large or of another kind.
     """
-    with _opened(path) as image:
+    kind = _kind(path)
+    if kind in LINEAR_KINDS:
+        header = read_linear_header(path)
+        _check_size(path, header.width, header.height)
+        return decode_linear(path, exposure)[..., :channels]
+    with _opened(path, kind) as image:
         image.load()
         if upright:
             ImageOps.exif_transpose(image, in_place=True)
@@ -114,21 +133,28 @@ def decode_mask(path: Path, *, upright: bool = True) -> np.ndarray:
         return decode_straight(path, upright=upright, channels=3).any(axis=-1)
 
 
+def _kind(path: Path) -> str:
+    try:
+        return kind_of(path)
+    except FileNotFoundError:
+        raise SceneError(f"{path}: this image file is missing") from None
+    except OSError as error:
+        raise SceneError(f"{path}: this image cannot be decoded ({error.strerror})") from None
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path, kind: str) -> Iterator[Image.Image]:
     """An image file, opened but not decoded; whatever goes wrong with it becomes a SceneError."""
     try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
+        with Image.open(path, formats=(pillow_format(path, kind),)) as image:
             _check_size(path, *image.size)
             yield image
     except SceneError:
         raise
     except Image.DecompressionBombError:  # Pillow's own limit, above this one
         raise _too_large(path) from None
-    except FileNotFoundError:
-        raise SceneError(f"{path}: this image file is missing") from None
-    except UnidentifiedImageError:
-        raise SceneError(f"{path}: not a PNG or JPEG image, or broken at its start") from None
+    except Image.UnidentifiedImageError:
+        raise SceneError(f"{path}: a {kind} image that is broken at its start") from None
     except Exception as error:  # Pillow raises almost anything at broken files
         raise SceneError(
             f"{path}: this image cannot be decoded; it may be cut off or broken ({error})"
@@ -137,6 +163,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation of an image that is not decoded yet; 1, upright, if it has none."""
+    if image.format == "TIFF":  # Pillow turns it itself
+        return 1
     if image.format == "PNG":  # whose getexif() would decode it
         exif = Image.Exif()
         exif.load(image.info.get("exif", b""))
@@ -168,6 +196,7 @@ def decode_images(
     *,
     upright: Sequence[bool] | None = None,
     channels: int = 4,
+    exposure: float = 0.0,
 ) -> None:
     """Decode files in threads, under a progress bar, and hand each image on as it is ready.
 
@@ -176,7 +205,8 @@ def decode_images(
         consume: called with (index into `paths`, [H, W, C] uint8) in the decoding thread, so that
             no more than a few whole images are in memory at a time.
         description: what the progress bar says.
-        upright, channels: as in `decode_image`, `upright` for each file; all are turned by default.
+        upright, channels, exposure: as in `decode_image`, `upright` for each file; all are turned
+            by default.
 
     Raises:
         SceneError: as `decode_image`, for the first of `paths` that fails.
@@ -184,7 +214,8 @@ def decode_images(
 
     def load(index: int) -> None:
         turned = True if upright is None else upright[index]
-        consume(index, decode_image(paths[index], upright=turned, channels=channels))
+        image = decode_image(paths[index], upright=turned, channels=channels, exposure=exposure)
+        consume(index, image)
 
     num_threads = min(MAX_DECODE_THREADS, os.cpu_count() or 1)
     with _no_size_warnings(), ThreadPoolExecutor(num_threads) as pool:
@@ -260,20 +291,33 @@ def _too_large(path: Path) -> SceneError:
 def _to_rgba(path: Path, image: Image.Image) -> np.ndarray:
     """[H, W, 4] uint8 with straight alpha."""
     if image.mode in _SIXTEEN_BIT_MODES:
-        values = np.asarray(image).astype(np.uint32)
-        alpha = np.where(values == image.info.get("transparency", -1), 0, 255)
-        grey = (values + 128) // 257  # 65535 = 255 * 257
-        return np.stack([grey, grey, grey, alpha], axis=-1).astype(np.uint8)
+        return _sixteen_bits(path, image)
     if image.mode == "CMYK":
-        # Inks are stored inverted in files with Adobe's marker, and who knows how in the others.
+        # Inks are stored inverted in JPEGs with Adobe's marker, and who knows how in the others.
         if "adobe" not in image.info:
             raise SceneError(
-                f"{path}: a CMYK JPEG without Adobe's marker cannot be read safely; save it as RGB"
+                f"{path}: a CMYK image without Adobe's marker cannot be read safely; save it as RGB"
             )
         return np.asarray(image.convert("RGB").convert("RGBA"))
     if image.mode not in _EIGHT_BIT_MODES:
-        raise SceneError(f"{path}: images of mode {image.mode} are not supported; save it as RGB")
+        raise SceneError(f"{path}: pixels of mode {image.mode} are not supported; save it as RGB")
     return np.asarray(image if image.mode == "RGBA" else image.convert("RGBA"))
+
+
+def _sixteen_bits(path: Path, image: Image.Image) -> np.ndarray:
+    """[H, W, 4] uint8 of a grey image of 16 bits."""
+    values = np.asarray(image)
+    if values.dtype.itemsize > 2 and not 0 <= values.min() <= values.max() <= 65535:
+        raise SceneError(f"{path}: 32 bits a pixel are not supported; save it with 8 or 16")
+    values = values.astype(np.uint16)  # in this machine's order of bytes
+    rgba = np.full((*values.shape, 4), 255, dtype=np.uint8)
+    # To the nearest: 65535 = 255 * 257. By a table, for images may be large.
+    rgba[..., :3] = ((np.arange(2**16, dtype=np.uint32) + 128) // 257).astype(np.uint8)[values][
+        ..., None
+    ]
+    if "transparency" in image.info:
+        rgba[values == image.info["transparency"], 3] = 0
+    return rgba
 
 
 def _premultiply(rgba: np.ndarray) -> np.ndarray:

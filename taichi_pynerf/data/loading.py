@@ -16,7 +16,8 @@ from taichi_pynerf.data.formats import (
     multiscale_blender,
     nerfstudio,
 )
-from taichi_pynerf.data.images import decode_images, decode_mask, read_header
+from taichi_pynerf.data.image_kinds import has_wrong_suffix
+from taichi_pynerf.data.images import ImageHeader, decode_images, decode_mask, read_header
 from taichi_pynerf.data.pixels import (
     allocate,
     cache_path,
@@ -88,6 +89,7 @@ def load_scene(
     scales: Sequence[int] = (1,),
     placement: Placement | None = None,
     allow_external_paths: bool = False,
+    exposure: float = 0.0,
 ) -> Scene:
     """Load one split of a scene folder.
 
@@ -101,17 +103,18 @@ def load_scene(
             multi-scale format, those to take. Images come scale by scale.
         placement: how the scene is to stand in its coordinates; by default as its format has it.
         allow_external_paths: let the scene name images outside of its folder.
+        exposure: in stops, for OpenEXR and Radiance HDR images (`linear_images`).
 
     Raises:
         SceneError: the folder, its files or the arguments are wrong; the message says which.
     """
     (img_downscale,) = checked_scales([img_downscale], "img_downscale")
     scales = checked_scales(scales)
-    options = LoadOptions(img_downscale, placement or Placement(), allow_external_paths)
+    options = LoadOptions(img_downscale, placement or Placement(), allow_external_paths, exposure)
     files = read_scene_files(data_dir, split, dataset_type, options)
     if files.scales is not None:
         files, scales = _select_scales(Path(data_dir), files, scales), [1]
-    return _decode_scene(files, img_downscale // files.reduction, scales)
+    return _decode_scene(files, img_downscale // files.reduction, scales, exposure)
 
 
 def read_scene_files(
@@ -157,22 +160,27 @@ def _where(choice: torch.Tensor) -> list[int]:
     return choice.nonzero().squeeze(1).tolist()
 
 
-def _decode_scene(files: SceneFiles, img_downscale: int, scales: list[int]) -> Scene:
+def _decode_scene(
+    files: SceneFiles, img_downscale: int, scales: list[int], exposure: float
+) -> Scene:
     """Decode every file once, and write it at all scales straight into the scene's buffer."""
     factors = [img_downscale * scale for scale in scales]
     cameras = cameras_at(files.cameras, factors, files.image_paths)
     num_pixels = int(offsets_of(cameras)[-1])
-    channels = 4 if any(read_header(path).has_alpha for path in set(files.image_paths)) else 3
+    headers = {path: read_header(path) for path in dict.fromkeys(files.image_paths)}
+    channels = 4 if any(header.has_alpha for header in headers.values()) else 3
+    _tell_wrong_suffixes(headers)
 
     cached = None
     source_pixels = int((files.cameras.width * files.cameras.height).sum())
     if min(factors) > 1 and source_pixels > CACHE_FROM_PIXELS:
         sizes = (files.cameras.width.tolist(), files.cameras.height.tolist())
-        cached = cache_path(files.image_paths, (factors, channels, sizes, files.upright))
+        settings = (factors, channels, sizes, files.upright, exposure)
+        cached = cache_path(files.image_paths, settings)
     pixels = read_cached(cached, num_pixels, channels) if cached else None
     if pixels is None:
         pixels = allocate(num_pixels, channels)
-        _decode_into(windows(pixels, cameras), files, factors)
+        _decode_into(windows(pixels, cameras), files, factors, exposure)
         if cached:
             write_cached(cached, pixels)
 
@@ -197,7 +205,20 @@ def _decode_scene(files: SceneFiles, img_downscale: int, scales: list[int]) -> S
     )
 
 
-def _decode_into(parts: list[np.ndarray], files: SceneFiles, factors: list[int]) -> None:
+def _tell_wrong_suffixes(headers: dict[Path, ImageHeader]) -> None:
+    """Warn of files that are called like another kind of image than they are; they are read."""
+    wrong = [path for path, header in headers.items() if has_wrong_suffix(path, header.kind)]
+    if wrong:
+        warn_once(
+            f"{wrong[0].parent}: {len(wrong)} of {len(headers)} images are of another kind than "
+            f"their names say, and read as what they are: {wrong[0].name} is a "
+            f"{headers[wrong[0]].kind} image"
+        )
+
+
+def _decode_into(
+    parts: list[np.ndarray], files: SceneFiles, factors: list[int], exposure: float
+) -> None:
     """Fill the windows `parts` of all views at all factors."""
     num_views = len(files.image_paths)
     sizes = list(zip(files.cameras.width.tolist(), files.cameras.height.tolist(), strict=True))
@@ -220,6 +241,7 @@ def _decode_into(parts: list[np.ndarray], files: SceneFiles, factors: list[int])
         f"Loading {files.split} images",
         upright=files.upright,
         channels=parts[0].shape[2],
+        exposure=exposure,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import torch
 
+from taichi_pynerf.data.image_kinds import SUFFIXES
 from taichi_pynerf.data.placement import Placement, SceneTransform
 from taichi_pynerf.errors import SceneError, SceneWarning
 from taichi_pynerf.geometry.cameras import Cameras
@@ -19,7 +20,7 @@ from taichi_pynerf.geometry.cameras import Cameras
 MAX_FILE_BYTES = 32 * 2**20
 """Some 40,000 frames; a larger file is no scene description."""
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
+IMAGE_SUFFIXES = (*SUFFIXES, *(suffix.upper() for suffix in SUFFIXES))
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,13 @@ class LoadOptions:
             here on.
         placement: how the scene is to stand in its coordinates.
         allow_external_paths: let the scene name files outside of its folder.
+        exposure: in stops, for images whose values are in proportion to light.
     """
 
     img_downscale: int = 1
     placement: Placement = field(default_factory=Placement)
     allow_external_paths: bool = False
+    exposure: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +202,7 @@ def find_image(data_dir: Path, file_path: str, where: str, options: LoadOptions)
     if path is None:
         raise SceneError(
             f"{where}: there is no image {shown(file_path)} in {data_dir} "
-            "(nor with .png, .jpg or .jpeg added)"
+            f"(nor with {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} added)"
         )
     return path
 

@@ -34,6 +34,7 @@ class SceneSource:
         white_background: see-through pixels stand on white, else on black.
         placement: how the scene stands in its coordinates.
         allow_external_paths: the scene may name files outside of its folder.
+        exposure: in stops, for OpenEXR and Radiance HDR images.
     """
 
     data_dir: str | None
@@ -43,6 +44,7 @@ class SceneSource:
     white_background: bool = True
     placement: Placement = field(default_factory=Placement)
     allow_external_paths: bool = False
+    exposure: float = 0.0
 
     def __post_init__(self) -> None:
         if self.data_dir is not None:
@@ -84,6 +86,7 @@ class SceneSource:
             "white_background": self.white_background,
             "placement": self.placement,
             "allow_external_paths": self.allow_external_paths,
+            "exposure": self.exposure,
         }
         if self.multiscale or scales is not None:
             return MultiScaleDataset(**arguments, scales=scales or MULTISCALE)

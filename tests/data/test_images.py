@@ -193,7 +193,9 @@ def test_corrupt_pixel_data(tmp_path):
 
 
 def test_other_formats_are_refused(tmp_path):
-    fails_in_one_line(save(tmp_path / "image.gif", random_rgba(4, 4)[..., 0]), "PNG or JPEG")
+    fails_in_one_line(
+        save(tmp_path / "image.gif", random_rgba(4, 4)[..., 0]), "a GIF image", "PNG, JPEG"
+    )
 
 
 @pytest.mark.parametrize("side", [10_001, 60_000])

@@ -1,0 +1,220 @@
+"""Images whose values are in proportion to light: OpenEXR and Radiance HDR, to 8 bits and back.
+
+A value v becomes `srgb(v * 2**exposure)`, where srgb is the transfer curve of IEC 61966-2-1, and
+what is then above 1 is white. Alpha is no light and stays; colours come multiplied by it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from taichi_pynerf.errors import MissingPackageError, SceneError
+from taichi_pynerf.extras import optional
+
+_ROWS_AT_ONCE = 256
+_ONE_AT_A_TIME = threading.Lock()  # 16 bits a channel: one of 100 megapixels is 0.8 GB
+MAX_CHANNELS = 1024
+
+
+class LinearHeader(NamedTuple):
+    """What such a file says of itself.
+
+    Attributes:
+        width, height: of the whole picture, of which the file may hold a part.
+        channels: indices of red, green and blue (equal for a grey picture), and of alpha, or None.
+        part: which picture of several in the file.
+        window: (x, y, width, height) of what the file holds.
+    """
+
+    width: int
+    height: int
+    channels: tuple[int, int, int, int | None]
+    part: int
+    window: tuple[int, int, int, int]
+
+    @property
+    def has_alpha(self) -> bool:
+        return self.channels[3] is not None
+
+
+def srgb(values: np.ndarray) -> np.ndarray:
+    """sRGB's curve: light in [0, 1] to the values that screens are given, in [0, 1]."""
+    values = np.clip(values, 0.0, 1.0)
+    power = 1.055 * np.maximum(values, 0.0031308) ** (1 / 2.4) - 0.055
+    return np.where(values <= 0.0031308, 12.92 * values, power)
+
+
+def read_linear_header(path: Path) -> LinearHeader:
+    """Read the start of an OpenEXR or Radiance HDR file.
+
+    Raises:
+        SceneError: it is broken, or holds no colours, or OpenImageIO is not installed.
+    """
+    with _opened(path) as file:
+        return _header(path, file)
+
+
+def decode_linear(path: Path, exposure: float = 0.0) -> np.ndarray:
+    """Decode to [H, W, 4] uint8 through the tone curve, colours not multiplied by alpha.
+
+    Args:
+        path: the file.
+        exposure: in stops: light is multiplied by 2 ** exposure.
+
+    Raises:
+        SceneError: as `read_linear_header`.
+    """
+    with _opened(path) as file:
+        header = _header(path, file)
+        rgba = np.zeros((header.height, header.width, 4), dtype=np.uint8)
+        if not header.has_alpha:
+            rgba[..., 3] = 255
+        table = _tone_table(float(exposure))
+        x, y, width, height = header.window
+        window = rgba[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)]
+        top, left = max(-y, 0), max(-x, 0)
+        with _ONE_AT_A_TIME:
+            planes = _planes(path, file, header)
+            for row in range(0, window.shape[0], _ROWS_AT_ONCE):
+                part = window[row : row + _ROWS_AT_ONCE]
+                rows = slice(top + row, top + row + part.shape[0])
+                columns = slice(left, left + part.shape[1])
+                _tone(part, [plane[rows, columns] for plane in planes], table)
+    return rgba
+
+
+def write_exr(path: Path, channels: dict[str, np.ndarray], attributes: dict[str, str]) -> None:
+    """Write float32 [H, W] channels as an OpenEXR file, to a temporary name first.
+
+    Args:
+        path: the file.
+        channels: {name: values}, in the file's order; "Z" is depth, by custom.
+        attributes: texts that the header keeps.
+
+    Raises:
+        MissingPackageError: OpenImageIO is not installed.
+        OSError: the file cannot be written.
+    """
+    oiio = optional("OpenImageIO", "hdr")
+    values = np.stack([plane.astype(np.float32) for plane in channels.values()], axis=-1)
+    height, width = values.shape[:2]
+    spec = oiio.ImageSpec(width, height, len(channels), oiio.FLOAT)
+    spec.channelnames = tuple(channels)
+    spec.attribute("compression", "zip")
+    for name, text in attributes.items():
+        spec.attribute(name, text)
+    partial = path.with_name(f".{path.stem}.partial.exr")
+    file = oiio.ImageOutput.create(str(partial))
+    try:
+        done = file is not None and file.open(str(partial), spec) and file.write_image(values)
+        done = done and file.close()
+        if not done:
+            reason = oiio.geterror() if file is None else file.geterror()
+            raise OSError(5, " ".join(str(reason).split()) or "cannot be written", str(path))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[object]:
+    try:
+        oiio = optional("OpenImageIO", "hdr")
+    except MissingPackageError as error:
+        raise SceneError(f"{path}: {error}") from None
+    file = oiio.ImageInput.open(str(path))  # by its content, where its name misleads
+    if file is None:
+        raise _broken(path, oiio.geterror())
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+def _header(path: Path, file) -> LinearHeader:
+    part = 0
+    while file.seek_subimage(part, 0):
+        spec = file.spec()
+        if spec.deep:
+            raise SceneError(f"{path}: a deep image; render it flat")
+        if not 1 <= spec.nchannels <= MAX_CHANNELS or spec.width < 1 or spec.height < 1:
+            raise _broken(path, "an impossible size")
+        channels = _color_channels([str(name) for name in spec.channelnames])
+        if channels is not None:
+            width, height = spec.full_width or spec.width, spec.full_height or spec.height
+            window = (spec.x - spec.full_x, spec.y - spec.full_y, spec.width, spec.height)
+            return LinearHeader(width, height, channels, part, window)
+        part += 1
+    if part == 0:
+        raise _broken(path, file.geterror())
+    raise SceneError(f"{path}: no channels R, G, B or Y are in this file")
+
+
+def _color_channels(names: list[str]) -> tuple[int, int, int, int | None] | None:
+    """The channels of the picture: R, G, B, A by themselves, in a layer "Combined", in any layer,
+    or one grey channel; None if there are none."""
+
+    def in_layer(layer: str, letters: str) -> tuple[int, ...] | None:
+        wanted = [layer + letter for letter in letters]
+        return tuple(map(names.index, wanted)) if set(wanted) <= set(names) else None
+
+    layers = sorted({name.rpartition(".")[0] for name in names}, key=lambda n: "Combined" not in n)
+    for prefix in ("", *(f"{layer}." for layer in layers if layer)):
+        alpha = in_layer(prefix, "A")
+        colors = in_layer(prefix, "RGB") or 3 * (in_layer(prefix, "Y") or ())
+        if colors:
+            return (*colors, alpha[0] if alpha else None)
+    return None
+
+
+def _planes(path: Path, file, header: LinearHeader) -> list[np.ndarray]:
+    """Float16 [H, W] of red, green, blue and, if there is one, alpha."""
+    wanted = [c for c in header.channels if c is not None]
+    first, last = min(wanted), max(wanted)
+    if last - first < 8:
+        block = _read(path, file, header, first, last + 1)
+        return [block[..., c - first] for c in wanted]
+    return [_read(path, file, header, c, c + 1)[..., 0] for c in wanted]
+
+
+def _read(path: Path, file, header: LinearHeader, begin: int, end: int) -> np.ndarray:
+    block = file.read_image(header.part, 0, begin, end, "half")
+    if block is None:
+        raise _broken(path, file.geterror())
+    return np.asarray(block).reshape(*header.window[:1:-1], end - begin)
+
+
+def _tone(out: np.ndarray, planes: list[np.ndarray], table: np.ndarray) -> None:
+    """Fill [R, W, 4] uint8 with rows of float16 planes."""
+    if len(planes) == 4:
+        alpha = np.clip(np.nan_to_num(planes[3].astype(np.float32)), 0.0, 1.0)
+        out[..., 3] = np.round(alpha * 255)
+        if (alpha < 1).any():
+            share = np.where(alpha > 0, alpha, 1.0)
+            with np.errstate(over="ignore", invalid="ignore"):
+                planes = [(plane / share).astype(np.float16) for plane in planes[:3]]
+    for channel in range(3):
+        out[..., channel] = table[np.ascontiguousarray(planes[channel]).view(np.uint16)]
+
+
+@lru_cache(maxsize=4)
+def _tone_table(exposure: float) -> np.ndarray:
+    """[65536] uint8: what each of the float16 numbers becomes."""
+    light = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        light = np.nan_to_num(light, nan=0.0, posinf=np.inf, neginf=0.0).clip(0.0, 1e6)
+        return np.round(255 * srgb(light * 2.0**exposure)).astype(np.uint8)
+
+
+def _broken(path: Path, reason: str) -> SceneError:
+    reason = " ".join(str(reason or "").split())[:160]
+    return SceneError(
+        f"{path}: this image cannot be decoded; it may be cut off or broken ({reason})"
+    )
