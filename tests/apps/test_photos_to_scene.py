@@ -134,12 +134,14 @@ def test_wrong_input_is_one_line(pycolmap, tmp_path):
 
     fails("no such folder or video", "absent")
     (tmp_path / "in").mkdir()
-    fails("no PNG or JPEG photos", "in")
-    (tmp_path / "in" / "a.heic").write_bytes(b"")
-    fails(r"convert the \.heic files to JPEG", "in")
+    fails("no photos in this folder", "in")
+    (tmp_path / "in" / "a.DNG").write_bytes(b"")
+    fails(r"develop the \.DNG files to JPEG", "in")
     Image.new("RGB", (8, 8)).save(tmp_path / "in" / "a.png")
     fails("1 photos are too few", "in")
     (tmp_path / "in" / "b.jpg").write_bytes(b"not a photo")
+    fails(r"b\.jpg: not an image of a known kind", "in")
+    (tmp_path / "in" / "b.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut off")
     fails(r"b\.jpg: this photo cannot be copied", "in")
     fails("holds .*: choose a folder of its own", "in", ".")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
@@ -161,6 +163,27 @@ def test_absent_pycolmap_is_said_before_any_work(tmp_path, monkeypatch):
 def gather(source, tmp_path):
     (tmp_path / "copies").mkdir()
     return gather_photos(source, tmp_path / "copies", progress=False)
+
+
+def test_photos_of_other_kinds_become_png_or_jpeg(tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    pixels = np.zeros((16, 24, 3), np.uint8)
+    pixels[:8, :12] = 255
+    zoom = Image.Exif()
+    zoom.get_ifd(0x8769)[0x920A] = 24.0  # focal length in mm
+    Image.fromarray(pixels).save(source / "a.webp", lossless=True, exif=zoom)
+    Image.fromarray(pixels).save(source / "b.avif", quality=95)
+    Image.fromarray(pixels).save(source / "c.tiff")
+    Image.fromarray(pixels).save(source / "d.bmp")
+    groups = gather(source, tmp_path)
+    assert sorted(groups) == [["a.jpg"], ["b.jpg", "c.png", "d.png"]]
+    for name in ("a.jpg", "b.jpg", "c.png", "d.png"):
+        with Image.open(tmp_path / "copies" / name) as image:
+            assert image.format == ("JPEG" if name[0] in "ab" else "PNG")
+            assert np.abs(np.asarray(image).astype(int) - pixels)[::4, ::6].max() < 40
+    with Image.open(tmp_path / "copies" / "a.jpg") as image:
+        assert image.getexif().get_ifd(0x8769)[0x920A] == 24.0
 
 
 def test_turned_photos_are_stored_upright_and_others_as_they_are(tmp_path):
