@@ -17,6 +17,11 @@ class PyramidEncoder(nn.Module):
         features_per_level: features per table entry.
         hash_table_size: entries per level at most, a power of two.
 
+    Attributes:
+        table: [E, features_per_level], the entries of all levels.
+        accumulate_in_place: whether backward passes add the table's gradient into `table.grad`
+            themselves, instead of making a tensor as large as the table each time.
+
     Example:
         >>> PyramidEncoder(num_levels=4, hash_table_size=2**14)(torch.rand(10, 3)).shape
         torch.Size([10, 16])

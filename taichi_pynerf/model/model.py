@@ -91,11 +91,9 @@ class PyNeRF(nn.Module):
             generator = torch.Generator(self.device)
             generator.manual_seed(int(torch.randint(2**62, ())))
             out = self.renderer.train_rays(rays, generator)
-            depth = out.depth / out.acc.clamp_min(1e-6)
         else:
             out = self.renderer.render_rays(rays)
-            depth = out.depth
         rgb = out.rgb
         if background is not None:
             rgb = rgb + (1 - out.acc).unsqueeze(-1) * background
-        return {"rgb": rgb, "depth": depth / length.squeeze(-1), "acc": out.acc}
+        return {"rgb": rgb, "depth": out.depth / length.squeeze(-1), "acc": out.acc}

@@ -65,17 +65,22 @@ def compute_sample_area(
 ) -> torch.Tensor:
     """Area that a ray's pixel covers at each sample, perpendicular to the ray.
 
-    area = pixel_area * (z |rays_d|)^2: it grows with the square of the distance.
+    A pixel's rays are a cone with its tip at the ray's origin. At z the cone is z |rays_d| world
+    units from its tip: area = pixel_area * (z |rays_d|)^2. Where in the world the tip is does not
+    matter.
 
     Args:
-        rays_o: [N, 3] origins, world units.
-        rays_d: [N, 3] directions; z is measured in their lengths.
-        z_vals: [N, S] positions along the rays.
+        rays_o: [N, 3] origins, world units: the tips of the cones, where z is 0.
+        rays_d: [N, 3] directions of any length; z is measured in their lengths.
+        z_vals: [N, S] positions along the rays: sample s is at rays_o + z_vals[:, s] * rays_d.
         pixel_areas: [N] or a number: the pixel's area at unit distance. The default is the pixel
             of an 800 x 800 image that sees 40 degrees.
 
     Returns:
         [N, S] areas, world units squared.
+
+    Raises:
+        ValueError: shapes that do not fit.
     """
     if rays_o.shape != rays_d.shape or rays_d.shape[-1] != 3:
         raise ValueError(

@@ -24,6 +24,7 @@ FIRST_LOOK = 10  # samples of a ray that are asked before it is known whether li
 SAMPLES_AT_ONCE = 2**17  # that are asked in one call, about
 RAYS_AT_ONCE = 2**16  # that are on their way while rendering
 ROUNDING = 5e-6  # of an opacity summed in float32
+LEAST_SEEN = 1e-6  # opacity below which a mean distance goes to 0
 UNSEEN = 0.1  # of the light that a ray ends at: samples of less weight need no colour
 WIDE_PIXEL = 2.0  # training's steps: so wide, it shows nothing that finer steps would add
 
@@ -48,7 +49,7 @@ class Rendered:
     def of(cls, sums: torch.Tensor) -> "Rendered":
         """From [N, 6] weighted sums along rays: rgb, opacity, distance, level."""
         rgb, acc, depth, level = sums.split([3, 1, 1, 1], 1)
-        seen = acc.clamp_min(1e-6)
+        seen = acc.clamp_min(LEAST_SEEN)
         return cls(rgb, *(x.squeeze(-1) for x in (depth / seen, acc, level / seen)))
 
 
@@ -57,7 +58,7 @@ class TrainingRender:
     """What one differentiable pass over a batch of rays gives to the losses.
 
     Attributes:
-        rgb, depth, acc: per ray, as in `Rendered`.
+        rgb, depth, acc: per ray, as in `Rendered`; depth is the mean distance here too.
         weights: [M] compositing weights.
         samples: the M packed samples.
         positions: [M, 3] field positions of the samples.
@@ -86,9 +87,11 @@ class PyramidRenderer:
         fused: render in one kernel, networks and all (`FusedRenderer`), instead of packed samples
             and torch's networks. By default where that keeps rays on a graphics card that torch
             cannot use, and the kernel covers the model; on a processor it is slower.
+        step_scale: length of all steps, as a multiple of those that the configuration gives.
 
     Raises:
-        ValueError: `fused` is true, and the kernel does not cover the model.
+        ValueError: `fused` is true, and the kernel does not cover the model; or `step_scale` is
+            not positive.
     """
 
     def __init__(
@@ -98,14 +101,18 @@ class PyramidRenderer:
         occupancy: OccupancyGrid,
         trained_levels: TrainedLevels,
         fused: bool | None = None,
+        step_scale: float = 1.0,
     ):
+        if not step_scale > 0:
+            raise ValueError(f"step_scale must be positive, got {step_scale}")
         self.config = config
         self.field = field
         self.occupancy = occupancy
         self.trained_levels = trained_levels
         self.box = SceneBox(config.aabb, config.unbounded, occupancy.num_cascades)
-        self.step_size = math.sqrt(3) * self.box.field_size / config.march_resolution
-        self.cone_angle = config.cone_angle if config.unbounded else 0.0
+        diagonal = math.sqrt(3) * self.box.field_size
+        self.step_size = step_scale * diagonal / config.march_resolution
+        self.cone_angle = step_scale * config.cone_angle if config.unbounded else 0.0
         # A box so large has the footprints' levels where more cells are wanted for each of them.
         self.level_size = self.box.field_size * config.cells_per_footprint
         if fused is None:
@@ -158,8 +165,9 @@ class PyramidRenderer:
             out.sigmas, out.rgbs, samples.t_starts, samples.t_ends, samples.packed_info,
             self.config.early_stop_eps,
         )  # fmt: skip
+        depth = pixels.depth / pixels.acc.clamp_min(LEAST_SEEN)
         return TrainingRender(
-            pixels.rgb, pixels.depth, pixels.acc, pixels.weights, samples, positions, levels, out
+            pixels.rgb, depth, pixels.acc, pixels.weights, samples, positions, levels, out
         )
 
     @torch.no_grad()

@@ -35,7 +35,7 @@ from taichi_pynerf.nerfstudio.views import (
 )
 from taichi_pynerf.training.carving import possible_cells
 from taichi_pynerf.training.losses import PyNeRFLoss, loss_inputs
-from taichi_pynerf.training.optimizers import parameter_groups
+from taichi_pynerf.training.optimizers import gather_in_place, parameter_groups
 from taichi_pynerf.training.scene_fit import fit_to_scene
 
 
@@ -102,6 +102,7 @@ class PyNeRFStudioModel(Model):
             if self.config.fit_to_scene:
                 config = fit_to_scene(config, self.views)
         self.pynerf = PyNeRF(config)
+        gather_in_place(self.pynerf)
         self.loss, self.progress = PyNeRFLoss(config), 1.0
         self.generator = torch.Generator(self.pynerf.device).manual_seed(config.seed)
         # Taichi takes one launch at a time; the viewer has threads of its own.
@@ -191,7 +192,7 @@ class PyNeRFStudioModel(Model):
         return {
             "rgb": outputs["rgb"],
             "accumulation": render.acc.unsqueeze(-1),
-            "depth": (render.depth / render.acc.clamp_min(1e-6)).unsqueeze(-1),
+            "depth": render.depth.unsqueeze(-1),
             "loss_inputs": outputs,
             "background": background,
             "num_samples": render.levels.shape[0],

@@ -54,20 +54,26 @@ def network_parameters(model: PyNeRF) -> list[torch.nn.Parameter]:
 
 
 def parameter_groups(model: PyNeRF) -> dict[str, list[torch.nn.Parameter]]:
-    """{"tables", "networks"}: what has an optimizer of its own.
-
-    From here on the encoders add the tables' gradients into buffers of their own, in place.
-    """
-    for encoder in model.field.encoders:
-        encoder.accumulate_in_place = True
+    """{"tables", "networks"}: what has an optimizer of its own."""
     return {
         "tables": list(model.field.encoders.parameters()),
         "networks": network_parameters(model),
     }
 
 
+def gather_in_place(model: PyNeRF) -> None:
+    """From here on backward passes add the tables' gradients into `table.grad` in place.
+
+    `TableRMSProp` leaves these buffers zero. Without it each pass makes another one, as large as
+    the table. `torch.autograd.grad` finds no gradient of the tables then.
+    """
+    for encoder in model.field.encoders:
+        encoder.accumulate_in_place = True
+
+
 def build_optimizers(model: PyNeRF, learning_rate: float) -> dict[str, torch.optim.Optimizer]:
-    """{"tables": TableRMSProp, "networks": Adam}; tables then take their gradients in place."""
+    """{"tables": TableRMSProp, "networks": Adam}; see `gather_in_place`, which is done too."""
+    gather_in_place(model)
     groups = parameter_groups(model)
     return {
         "tables": TableRMSProp(groups["tables"], learning_rate),

@@ -115,6 +115,12 @@ def test_sample_area_is_the_same_point_whatever_the_length_of_its_direction():
     torch.testing.assert_close(compute_sample_area(rays_o, 4 * rays_d, z_vals / 4), areas)
 
 
+def test_sample_area_is_the_same_wherever_the_camera_stands():
+    rays_o, rays_d, z_vals = torch.rand(5, 3), torch.rand(5, 3) + 0.1, torch.rand(5, 7) + 1
+    areas = compute_sample_area(rays_o, rays_d, z_vals)
+    torch.testing.assert_close(compute_sample_area(rays_o + 9.0, rays_d, z_vals), areas)
+
+
 @pytest.mark.parametrize(
     ("rays_o", "rays_d", "z_vals"),
     [((4, 3), (5, 3), (4, 2)), ((4, 2), (4, 2), (4, 2)), ((4, 3), (4, 3), (5, 2))],

@@ -65,6 +65,17 @@ def test_every_ray_is_marched_to_its_end(rays, at_once, most):
     assert torch.equal(work.sums, expected.unsqueeze(1).repeat(1, 6))
 
 
+@pytest.mark.parametrize("index", [slice(1, 4), torch.tensor([1, 2, 3])])
+def test_the_rays_that_are_given_stay_as_they_are(index):
+    rays = rays_of(5)
+    before, some = rays.bounds.clone(), rays[index]
+    work = RayRounds(some, torch.ones(3), Marcher([9, 9, 9, 9, 9]), at_once=2, most=4)
+    while not work.finished:
+        work.advance()
+    assert torch.equal(rays.bounds, before)
+    assert torch.equal(some.bounds, before[1:4])
+
+
 def test_rays_set_out_as_others_end():
     marcher = Marcher([40, 1, 1, 1, 1, 1])
     work = RayRounds(rays_of(6), torch.ones(6), marcher, at_once=2, most=1000)

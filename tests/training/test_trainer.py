@@ -17,7 +17,7 @@ from taichi_pynerf.model.images import render_image
 from taichi_pynerf.runs.checkpoint import FILE_NAME, model_from_checkpoint, read_checkpoint
 from taichi_pynerf.training import trainer as trainer_module
 from taichi_pynerf.training.losses import PyNeRFLoss
-from taichi_pynerf.training.optimizers import build_optimizers
+from taichi_pynerf.training.optimizers import build_optimizers, gather_in_place, parameter_groups
 from taichi_pynerf.training.schedules import learning_rate_factor
 from taichi_pynerf.training.trainer import MultiScaleTrainer, PyNeRFTrainer
 
@@ -399,6 +399,14 @@ def test_every_parameter_has_one_optimizer():
         id(p) for opt in optimizers.values() for group in opt.param_groups for p in group["params"]
     ]
     assert sorted(owned) == sorted(id(p) for p in model.parameters())
+
+
+def test_asking_which_parameters_there_are_changes_nothing():
+    model = tiny_model()
+    parameter_groups(model)
+    assert not any(encoder.accumulate_in_place for encoder in model.field.encoders)
+    gather_in_place(model)
+    assert all(encoder.accumulate_in_place for encoder in model.field.encoders)
 
 
 def test_a_table_steps_where_it_has_a_gradient_and_nowhere_else():

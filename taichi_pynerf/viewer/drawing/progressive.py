@@ -364,12 +364,9 @@ def _quicker_renderer(model: PyNeRF, steps: float) -> PyramidRenderer:
         render_step=1.0, early_stop_eps=max(model.config.early_stop_eps, _DRAFT_EPS)
     )
     fused = model.renderer.fused is not None
-    renderer = PyramidRenderer(
-        config, model.field, model.occupancy, model.trained_levels, fused=fused
+    return PyramidRenderer(
+        config, model.field, model.occupancy, model.trained_levels, fused=fused, step_scale=steps
     )
-    renderer.step_size *= steps
-    renderer.cone_angle *= steps
-    return renderer
 
 
 def tiles_from_the_middle(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
