@@ -13,6 +13,9 @@ os.environ.setdefault("ENABLE_TAICHI_HEADER_PRINT", "0")
 
 __version__ = "0.1.0"
 
+from taichi_pynerf.api.camera import Camera
+from taichi_pynerf.api.model import Rendering, TrainedModel, load, train
+from taichi_pynerf.api.scenes import LoadedScene, load_scene
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.evaluation.metrics import compute_psnr, compute_ssim
@@ -31,6 +34,8 @@ from taichi_pynerf.runs.nerfstudio_runs import load_nerfstudio_run
 from taichi_pynerf.training.trainer import MultiScaleTrainer, PyNeRFTrainer
 
 __all__ = [
+    "Camera",
+    "LoadedScene",
     "MultiScaleDataset",
     "MultiScaleTrainer",
     "PyNeRF",
@@ -39,6 +44,8 @@ __all__ = [
     "PyNeRFTrainer",
     "PyramidEncoder",
     "PyramidRenderer",
+    "Rendering",
+    "TrainedModel",
     "compute_psnr",
     "compute_sample_area",
     "compute_ssim",
@@ -46,7 +53,10 @@ __all__ = [
     "create_pyramid_hierarchy",
     "get_pyramid_level",
     "interpolate_pyramid_outputs",
+    "load",
     "load_nerfstudio_run",
     "load_pyramid_model",
+    "load_scene",
     "save_pyramid_model",
+    "train",
 ]

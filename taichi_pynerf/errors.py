@@ -13,6 +13,10 @@ class SceneError(UserError):
     """A scene folder, one of its files or one of its values cannot be used."""
 
 
+class CameraError(UserError):
+    """A camera's pose, focal length or size cannot be used."""
+
+
 class CheckpointError(UserError):
     """A checkpoint file cannot be read or does not fit."""
 

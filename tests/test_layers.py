@@ -16,6 +16,7 @@ BASE = ("errors", "extras", "files", "settings", "presets", "config")
 LAYERS = (
     "kernels", "runtime", "ops", "geometry", "data", "demo", "model", "evaluation", "runs",
     "training", "rendering", "export", "viewer", "nerfstudio",
+    "api",
     "__init__",  # the public names
     "apps",
 )  # fmt: skip

@@ -9,8 +9,6 @@ torchrun --nproc_per_node=2 apps/train.py …           several processes, a sha
 import argparse
 import contextlib
 import shlex
-import shutil
-import signal
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from taichi_pynerf.apps.cli import Parser, command, run
 from taichi_pynerf.apps.scene_flags import NAMES as PLACEMENT_FLAGS
 from taichi_pynerf.apps.scene_flags import add_placement_flags, exposure_of, placement_of
 from taichi_pynerf.apps.setting_flags import add_setting_flags, settings_given
-from taichi_pynerf.data.loading import FORMATS, detect_dataset_type
+from taichi_pynerf.data.loading import FORMATS
 from taichi_pynerf.errors import CheckpointError, ConfigError
 from taichi_pynerf.evaluation.evaluation import evaluate
 from taichi_pynerf.files import atomic_write_text, json_text
@@ -38,15 +36,21 @@ from taichi_pynerf.runs.scene_source import MULTISCALE, SceneSource
 from taichi_pynerf.training.curves import write_curves
 from taichi_pynerf.training.distributed import Workers, claim_device, join, launched_by_torchrun
 from taichi_pynerf.training.log import FILE_NAME as LOG_NAME
-from taichi_pynerf.training.log import TENSORBOARD_FOLDER
-from taichi_pynerf.training.scene_fit import fit_to_scene
-from taichi_pynerf.training.trainer import MultiScaleTrainer, PyNeRFTrainer
+from taichi_pynerf.training.setup import (
+    DEMO_STEPS,
+    check_settings,
+    clear_run_folder,
+    fitted_preset,
+    new_trainer,
+    preset_for,
+    stop_on_interrupt,
+    write_settings,
+)
+from taichi_pynerf.training.trainer import PyNeRFTrainer
 from taichi_pynerf.viewer.ggui.display import require_display
 from taichi_pynerf.viewer.ggui.window import Window
 from taichi_pynerf.viewer.live import LiveTraining
 from taichi_pynerf.viewer.viewer import Viewer
-
-DEMO_STEPS = 1000
 
 
 def build_parser() -> Parser:
@@ -125,14 +129,15 @@ def train(args, backend: str, workers: Workers) -> None:
         run_dir = resumed_run_dir(args.resume)
     else:
         run_dir = new_run_dir(args)
-        config = new_config(args, backend)  # complain of the settings before the images load
+        preset, settings = args.preset or preset_for(backend), new_settings(args)
+        check_settings(preset, **settings)
         source = new_source(args)
 
     schedule = parse_schedule(args.scale_schedule, source) if args.scale_schedule else None
     train_set = source.load("train")
     val_set, test_set = source.load_or_none("val"), source.load_or_none("test")
     if not resumed:
-        config = fit_to_scene(new_config(args, backend, train_set.unbounded), train_set)
+        config = fitted_preset(preset, train_set, **settings)
     model = model_from_checkpoint(resumed, args.resume) if resumed else PyNeRF(config)
     if workers.first:
         together = f", {workers.count} processes" if workers.count > 1 else ""
@@ -142,11 +147,9 @@ def train(args, backend: str, workers: Workers) -> None:
             f"run {run_dir}"
         )
 
-    trainer_kind = MultiScaleTrainer if source.multiscale else PyNeRFTrainer
-    options = {"scale_schedule": schedule} if schedule else {}
-    trainer = trainer_kind(
-        model, config, train_set, val_set, output_dir=run_dir, scene=source.to_dict(),
-        tensorboard=args.tensorboard, workers=workers, **options,
+    trainer = new_trainer(
+        model, config, train_set, val_set, source=source, scale_schedule=schedule,
+        output_dir=run_dir, tensorboard=args.tensorboard, workers=workers,
     )  # fmt: skip
     if resumed:
         try:
@@ -160,15 +163,11 @@ def train(args, backend: str, workers: Workers) -> None:
         return
 
     # Nothing is written before all of the above was found good.
-    run_dir.mkdir(parents=True, exist_ok=True)
-    settings = {"config": config.to_dict(), "scene": source.to_dict()}
-    atomic_write_text(run_dir / "config.json", json_text(settings, indent=2) + "\n")
     if resumed:
         trainer.log.cut(trainer.step)
-    else:  # nothing of an older run stays
-        for name in ("log.jsonl", "metrics.json", "preview.png", "curves.png"):
-            (run_dir / name).unlink(missing_ok=True)
-        shutil.rmtree(run_dir / TENSORBOARD_FOLDER, ignore_errors=True)
+    else:
+        clear_run_folder(run_dir)
+    write_settings(run_dir, config, source)
 
     live = watch(trainer, run_dir) if args.gui else None
     with stop_on_interrupt(trainer):
@@ -183,45 +182,32 @@ def train(args, backend: str, workers: Workers) -> None:
     report(trainer, test_set or val_set, run_dir, backend)
 
 
-def new_config(args, backend: str, unbounded: bool = False) -> PyNeRFConfig:
-    """Settings of a new run, from the command line."""
-    preset = args.preset or ("gpu" if backend == "cuda" else "cpu")
-    overrides = settings_given(args)
+def new_settings(args) -> dict:
+    """Settings of a new run that the command line gives."""
+    settings = settings_given(args)
     if args.data_dir is None:
-        overrides.setdefault("max_steps", DEMO_STEPS)
-    overrides["unbounded"] = unbounded
-    return PyNeRFConfig.preset(preset, **overrides)
+        settings.setdefault("max_steps", DEMO_STEPS)
+    return settings
 
 
 def new_source(args) -> SceneSource:
     """The scene of a new run, from the command line."""
-    img_downscale = 1 if args.img_downscale is None else args.img_downscale
-    if img_downscale < 1:
-        raise ConfigError(f"--img_downscale is {img_downscale}: give a whole number from 1 on")
-    source = SceneSource(
-        data_dir=args.data_dir,
+    if args.img_downscale is not None and args.img_downscale < 1:
+        raise ConfigError(f"--img_downscale is {args.img_downscale}: give a whole number from 1 on")
+    source = SceneSource.fitted(
+        args.data_dir,
         dataset_type=args.dataset_type,
-        img_downscale=img_downscale,
-        multiscale=comes_in_scales(args) if args.multiscale is None else args.multiscale,
+        img_downscale=args.img_downscale,
+        multiscale=args.multiscale,
         white_background=not args.black_background,
         placement=placement_of(args),
         allow_external_paths=bool(args.allow_external_paths),
         exposure=exposure_of(args),
     )
-    if args.data_dir is None or args.img_downscale is not None:
-        return source
-    fitting = source.reduced_to_fit()
-    if fitting != source:
-        k = fitting.img_downscale
+    k = source.img_downscale
+    if args.img_downscale is None and k > 1:
         print(f"images are reduced by {k}, as if by --img_downscale {k}; 1 keeps them as they are")
-    return fitting
-
-
-def comes_in_scales(args) -> bool:
-    """Whether a scene is made for training at several scales."""
-    if args.data_dir is None:
-        return True
-    return (args.dataset_type or detect_dataset_type(args.data_dir)) == "multiscale-blender"
+    return source
 
 
 def resumed_settings(args, content: dict) -> tuple[SceneSource, PyNeRFConfig]:
@@ -281,23 +267,6 @@ def resumed_run_dir(run_or_file: str) -> Path:
             f"file as {FILE_NAME} into a new folder and resume that folder"
         )
     return path.parent
-
-
-def stop_on_interrupt(trainer: PyNeRFTrainer):
-    """Ctrl-C lets the step in hand finish; a second Ctrl-C interrupts at once."""
-
-    class Handler:
-        def __enter__(self):
-            self.before = signal.signal(signal.SIGINT, self.stop)
-
-        def __exit__(self, *exception):
-            signal.signal(signal.SIGINT, self.before)
-
-        def stop(self, *_):
-            trainer.request_stop()
-            signal.signal(signal.SIGINT, self.before)
-
-    return Handler()
 
 
 def watch(trainer: PyNeRFTrainer, run_dir: Path) -> LiveTraining:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
-from taichi_pynerf.data.loading import read_scene_files, scene_splits
+from taichi_pynerf.data.loading import detect_dataset_type, read_scene_files, scene_splits
 from taichi_pynerf.data.placement import Placement
 from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles
 from taichi_pynerf.demo.scene import demo_scene_dir
@@ -49,6 +49,44 @@ class SceneSource:
     def __post_init__(self) -> None:
         if self.data_dir is not None:
             object.__setattr__(self, "data_dir", str(Path(self.data_dir).absolute()))
+
+    @classmethod
+    def fitted(
+        cls,
+        data_dir: str | Path | None,
+        *,
+        dataset_type: str | None = None,
+        img_downscale: int | None = None,
+        multiscale: bool | None = None,
+        **more,
+    ) -> SceneSource:
+        """The source of a new run, with what the caller leaves open taken from the folder.
+
+        Args:
+            data_dir: the scene folder; None stands for the built-in demo scene.
+            dataset_type: the folder's format; detected if None.
+            img_downscale: None halves the images until none is longer than `LONGEST_SIDE` pixels.
+            multiscale: None turns it on for scenes that come at several scales: the demo scene and
+                multi-scale folders.
+            more: the other attributes.
+
+        Raises:
+            SceneError: the scene cannot be read; the message says why.
+        """
+        if multiscale is None:
+            multiscale = data_dir is None or (
+                (dataset_type or detect_dataset_type(data_dir)) == "multiscale-blender"
+            )
+        source = cls(
+            data_dir=None if data_dir is None else str(data_dir),
+            dataset_type=dataset_type,
+            img_downscale=1 if img_downscale is None else img_downscale,
+            multiscale=multiscale,
+            **more,
+        )
+        if data_dir is None or img_downscale is not None:
+            return source
+        return source.reduced_to_fit()
 
     def folder(self) -> Path:
         """The scene folder; the demo scene is made if it is not there (Taichi must run)."""

@@ -301,7 +301,7 @@ class PyNeRFTrainer:
         Raises:
             CheckpointError: the state is none, or does not fit the model.
         """
-        if not isinstance(state, dict):
+        if not isinstance(state, dict) or "optimizers" not in state:
             raise CheckpointError(
                 "the checkpoint cannot be resumed: it holds no training to go on with"
             )

@@ -1,0 +1,192 @@
+"""Scenes: photographs with their cameras, by split."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from taichi_pynerf import runtime
+from taichi_pynerf.api.camera import Camera
+from taichi_pynerf.data.placement import SceneTransform
+from taichi_pynerf.data.scene import cameras_at
+from taichi_pynerf.data.scene_files import SceneFiles
+from taichi_pynerf.errors import SceneError
+from taichi_pynerf.evaluation.evaluation import Dataset
+from taichi_pynerf.geometry.cameras import Cameras
+from taichi_pynerf.rendering.camera_paths import camera_path, path_cameras
+from taichi_pynerf.runs.scene_source import SceneSource
+
+
+class LoadedScene:
+    """A scene folder, read as far as it is used: descriptions at once, images when asked for.
+
+    Get one from `load_scene`.
+
+    Attributes:
+        source: which folder this is and how it is read; a run keeps it.
+        splits: the splits that the scene has, of "train", "val" and "test".
+    """
+
+    def __init__(self, source: SceneSource) -> None:
+        self.source = source
+        self.splits: list[str] = source.splits()
+        self._files: dict[str, SceneFiles] = {}
+        self._datasets: dict[str, Dataset] = {}
+
+    def __repr__(self) -> str:
+        return f"LoadedScene({str(self.folder)!r}, splits {', '.join(self.splits)})"
+
+    @property
+    def folder(self) -> Path:
+        """The scene folder."""
+        return self.source.folder()
+
+    def dataset(self, split: str = "train") -> Dataset:
+        """One split's pixels and rays, for trainers; decoded once.
+
+        Raises:
+            SceneError: no such split, or an image cannot be read.
+        """
+        if split not in self._datasets:
+            self._check(split)
+            self._datasets[split] = self.source.load(split)
+        return self._datasets[split]
+
+    def cameras(self, split: str = "train") -> list[Camera]:
+        """One split's cameras at full size, with their lens distortion.
+
+        Raises:
+            SceneError: no such split.
+        """
+        cameras = self._cameras(split)
+        return [Camera(cameras.select([view])) for view in range(len(cameras))]
+
+    def image(self, index: int, split: str = "train") -> np.ndarray:
+        """A photograph at full size, [H, W, 3] float32 in [0, 1], over the scene's background.
+
+        Args:
+            index: counts as `cameras` does.
+
+        Raises:
+            SceneError: no such split, or an image cannot be read.
+            IndexError: no such image.
+        """
+        dataset = self.dataset(split)
+        full_size = (dataset.scales == dataset.scales.min()).nonzero().squeeze(1).tolist()
+        if not 0 <= index < len(full_size):
+            raise IndexError(f"image {index} of {len(full_size)}")
+        return dataset.image(full_size[index]).numpy()
+
+    def camera_path(
+        self,
+        kind: str = "orbit",
+        num_frames: int = 120,
+        *,
+        width: int | None = None,
+        height: int | None = None,
+    ) -> list[Camera]:
+        """Cameras of a film, laid out around the training cameras.
+
+        Args:
+            kind: "spiral", "orbit", "interpolate" or "zoom", as `--camera_path` has them.
+            num_frames: the number of frames.
+            width, height: frame size in pixels; by default the first training image's.
+
+        Raises:
+            ValueError: no such kind, fewer than 1 frame, or a width without a height.
+        """
+        if (width is None) != (height is None):
+            raise ValueError("width and height belong together: give both or neither")
+        like = self._cameras("train")
+        poses = camera_path(kind, like.c2w, num_frames)
+        if width is None or height is None:
+            width, height = int(like.width[0]), int(like.height[0])
+        cameras = path_cameras(like, poses, width, height)
+        return [Camera(cameras.select([frame])) for frame in range(num_frames)]
+
+    @property
+    def transform(self) -> SceneTransform:
+        """What brought the coordinates of the scene's files to those used here.
+
+        `transform.apply_to_poses(poses)` places poses of the files' world, [V, 3, 4].
+        """
+        return self.files("train").transform
+
+    @cached_property
+    def background(self) -> np.ndarray:
+        """[3] float32, the colour behind transparent pixels."""
+        return np.full(3, float(self.source.white_background), dtype=np.float32)
+
+    def files(self, split: str = "train") -> SceneFiles:
+        """What the scene's files say of one split; read once.
+
+        Raises:
+            SceneError: no such split, or the files cannot be read.
+        """
+        if split not in self._files:
+            self._check(split)
+            self._files[split] = self.source.files(split)
+        return self._files[split]
+
+    def _cameras(self, split: str) -> Cameras:
+        """One split's cameras at full size."""
+        files = self.files(split)
+        factor = self.source.img_downscale // files.reduction
+        cameras = cameras_at(files.cameras, [factor], files.image_paths)
+        if files.scales is None:
+            return cameras
+        return cameras.select(torch.nonzero(files.scales == files.scales.min()).squeeze(1))
+
+    def _check(self, split: str) -> None:
+        if split not in self.splits:
+            raise SceneError(
+                f"{self.folder}: there is no split {split!r}; splits in this folder: "
+                f"{', '.join(self.splits) or 'none'}"
+            )
+
+
+def load_scene(
+    path: str | Path | None = None,
+    *,
+    dataset_type: str | None = None,
+    img_downscale: int | None = None,
+    multiscale: bool | None = None,
+    white_background: bool = True,
+    **more,
+) -> LoadedScene:
+    """Open a scene folder of any known format.
+
+    Args:
+        path: the scene folder; None opens the built-in demo scene, which is ray-traced the first
+            time and then kept.
+        dataset_type: the folder's format ("blender", "llff", "nerfstudio", "colmap", …); detected
+            by default.
+        img_downscale: use the images reduced by this factor. By default they are halved until
+            none is longer than 1,600 pixels.
+        multiscale: train and test at scales 1, 1/2, 1/4 and 1/8. By default only for scenes that
+            come at several scales, such as the demo scene.
+        white_background: put transparent pixels on white, not on black.
+        more: other attributes of `SceneSource`, such as `placement`.
+
+    Raises:
+        SceneError: the folder is absent, in no known format or damaged; the message says which.
+
+    Example:
+        >>> scene = load_scene("data/nerf_synthetic/lego", img_downscale=2)
+        >>> image = scene.image(0, "test")
+    """
+    if img_downscale is not None and (not isinstance(img_downscale, int) or img_downscale < 1):
+        raise SceneError(f"img_downscale is {img_downscale!r}: give a whole number from 1 on")
+    runtime.start()  # the demo scene is traced by Taichi
+    source = SceneSource.fitted(
+        path,
+        dataset_type=dataset_type,
+        img_downscale=img_downscale,
+        multiscale=multiscale,
+        white_background=white_background,
+        **more,
+    )
+    return LoadedScene(source)

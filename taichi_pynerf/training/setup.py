@@ -1,0 +1,122 @@
+"""What stands between a scene and the training loop, for the command line and for Python alike."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.data.datasets import MultiScaleDataset
+from taichi_pynerf.errors import ConfigError
+from taichi_pynerf.evaluation.evaluation import Dataset
+from taichi_pynerf.files import atomic_write_text, json_text
+from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.runs.scene_source import SceneSource
+from taichi_pynerf.settings import settings_of
+from taichi_pynerf.training.log import FILE_NAME as LOG_NAME
+from taichi_pynerf.training.log import TENSORBOARD_FOLDER
+from taichi_pynerf.training.scene_fit import fit_to_scene
+from taichi_pynerf.training.trainer import MultiScaleTrainer, PyNeRFTrainer
+
+DEMO_STEPS = 1000
+"""Steps after which the built-in demo scene is good enough to look at."""
+
+WRITTEN_LATER = (LOG_NAME, "metrics.json", "preview.png", "curves.png")
+"""Files that a run writes as it trains and when it ends."""
+
+
+def preset_for(backend: str) -> str:
+    """The preset of a backend: "gpu" on CUDA, else "cpu"."""
+    return "gpu" if backend == "cuda" else "cpu"
+
+
+def fitted_preset(preset: str, dataset: Dataset, **settings) -> PyNeRFConfig:
+    """A preset with settings of one's own on top, fitted to the training images.
+
+    Args:
+        preset: one of `PRESETS`.
+        dataset: the training images.
+        settings: fields of `PyNeRFConfig`.
+
+    Raises:
+        ConfigError: an unknown preset or setting, or a bad value.
+    """
+    config = PyNeRFConfig.preset(preset, **settings, unbounded=dataset.unbounded)
+    return fit_to_scene(config, dataset)
+
+
+def check_settings(preset: str, **settings) -> None:
+    """Complain of wrong settings before any image is read.
+
+    Raises:
+        ConfigError: as `fitted_preset`, or the scene gives a setting and the user may not.
+    """
+    known = settings_of(PyNeRFConfig)
+    of_scene = [name for name in settings if name in known and known[name].of_scene]
+    if of_scene:
+        raise ConfigError(f"{of_scene[0]} cannot be set: the scene gives it")
+    PyNeRFConfig.preset(preset, **settings)
+
+
+def new_trainer(
+    model: PyNeRF,
+    config: PyNeRFConfig,
+    train_dataset: Dataset,
+    val_dataset: Dataset | None,
+    *,
+    source: SceneSource,
+    scale_schedule: dict[int, int] | None = None,
+    **options,
+) -> PyNeRFTrainer:
+    """The trainer for images at one scale or at several.
+
+    Args:
+        model, config, train_dataset, val_dataset, options: as for `PyNeRFTrainer`.
+        source: where the images are from, for the checkpoint.
+        scale_schedule: as for `MultiScaleTrainer`; for images at several scales only.
+    """
+    options["scene"] = source.to_dict()
+    if isinstance(train_dataset, MultiScaleDataset):
+        return MultiScaleTrainer(
+            model, config, train_dataset, val_dataset, scale_schedule=scale_schedule, **options
+        )
+    return PyNeRFTrainer(model, config, train_dataset, val_dataset, **options)
+
+
+def clear_run_folder(run_dir: Path) -> None:
+    """Make a run folder, and remove from it what an earlier run of that name left."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    for name in WRITTEN_LATER:
+        (run_dir / name).unlink(missing_ok=True)
+    shutil.rmtree(run_dir / TENSORBOARD_FOLDER, ignore_errors=True)
+
+
+def write_settings(run_dir: Path, config: PyNeRFConfig, source: SceneSource) -> None:
+    """Write `config.json`: every setting of the run, and its scene."""
+    settings = {"config": config.to_dict(), "scene": source.to_dict()}
+    atomic_write_text(run_dir / "config.json", json_text(settings, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def stop_on_interrupt(trainer: PyNeRFTrainer) -> Iterator[None]:
+    """Let Ctrl-C finish the current step and end the training; a second Ctrl-C stops at once.
+
+    Python delivers signals to the main thread; in any other this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_):
+        trainer.request_stop()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
