@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -211,12 +211,19 @@ class TrainedModel:
         try:
             chosen = np.asarray(color, dtype=np.float32)
         except (TypeError, ValueError):
-            chosen = np.zeros(0)
+            chosen = np.zeros(0, dtype=np.float32)
         if chosen.shape != (3,) or not ((chosen >= 0) & (chosen <= 1)).all():
             raise ConfigError(f"background is {color!r}: give three numbers from 0 to 1")
         return torch.from_numpy(chosen)
 
-    def _render(self, cameras, view, background, options, on_rays) -> dict[str, torch.Tensor]:
+    def _render(
+        self,
+        cameras: Cameras,
+        view: int,
+        background: torch.Tensor | Sequence[float],
+        options: RenderOptions,
+        on_rays: Callable[[int], object],
+    ) -> dict[str, torch.Tensor]:
         files = self.scene.files("train")
         far = farthest(cameras.select([view]), files.aabb, files.far)
         return render_image(
@@ -237,6 +244,7 @@ def load(run_or_file: str | Path, *, data_dir: str | Path | None = None) -> Trai
     """
     runtime.start()
     opened = open_run(run_or_file, data_dir)
+    assert opened.source is not None  # it was asked for
     return TrainedModel(opened.model, LoadedScene(opened.source), opened.step)
 
 
@@ -248,7 +256,7 @@ def train(
     scale_schedule: dict[int, int] | None = None,
     on_step: Callable[[PyNeRFTrainer, dict], None] | None = None,
     progress: bool = True,
-    **settings,
+    **settings: Any,
 ) -> TrainedModel:
     """Train a model on a scene, as the command line does.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -155,7 +156,7 @@ def load_scene(
     img_downscale: int | None = None,
     multiscale: bool | None = None,
     white_background: bool = True,
-    **more,
+    **more: Any,
 ) -> LoadedScene:
     """Open a scene folder of any known format.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -58,7 +59,7 @@ class SceneSource:
         dataset_type: str | None = None,
         img_downscale: int | None = None,
         multiscale: bool | None = None,
-        **more,
+        **more: Any,
     ) -> SceneSource:
         """The source of a new run, with what the caller leaves open taken from the folder.
 
@@ -116,7 +117,7 @@ class SceneSource:
         Raises:
             SceneError: the scene cannot be loaded; the message says why.
         """
-        arguments = {
+        arguments: dict[str, Any] = {
             "data_dir": self.folder(),
             "split": split,
             "dataset_type": self.dataset_type,

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.datasets import MultiScaleDataset
@@ -34,7 +35,7 @@ def preset_for(backend: str) -> str:
     return "gpu" if backend == "cuda" else "cpu"
 
 
-def fitted_preset(preset: str, dataset: Dataset, **settings) -> PyNeRFConfig:
+def fitted_preset(preset: str, dataset: Dataset, **settings: Any) -> PyNeRFConfig:
     """A preset with settings of one's own on top, fitted to the training images.
 
     Args:
@@ -49,7 +50,7 @@ def fitted_preset(preset: str, dataset: Dataset, **settings) -> PyNeRFConfig:
     return fit_to_scene(config, dataset)
 
 
-def check_settings(preset: str, **settings) -> None:
+def check_settings(preset: str, **settings: Any) -> None:
     """Complain of wrong settings before any image is read.
 
     Raises:
@@ -70,7 +71,7 @@ def new_trainer(
     *,
     source: SceneSource,
     scale_schedule: dict[int, int] | None = None,
-    **options,
+    **options: Any,
 ) -> PyNeRFTrainer:
     """The trainer for images at one scale or at several.
 
@@ -111,7 +112,7 @@ def stop_on_interrupt(trainer: PyNeRFTrainer) -> Iterator[None]:
         yield
         return
 
-    def stop(*_):
+    def stop(*_: object) -> None:
         trainer.request_stop()
         signal.signal(signal.SIGINT, before)
 
