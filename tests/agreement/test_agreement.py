@@ -80,7 +80,8 @@ def mean_difference(first, second):
 @pytest.mark.parametrize("backend", OTHERS)
 def test_every_op_and_gradient_agrees_with_its_twin(backend):
     out = call(
-        "-m", "pytest", "-p", "no:cacheprovider", TESTS / "ops", TESTS / "model" / "test_fused_renderer.py",
+        "-m", "pytest", "-p", "no:cacheprovider", TESTS / "ops",
+        TESTS / "model" / "test_fused_renderer.py",
         TAICHI_PYNERF_TEST_BACKEND=backend,
     )  # fmt: skip
     assert " passed" in out or "100%" in out
