@@ -33,8 +33,20 @@ class MissingPackageError(UserError):
     """An optional package is not installed."""
 
 
-class SceneWarning(UserWarning):
-    """Something of a scene was left out or adapted; the message says what, in one line."""
+class RunFolderError(UserError):
+    """A run folder cannot be used now."""
+
+
+class Notice(UserWarning):
+    """Something that the user should know of and that stops nothing, in one line."""
+
+
+class SceneWarning(Notice):
+    """Something of a scene was left out or adapted; the message says what."""
+
+
+class RunWarning(Notice):
+    """Something of a run could not be written; the training goes on."""
 
 
 class DisplayError(UserError):

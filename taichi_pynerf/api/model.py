@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from taichi_pynerf.rendering.camera_paths import farthest
 from taichi_pynerf.rendering.pictures import to_bytes
 from taichi_pynerf.rendering.video import write_video
 from taichi_pynerf.runs.checkpoint import save_pyramid_model
+from taichi_pynerf.runs.run_lock import run_lock
 from taichi_pynerf.runs.runs import open_run
 from taichi_pynerf.training.setup import (
     DEMO_STEPS,
@@ -278,6 +280,7 @@ def train(
     Raises:
         ConfigError: an unknown setting or a bad value.
         SceneError: the scene cannot be read.
+        RunFolderError: another training writes into `output_dir`.
         TrainingError: the loss is not finite.
 
     Example:
@@ -299,11 +302,13 @@ def train(
         scene.dataset("val") if "val" in scene.splits else None,
         source=source, scale_schedule=scale_schedule, output_dir=run_dir, progress=progress,
     )  # fmt: skip
-    if run_dir is not None:
-        clear_run_folder(run_dir)
-        write_settings(run_dir, config, source)
-    with stop_on_interrupt(trainer):
-        trainer.train(on_step)
-    if run_dir is not None:
-        trainer.save()
+    with contextlib.ExitStack() as held:
+        if run_dir is not None:
+            held.enter_context(run_lock(run_dir))
+            clear_run_folder(run_dir)
+            write_settings(run_dir, config, source)
+        with stop_on_interrupt(trainer):
+            trainer.train(on_step)
+        if run_dir is not None:
+            trainer.save()
     return TrainedModel(trainer.model, scene, trainer.step)

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from taichi_pynerf.errors import SceneWarning, UserError
+from taichi_pynerf.errors import Notice, UserError
 
 EXIT_USER_ERROR = 2
 
@@ -85,7 +85,7 @@ def run(main: Callable[[list[str]], None]) -> None:
     show_others = warnings.showwarning
 
     def show(message, category, *place):
-        if issubclass(category, SceneWarning):
+        if issubclass(category, Notice):
             print(f"warning: {message}", file=sys.stderr)
         else:
             show_others(message, category, *place)

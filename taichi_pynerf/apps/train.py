@@ -31,6 +31,7 @@ from taichi_pynerf.runs.checkpoint import (
     model_from_checkpoint,
     read_checkpoint,
 )
+from taichi_pynerf.runs.run_lock import run_lock
 from taichi_pynerf.runs.runs import source_of
 from taichi_pynerf.runs.scene_source import MULTISCALE, SceneSource
 from taichi_pynerf.training.curves import write_curves
@@ -163,11 +164,20 @@ def train(args, backend: str, workers: Workers) -> None:
         return
 
     # Nothing is written before all of the above was found good.
-    if resumed:
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with run_lock(run_dir):
+        train_and_report(args, trainer, source, test_set or val_set, run_dir, backend)
+
+
+def train_and_report(
+    args, trainer: PyNeRFTrainer, source: SceneSource, tested, run_dir: Path, backend: str
+) -> None:
+    """Train in a folder of one's own, save, test, and write pictures."""
+    if args.resume:
         trainer.log.cut(trainer.step)
     else:
         clear_run_folder(run_dir)
-    write_settings(run_dir, config, source)
+    write_settings(run_dir, trainer.config, source)
 
     live = watch(trainer, run_dir) if args.gui else None
     with stop_on_interrupt(trainer):
@@ -179,7 +189,7 @@ def train(args, backend: str, workers: Workers) -> None:
         print(f"stopped at step {trainer.step}; checkpoint: {checkpoint}")
         print(f"go on with:  {command('train')} --resume {shlex.quote(str(run_dir))}")
         return
-    report(trainer, test_set or val_set, run_dir, backend)
+    report(trainer, tested, run_dir, backend)
 
 
 def new_settings(args) -> dict:

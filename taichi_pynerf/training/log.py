@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
+from taichi_pynerf.errors import RunWarning
 from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write_text, json_text
 
@@ -36,9 +38,10 @@ class TrainingLog:
             optional("tensorboard", "log")
             self._writer_class = optional("torch.utils.tensorboard", "log").SummaryWriter
         self._writer = None
+        self._failed = False  # to write a line; said once
 
     def write(self, figures: dict) -> None:
-        """Append one line.
+        """Append one line. Where that fails, a `RunWarning` says so once, and nothing stops.
 
         Args:
             figures: "step", and numbers or dicts of numbers by name; what is no finite number is
@@ -46,8 +49,18 @@ class TrainingLog:
         """
         if self.folder is None:
             return
-        with (self.folder / FILE_NAME).open("a", encoding="utf-8") as file:
-            file.write(json_text(figures) + "\n")
+        try:
+            with (self.folder / FILE_NAME).open("a", encoding="utf-8") as file:
+                file.write(json_text(figures) + "\n")
+        except OSError as error:  # a log is not worth a training
+            if not self._failed:
+                warnings.warn(
+                    f"{self.folder / FILE_NAME}: {error.strerror or error}; the training goes on, "
+                    "and its log has a gap",
+                    RunWarning,
+                    stacklevel=2,
+                )
+            self._failed = True
         if self._writer_class is not None:
             for name, value in _scalars(figures):
                 self._board(figures["step"]).add_scalar(name, value, figures["step"])

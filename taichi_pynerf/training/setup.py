@@ -29,6 +29,9 @@ DEMO_STEPS = 1000
 WRITTEN_LATER = (LOG_NAME, "metrics.json", "preview.png", "curves.png")
 """Files that a run writes as it trains and when it ends."""
 
+STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+"""What ends a training in good order. Windows has no SIGHUP."""
+
 
 def preset_for(backend: str) -> str:
     """The preset of a backend: "gpu" on CUDA, else "cpu"."""
@@ -106,7 +109,9 @@ def write_settings(run_dir: Path, config: PyNeRFConfig, source: SceneSource) -> 
 def stop_on_interrupt(trainer: PyNeRFTrainer) -> Iterator[None]:
     """Let Ctrl-C finish the current step and end the training; a second Ctrl-C stops at once.
 
-    Python delivers signals to the main thread; in any other this does nothing.
+    SIGTERM, and SIGHUP when a terminal closes, count like Ctrl-C, so that a job that is asked to
+    leave a machine keeps what it learned. Python delivers signals to the main thread; in any other
+    this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -114,10 +119,19 @@ def stop_on_interrupt(trainer: PyNeRFTrainer) -> Iterator[None]:
 
     def stop(*_: object) -> None:
         trainer.request_stop()
-        signal.signal(signal.SIGINT, before)
+        restore()
 
-    before = signal.signal(signal.SIGINT, stop)
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    numbers = [getattr(signal, name) for name in STOP_SIGNALS if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        # nohup has SIGHUP ignored, and that stays so.
+        if number == signal.SIGINT or before[number] != signal.SIG_IGN:
+            signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

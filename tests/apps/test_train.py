@@ -16,8 +16,15 @@ from PIL import Image
 from scene_makers import blender_transforms, write_blender_scene
 
 from taichi_pynerf.apps import train as train_app
-from taichi_pynerf.errors import CheckpointError, ConfigError, SceneError, UserError
+from taichi_pynerf.errors import (
+    CheckpointError,
+    ConfigError,
+    RunFolderError,
+    SceneError,
+    UserError,
+)
 from taichi_pynerf.runs import scene_source
+from taichi_pynerf.runs.run_lock import run_lock
 from taichi_pynerf.training.trainer import PyNeRFTrainer
 
 APPS = Path(__file__).parents[2] / "apps"
@@ -230,14 +237,15 @@ def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one(
     assert steps == sorted(steps)
 
 
-def test_ctrl_c_saves_a_checkpoint_and_says_where(train, start, scene, tmp_path):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_saves_a_checkpoint_and_says_where(train, start, scene, tmp_path, name):
     process = start(*arguments(scene, tmp_path, max_steps=10**6))
     log = tmp_path / "noise" / "log.jsonl"
     for _ in range(1200):  # a minute, should compiling take that long
         if log.exists() or process.poll() is not None:
             break
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(getattr(signal, name))
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
     checkpoint = tmp_path / "noise" / "checkpoint.pth"
@@ -250,6 +258,14 @@ def test_ctrl_c_saves_a_checkpoint_and_says_where(train, start, scene, tmp_path)
     train.main(["--resume", str(checkpoint), "--max_steps", str(step + 2)])
     metrics = json.loads((tmp_path / "noise" / "metrics.json").read_text())
     assert metrics["steps"] == step + 2
+
+
+def test_two_trainings_do_not_write_into_one_folder(train, scene, tmp_path):
+    (tmp_path / "noise").mkdir()
+    with run_lock(tmp_path / "noise"), pytest.raises(RunFolderError, match="another training"):
+        train.main(arguments(scene, tmp_path))
+    assert list((tmp_path / "noise").iterdir()) == []
+    train.main(arguments(scene, tmp_path, max_steps=2))  # the lock is gone
 
 
 # ---- bad input -----------------------------------------------------------------------------

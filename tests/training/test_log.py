@@ -2,14 +2,15 @@
 
 import json
 import sys
+import warnings
 
 import pytest
 import torch
 from PIL import Image
 
-from taichi_pynerf.errors import MissingPackageError
+from taichi_pynerf.errors import MissingPackageError, RunWarning
 from taichi_pynerf.training.curves import write_curves
-from taichi_pynerf.training.log import TrainingLog, read_log
+from taichi_pynerf.training.log import FILE_NAME, TrainingLog, read_log
 
 
 def lines(count=5):
@@ -95,3 +96,13 @@ def test_curves_are_drawn_of_any_log(tmp_path, count):
         colors = image.convert("RGB").getcolors(2**20)
     blue = sum(count for count, (r, g, b) in colors if (r, g, b) == (0x1F, 0x5F, 0x7F))
     assert (blue > 100) == (count > 1)
+
+
+def test_a_log_that_cannot_be_written_stops_nothing_and_is_said_once(tmp_path):
+    (tmp_path / FILE_NAME).mkdir()  # cannot be appended to
+    log = TrainingLog(tmp_path)
+    with pytest.warns(RunWarning, match=r"log\.jsonl: .*; the training goes on"):
+        log.write({"step": 1, "loss": 0.5})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        log.write({"step": 2, "loss": 0.25})

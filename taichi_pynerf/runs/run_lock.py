@@ -1,0 +1,47 @@
+"""One training writes into a run folder at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from taichi_pynerf.errors import RunFolderError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no locks on folders; there two trainings are not told apart
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def run_lock(run_dir: Path) -> Iterator[None]:
+    """Hold a run folder while a training writes into it.
+
+    The lock is on the folder itself: no file is left behind, and the system takes the lock away
+    when the process ends, however that happens.
+
+    Args:
+        run_dir: the folder, which must exist.
+
+    Raises:
+        RunFolderError: another process holds it.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(run_dir, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunFolderError(
+                f"{run_dir}: another training writes into this folder; wait for it, or choose "
+                "another --experiment_name"
+            ) from None
+        except OSError:  # a file system that has no locks
+            pass
+        yield
+    finally:
+        os.close(handle)
