@@ -33,7 +33,7 @@ class Setting:
     group: str
     meaning: str
     wanted: str
-    holds: Callable[[object], bool]
+    holds: Callable[[Any], bool]
     choices: tuple[object, ...] = ()
     of_scene: bool = False
 
@@ -60,7 +60,7 @@ class Group:
         if or_text is not None:
             wanted = f'"{or_text}" or {wanted}'
 
-        def holds(value: object) -> bool:
+        def holds(value: Any) -> bool:
             if or_text is not None and value == or_text:
                 return True
             return (
@@ -88,7 +88,7 @@ class Group:
         high = high if below is None else f", below {below:g}"
         wanted = f"a number {low}{high}" + (" on" if not high and above is None else "")
 
-        def holds(value: object) -> bool:
+        def holds(value: Any) -> bool:
             return (
                 _is_number(value, _NUMBERS)
                 and (value > above if above is not None else value >= at_least)
@@ -113,7 +113,7 @@ class Group:
         default: object,
         meaning: str,
         wanted: str,
-        holds: Callable[[object], bool],
+        holds: Callable[[Any], bool],
         choices: tuple[object, ...] = (),
         *,
         of_scene: bool = False,
@@ -175,7 +175,7 @@ def _range(at_least: int, at_most: int | None) -> str:
     return f"from {at_least} to {at_most}"
 
 
-def _is_number(value: Any, types: type | tuple[type, ...]) -> bool:
+def _is_number(value: Any, types: type[int] | tuple[type[int], type[float]]) -> bool:
     """Whether a value is of the types, no flag, and finite as a float."""
     if not isinstance(value, types) or isinstance(value, bool):
         return False

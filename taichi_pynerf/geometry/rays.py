@@ -33,7 +33,7 @@ class Rays:
     def __len__(self) -> int:
         return self.rays_o.shape[0]
 
-    def __getitem__(self, index) -> Rays:
+    def __getitem__(self, index: slice | torch.Tensor) -> Rays:
         """Some of the rays, by a slice or a tensor."""
         return Rays(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
 
@@ -58,8 +58,8 @@ def generate_rays(
         bounds: least and greatest distance along the rays, for all of them or as [N, 2].
     """
 
-    def of_view(tensor: torch.Tensor | None) -> torch.Tensor | None:
-        return None if tensor is None else tensor.index_select(0, view_indices)
+    def of_view(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.index_select(0, view_indices)
 
     return _pixel_rays(
         of_view(cameras.c2w),
@@ -67,8 +67,8 @@ def generate_rays(
         of_view(cameras.fy),
         of_view(cameras.cx),
         of_view(cameras.cy),
-        of_view(cameras.distortion),
-        of_view(cameras.fisheye),
+        None if cameras.distortion is None else of_view(cameras.distortion),
+        None if cameras.fisheye is None else of_view(cameras.fisheye),
         pixel_x,
         pixel_y,
         bounds,
@@ -142,11 +142,10 @@ def _pixel_rays(
         rays_d = x[:, None] * right + y[:, None] * up - forward[:, None] * backward
     # Not just a product with 1 / n: poses read from files are rotations only nearly.
     rays_d = rays_d / rays_d.norm(dim=-1, keepdim=True)
-    if not isinstance(bounds, torch.Tensor):
-        bounds = rays_d.new_tensor(bounds)
+    near_far = bounds if isinstance(bounds, torch.Tensor) else rays_d.new_tensor(bounds)
     return Rays(
         rays_o=position.expand_as(rays_d).contiguous(),
         rays_d=rays_d,
         pixel_areas=facing * plane_areas,
-        bounds=bounds.expand(len(rays_d), 2).contiguous(),
+        bounds=near_far.expand(len(rays_d), 2).contiguous(),
     )

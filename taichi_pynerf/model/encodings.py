@@ -1,5 +1,7 @@
 """Trainable encodings of positions, and the fixed one of directions."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -80,11 +82,11 @@ class PyramidEncoder(nn.Module):
         into = self.table.grad if self.accumulate_in_place else None
         return _ReadTable.apply(to_host(self.table), into)
 
-    def _save_to_state_dict(self, *args, **kwargs):
+    def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:
         to_host(self.table)
         super()._save_to_state_dict(*args, **kwargs)
 
-    def _load_from_state_dict(self, *args, **kwargs):
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         to_host(self.table)
         super()._load_from_state_dict(*args, **kwargs)
 
@@ -93,12 +95,14 @@ class _ReadTable(torch.autograd.Function):
     """Identity, whose gradient joins the one that kernels gather, on whatever device that is."""
 
     @staticmethod
-    def forward(ctx, table, accumulate_into):
+    def forward(
+        ctx: Any, table: torch.Tensor, accumulate_into: torch.Tensor | None
+    ) -> torch.Tensor:
         ctx.accumulate_into = accumulate_into
         return table.view_as(table)
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, None]:
         if ctx.accumulate_into is None:
             return grad, None
         to_host(ctx.accumulate_into).add_(grad)

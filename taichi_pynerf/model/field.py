@@ -1,8 +1,9 @@
 """The pyramid field: position, direction and level in, density and colour out."""
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -57,7 +58,8 @@ class FieldCodes:
     rows: torch.Tensor
 
 
-class KnownFeatures(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class KnownFeatures:
     """The grid's features of M samples: those of sample `i` are `rows[index[i]]`.
 
     Attributes:
@@ -83,14 +85,16 @@ class PyramidField(nn.Module):
         super().__init__()
         self.config = config
         self.box = SceneBox(config.aabb, config.unbounded, config.num_cascades)
-        grid = {
-            "base_resolution": config.base_resolution,
-            "max_resolution": config.max_resolution,
-            "features_per_level": config.features_per_level,
-            "hash_table_size": config.hash_table_size,
-            "scale_factor": config.scale_factor,
-        }
-        encoder = PyramidEncoder(config.num_levels, **grid)
+        assert isinstance(config.max_resolution, int)  # PyNeRF refuses "auto"
+        new_encoder = partial(
+            PyramidEncoder,
+            base_resolution=config.base_resolution,
+            max_resolution=config.max_resolution,
+            features_per_level=config.features_per_level,
+            hash_table_size=config.hash_table_size,
+            scale_factor=config.scale_factor,
+        )
+        encoder = new_encoder(config.num_levels)
         self.resolutions = encoder.spec.resolutions
         self.num_grid_levels = len(self.resolutions)
         self.num_heads = 1 if config.single_level else self.num_grid_levels
@@ -99,7 +103,7 @@ class PyramidField(nn.Module):
         else:
             first = self.num_grid_levels - self.num_heads
             self.encoders = nn.ModuleList(
-                PyramidEncoder(level + 1, **grid) for level in range(first, self.num_grid_levels)
+                new_encoder(level + 1) for level in range(first, self.num_grid_levels)
             )
         hidden = [config.hidden_dim] * (config.num_layers - 2)
         out = 1 + config.geo_feature_dim
@@ -163,8 +167,8 @@ class PyramidField(nn.Module):
             keep: where to write the grid's features to, for a later call of `forward`.
         """
         if self.config.output_interpolation == "embedding":
-            slices, logits = self._blend(first_output, positions, levels, keep)
-            sigmas = truncated_exp(logits.float())
+            slices, blended = self._blend(first_output, positions, levels, keep)
+            sigmas = truncated_exp(blended.float())
         else:
             slices, logits = self._embed(first_output, positions, levels, keep=keep)
             sigmas = blend_slices([truncated_exp(x.float()) for x in logits], slices)
@@ -204,14 +208,27 @@ class PyramidField(nn.Module):
             return sigmas
         return sigmas * self.box.closeness(positions)
 
+    @property
+    def shared_encoder(self) -> PyramidEncoder:
+        """The one encoder, with `config.share_feature_grid`."""
+        (encoder,) = self.encoders
+        assert isinstance(encoder, PyramidEncoder)
+        return encoder
+
     def new_features(self, num_samples: int) -> torch.Tensor | None:
         """Room [M, F] for the features of samples, or None where each level has its own grid."""
         if not self.config.share_feature_grid:
             return None
-        (encoder,) = self.encoders
+        encoder = self.shared_encoder
         return encoder.table.new_empty(num_samples, encoder.total_features)
 
-    def _blend(self, run, positions, levels, keep=None) -> tuple[LevelSlices, torch.Tensor]:
+    def _blend(
+        self,
+        run: Callable[[nn.Module, torch.Tensor], torch.Tensor],
+        positions: torch.Tensor,
+        levels: torch.Tensor,
+        keep: KnownFeatures | None = None,
+    ) -> tuple[LevelSlices, torch.Tensor]:
         """The heads' blended outputs of the sorted samples; `run` as in `blend_heads`."""
         if torch.is_grad_enabled():
             slices, outputs = self._embed(run, positions, levels, keep=keep)
@@ -229,7 +246,12 @@ class PyramidField(nn.Module):
         return slice_by_level(floor, fraction, self.num_heads, two_heads=linear)
 
     def _embed(
-        self, run, positions, levels, known=None, keep=None
+        self,
+        run: Callable[[nn.Module, torch.Tensor], torch.Tensor],
+        positions: torch.Tensor,
+        levels: torch.Tensor,
+        known: KnownFeatures | None = None,
+        keep: KnownFeatures | None = None,
     ) -> tuple[LevelSlices, list[torch.Tensor]]:
         """Every head's outputs on its slice of the sorted samples; `run` as in `blend_heads`."""
         slices = self._slices(levels)
@@ -242,7 +264,13 @@ class PyramidField(nn.Module):
             ]
             return slices, outputs
 
-    def _windows(self, positions, slices, known, keep) -> list[torch.Tensor]:
+    def _windows(
+        self,
+        positions: torch.Tensor,
+        slices: LevelSlices,
+        known: KnownFeatures | None,
+        keep: KnownFeatures | None,
+    ) -> list[torch.Tensor]:
         """What each head sees of the sorted samples' features."""
         if not self.config.share_feature_grid:
             windows = [slices.rows(level) for level in range(self.num_heads)]
@@ -250,32 +278,34 @@ class PyramidField(nn.Module):
                 encoder(positions[first:last])
                 for encoder, (first, last) in zip(self.encoders, windows, strict=True)
             ]
-        (encoder,) = self.encoders
         level_begin = None
         if self.num_heads > 1:
             level_begin = torch.tensor(slices.level_begin(), dtype=torch.int32)
             level_begin = level_begin.to(positions.device)
+        known_features = None
         if known is not None:
-            known = known.rows.index_select(0, known.index.index_select(0, slices.order))
-        features = encoder(positions, level_begin, known)
+            known_features = known.rows.index_select(0, known.index.index_select(0, slices.order))
+        features = self.shared_encoder(positions, level_begin, known_features)
         if keep is not None:
             keep.rows[keep.index.index_select(0, slices.order)] = features
         if self.num_heads == 1:
             return [features]
         return feature_slices(features, slices, self.config.features_per_level)
 
-    def _density_and_color(self, head, embedding, basis, slices) -> torch.Tensor:
+    def _density_and_color(
+        self, head: int, embedding: torch.Tensor, basis: torch.Tensor, slices: LevelSlices
+    ) -> torch.Tensor:
         first, last = slices.rows(head)
         color = torch.sigmoid(self._color(head, embedding, basis[first:last]).float())
         return torch.cat([truncated_exp(embedding[:, :1].float()), color], 1)
 
-    def _color(self, head, embedding, basis) -> torch.Tensor:
-        def run(embedding, basis):
+    def _color(self, head: int, embedding: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
+        def run(embedding: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
             return self.color_heads[head](torch.cat([embedding, basis.to(embedding.dtype)], 1))
 
         return run_in_blocks(run, embedding, basis)
 
-    def _precision(self, device):
+    def _precision(self, device: torch.device) -> torch.autocast:
         dtype = torch.float16 if device.type == "cuda" else torch.bfloat16
         return torch.autocast(device.type, dtype, enabled=self.config.mixed_precision)
 
@@ -287,13 +317,13 @@ def truncated_exp(x: torch.Tensor) -> torch.Tensor:
 
 class _TruncatedExp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
         y = x.clamp(max=15).exp()
         ctx.save_for_backward(y)
         return y
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
         (y,) = ctx.saved_tensors
         return grad * y
 
@@ -309,11 +339,11 @@ class _Unsort(torch.autograd.Function):
     """Rows back to the order before sorting. A permutation: its adjoint is the inverse one."""
 
     @staticmethod
-    def forward(ctx, rows, order):
+    def forward(ctx: Any, rows: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(order)
         return rows.index_select(0, inverse(order))
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
         (order,) = ctx.saved_tensors
         return grad.index_select(0, order), None

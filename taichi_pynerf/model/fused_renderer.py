@@ -3,12 +3,14 @@
 import torch
 
 from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.geometry.rays import Rays
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.field import PyramidField
 from taichi_pynerf.model.occupancy import OccupancyGrid, TrainedLevels
 from taichi_pynerf.model.pyramid import level_knots
 from taichi_pynerf.ops.fused_render import (
     FusedSpec,
+    PackedNetworks,
     fused_render,
     linear_layers,
     pack_networks,
@@ -52,9 +54,9 @@ class FusedRenderer:
         self.field, self.occupancy, self.trained_levels = field, occupancy, trained_levels
         self.box, self.early_stop_eps = box, config.early_stop_eps
         self.level_size = box.size * config.cells_per_footprint
-        (self.encoder,) = field.encoders
+        self.encoder = field.shared_encoder
         resolutions = field.resolutions if field.num_heads > 1 else field.resolutions[-1:]
-        self.knots = torch.tensor(level_knots(list(resolutions)))
+        self.knots = torch.tensor(level_knots(resolutions))
         # The finest head is the widest.
         heads, colors = linear_layers(field.heads[-1]), linear_layers(field.color_heads[0])
         self.spec = FusedSpec(
@@ -70,13 +72,14 @@ class FusedRenderer:
             block=block_size(1, occupancy.resolution),
             levels_resolution=trained_levels.resolution,
         )
-        self._packed, self._packed_versions = None, None
+        self._packed: PackedNetworks | None = None
+        self._packed_versions: list[tuple[int, int]] = []
 
-    def sums(self, rays, step_size: float, level: float | None = None) -> torch.Tensor:
+    def sums(self, rays: Rays, step_size: float, level: float | None = None) -> torch.Tensor:
         """[N, 6] weighted sums along rays: rgb, opacity, distance, level.
 
         Args:
-            rays: `renderer.Rays`.
+            rays: N rays.
             step_size: length of a step, world units.
             level: a fixed pyramid level instead of each sample's own.
         """
@@ -100,14 +103,14 @@ class FusedRenderer:
             level,
         )
 
-    def _networks(self):
+    def _networks(self) -> PackedNetworks:
         """The networks' matrices, laid out anew only if they changed."""
         heads, color_heads = self.field.heads, self.field.color_heads
         versions = [
             (parameter.data_ptr(), parameter._version)
             for parameter in (*heads.parameters(), *color_heads.parameters())
         ]
-        if versions != self._packed_versions:
+        if self._packed is None or versions != self._packed_versions:
             self._packed = pack_networks(heads, color_heads)
             self._packed_versions = versions
         return self._packed

@@ -7,7 +7,7 @@ no gathering and no scattering per head.
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -50,9 +50,10 @@ def run_in_blocks(
     return torch.cat([run(*block) for block in zip(*(x.split(rows) for x in inputs), strict=True)])
 
 
-def first_output(network: nn.Sequential, inputs: torch.Tensor) -> torch.Tensor:
+def first_output(network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     """[M, 1], the first output of an `mlp`, without the cost of the others."""
-    *hidden, last = network
+    *hidden, last = network.children()
+    assert isinstance(last, nn.Linear)
     for layer in hidden:
         inputs = layer(inputs)
     return nn.functional.linear(inputs, last.weight[:1])
@@ -120,13 +121,15 @@ class _Windows(torch.autograd.Function):
     """Overlapping windows of one matrix; their gradients add into one buffer."""
 
     @staticmethod
-    def forward(ctx, features, windows):
+    def forward(
+        ctx: Any, features: torch.Tensor, windows: list[tuple[int, int, int]]
+    ) -> tuple[torch.Tensor, ...]:
         ctx.windows, ctx.shape = windows, features.shape
         ctx.set_materialize_grads(False)
         return tuple(features[first:last, :columns] for first, last, columns in windows)
 
     @staticmethod
-    def backward(ctx, *grads):
+    def backward(ctx: Any, *grads: torch.Tensor | None) -> tuple[torch.Tensor, None]:
         total = next(grad for grad in grads if grad is not None).new_zeros(ctx.shape)
         for (first, last, columns), grad in zip(ctx.windows, grads, strict=True):
             if grad is not None:
@@ -160,7 +163,7 @@ def blend_slices(outputs: list[torch.Tensor], slices: LevelSlices) -> torch.Tens
 
 @torch.no_grad()
 def blend_heads(
-    run: Callable[[nn.Sequential, torch.Tensor], torch.Tensor],
+    run: Callable[[nn.Module, torch.Tensor], torch.Tensor],
     heads: nn.ModuleList,
     seen: list[torch.Tensor],
     slices: LevelSlices,

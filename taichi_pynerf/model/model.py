@@ -10,7 +10,7 @@ from taichi_pynerf.geometry.rays import Rays
 from taichi_pynerf.model.field import PyramidField
 from taichi_pynerf.model.occupancy import OccupancyGrid, TrainedLevels
 from taichi_pynerf.model.pyramid import DEFAULT_PIXEL_AREA
-from taichi_pynerf.model.renderer import PyramidRenderer
+from taichi_pynerf.model.renderer import PyramidRenderer, Rendered, TrainingRender
 from taichi_pynerf.presets import AUTO
 
 
@@ -90,7 +90,7 @@ class PyNeRF(nn.Module):
         if self.training:
             generator = torch.Generator(self.device)
             generator.manual_seed(int(torch.randint(2**62, ())))
-            out = self.renderer.train_rays(rays, generator)
+            out: TrainingRender | Rendered = self.renderer.train_rays(rays, generator)
         else:
             out = self.renderer.render_rays(rays)
         rgb = out.rgb

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,6 +27,11 @@ class OccupancyGrid(nn.Module):
 
     decay = 0.95
     warmup_updates = 16
+    density: torch.Tensor
+    occupied: torch.Tensor
+    possible: torch.Tensor
+    blocks: torch.Tensor
+    num_updates: torch.Tensor
 
     def __init__(self, resolution: int, num_cascades: int = 1):
         super().__init__()
@@ -97,7 +103,7 @@ class OccupancyGrid(nn.Module):
             occupied.copy_((binarise(density, least) * possible).view_as(occupied))
 
     def _draw_cells(self, generator: torch.Generator) -> torch.Tensor:
-        def draw(flags, share):
+        def draw(flags: torch.Tensor, share: float) -> torch.Tensor:
             cells = flags.view(-1).nonzero().squeeze(-1)
             count = math.ceil(share * cells.shape[0])
             limit = max(cells.shape[0], 1)
@@ -137,6 +143,9 @@ class TrainedLevels(nn.Module):
     there; clamping the level to this range spares it that (PyNeRF, section 3.4).
     """
 
+    level_min: torch.Tensor
+    level_max: torch.Tensor
+
     def __init__(self, resolution: int = TRAINED_LEVELS_RESOLUTION):
         super().__init__()
         self.resolution = resolution
@@ -175,10 +184,10 @@ class TrainedLevels(nn.Module):
     def _to_host(self) -> tuple[torch.Tensor, torch.Tensor]:
         return to_host(self.level_min), to_host(self.level_max)
 
-    def _save_to_state_dict(self, *args, **kwargs):
+    def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self._to_host()
         super()._save_to_state_dict(*args, **kwargs)
 
-    def _load_from_state_dict(self, *args, **kwargs):
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self._to_host()
         super()._load_from_state_dict(*args, **kwargs)

@@ -9,6 +9,7 @@ so that a footprint as wide as a cell of level l has level l, and a larger one a
 """
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -95,7 +96,7 @@ def compute_sample_area(
 
 
 def get_pyramid_level(
-    sample_areas: torch.Tensor, level_resolutions: list[int], box_size: float = 1.0
+    sample_areas: torch.Tensor, level_resolutions: Sequence[int], box_size: float = 1.0
 ) -> torch.Tensor:
     """The continuous pyramid level of footprints.
 
@@ -125,13 +126,13 @@ def get_pyramid_level(
     return level.clamp(0, last)
 
 
-def is_geometric(level_resolutions: list[int]) -> bool:
+def is_geometric(level_resolutions: Sequence[int]) -> bool:
     """Whether two or more resolutions are a geometric sequence, but for rounding."""
     steps = [math.log2(fine / coarse) for coarse, fine in pairwise(level_resolutions)]
     return max(steps) - min(steps) < 1e-2 * min(steps)
 
 
-def level_knots(level_resolutions: list[int]) -> list[float]:
+def level_knots(level_resolutions: Sequence[int]) -> list[float]:
     """Where each level lies in log2 of the resolution; evenly spaced if all but geometric."""
     logs = [math.log2(n) for n in level_resolutions]
     last = len(logs) - 1

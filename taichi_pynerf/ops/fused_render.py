@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -51,9 +51,7 @@ class PackedNetworks:
 
 
 @torch.no_grad()
-def pack_networks(
-    heads: Sequence[nn.Sequential], color_heads: Sequence[nn.Sequential]
-) -> PackedNetworks:
+def pack_networks(heads: Iterable[nn.Module], color_heads: Iterable[nn.Module]) -> PackedNetworks:
     """Lay the matrices of networks without biases out as the kernel reads them."""
     tiles, rows_of_layers, begin = [], [], 0
     for network in (*heads, *color_heads):
@@ -72,9 +70,9 @@ def pack_networks(
     return PackedNetworks(keep_on_device(weights), keep_on_device(layers))
 
 
-def linear_layers(network: nn.Sequential) -> list[nn.Linear]:
+def linear_layers(network: nn.Module) -> list[nn.Linear]:
     """The matrices of a network."""
-    return [part for part in network if isinstance(part, nn.Linear)]
+    return [part for part in network.children() if isinstance(part, nn.Linear)]
 
 
 @torch.no_grad()
