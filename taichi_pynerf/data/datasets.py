@@ -39,7 +39,7 @@ class Batch:
         """The same batch with all tensors on `device`."""
         return Batch(**{name: value.to(device) for name, value in vars(self).items()})
 
-    def __getitem__(self, index) -> Batch:
+    def __getitem__(self, index: slice | torch.Tensor) -> Batch:
         """Some of the pixels."""
         return Batch(**{name: value[index] for name, value in vars(self).items()})
 

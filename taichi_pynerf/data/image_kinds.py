@@ -104,7 +104,9 @@ def pillow_format(path: Path, kind: str) -> str:
             raise SceneError(f"{what}: {error}") from None
     if kind == "AVIF" and not features.check("avif"):
         raise SceneError(f"{what}: pip install 'pillow>=11.3', which reads it")
-    return KINDS[kind].pillow
+    name = KINDS[kind].pillow
+    assert name is not None, f"{kind} images are not for Pillow"
+    return name
 
 
 def _kind_of_bytes(head: bytes) -> str | None:

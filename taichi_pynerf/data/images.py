@@ -130,7 +130,7 @@ def decode_mask(path: Path, *, upright: bool = True) -> np.ndarray:
         SceneError: as `decode_image`.
     """
     with _no_size_warnings():
-        return decode_straight(path, upright=upright, channels=3).any(axis=-1)
+        return np.any(decode_straight(path, upright=upright, channels=3), axis=-1)
 
 
 def _kind(path: Path) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -138,7 +138,7 @@ def _opened(path: Path) -> Iterator[object]:
         file.close()
 
 
-def _header(path: Path, file) -> LinearHeader:
+def _header(path: Path, file: Any) -> LinearHeader:
     part = 0
     while file.seek_subimage(part, 0):
         spec = file.spec()
@@ -170,11 +170,12 @@ def _color_channels(names: list[str]) -> tuple[int, int, int, int | None] | None
         alpha = in_layer(prefix, "A")
         colors = in_layer(prefix, "RGB") or 3 * (in_layer(prefix, "Y") or ())
         if colors:
-            return (*colors, alpha[0] if alpha else None)
+            red, green, blue = colors
+            return red, green, blue, alpha[0] if alpha else None
     return None
 
 
-def _planes(path: Path, file, header: LinearHeader) -> list[np.ndarray]:
+def _planes(path: Path, file: Any, header: LinearHeader) -> list[np.ndarray]:
     """Float16 [H, W] of red, green, blue and, if there is one, alpha."""
     wanted = [c for c in header.channels if c is not None]
     first, last = min(wanted), max(wanted)
@@ -184,7 +185,7 @@ def _planes(path: Path, file, header: LinearHeader) -> list[np.ndarray]:
     return [_read(path, file, header, c, c + 1)[..., 0] for c in wanted]
 
 
-def _read(path: Path, file, header: LinearHeader, begin: int, end: int) -> np.ndarray:
+def _read(path: Path, file: Any, header: LinearHeader, begin: int, end: int) -> np.ndarray:
     block = file.read_image(header.part, 0, begin, end, "half")
     if block is None:
         raise _broken(path, file.geterror())

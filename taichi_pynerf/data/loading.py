@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -136,7 +137,7 @@ def read_scene_files(
     return scene_format.parse(data_dir, split, options)
 
 
-def _format(data_dir: Path, dataset_type: str | None):
+def _format(data_dir: Path, dataset_type: str | None) -> ModuleType:
     """The module that reads a folder's format."""
     if dataset_type is None:
         dataset_type = detect_dataset_type(data_dir)
@@ -147,13 +148,15 @@ def _format(data_dir: Path, dataset_type: str | None):
 
 def _select_scales(data_dir: Path, files: SceneFiles, scales: list[int]) -> SceneFiles:
     """The images of some scales, one scale after the other."""
-    present = sorted(set(files.scales.tolist()))
+    view_scales = files.scales
+    assert view_scales is not None
+    present = sorted(set(view_scales.tolist()))
     absent = [scale for scale in scales if scale not in present]
     if absent:
         raise SceneError(
             f"{data_dir}: there are no images at the scales {absent}; those here: {present}"
         )
-    return files.select([i for scale in scales for i in _where(files.scales == scale)])
+    return files.select([i for scale in scales for i in _where(view_scales == scale)])
 
 
 def _where(choice: torch.Tensor) -> list[int]:
@@ -185,8 +188,9 @@ def _decode_scene(
             write_cached(cached, pixels)
 
     num_views = len(files.image_paths)
-    view_scales, pixel_weights = files.scales, files.pixel_weights
-    if view_scales is None:
+    if files.scales is not None and files.pixel_weights is not None:
+        view_scales, pixel_weights = files.scales, files.pixel_weights
+    else:
         view_scales = torch.tensor(scales).repeat_interleave(num_views)
         pixel_weights = view_scales.float() ** 2
     return Scene(

@@ -141,11 +141,14 @@ def transform_from_poses(
     Raises:
         SceneError: the scene has no points to be centred at.
     """
-    has_points = points is not None and len(points) > 0
+    surface = np.empty((0, 3)) if points is None else points
+    has_points = len(surface) > 0
     if placement.center == "points" and not has_points:
         if points is None:
             raise SceneError("center is 'points', and this format has none: choose another")
         placement = replace(placement, center="poses")  # of an empty model
+    assert placement.orientation is not None
+    assert placement.center is not None
     rotation = {
         "up": _up_rotation,
         "vertical": _vertical_rotation,
@@ -155,7 +158,7 @@ def transform_from_poses(
     center = {
         "poses": lambda poses: poses[:, :, 3].mean(axis=0),
         "focus": focus_point,
-        "points": lambda poses: np.median(points, axis=0),
+        "points": lambda poses: np.median(surface, axis=0),
         "none": lambda poses: np.zeros(3),
     }[placement.center](poses)
     matrix = np.concatenate([rotation, -rotation @ center[:, None]], axis=1)
@@ -163,7 +166,7 @@ def transform_from_poses(
     if placement.auto_scale:
         reach = np.abs(transform.apply(poses[:, :, 3])).max()
         if has_points:
-            reach = max(reach, np.median(np.abs(transform.apply(points)).max(axis=-1)))
+            reach = max(reach, np.median(np.abs(transform.apply(surface)).max(axis=-1)))
         if reach > 1e-9:  # not for a lone camera
             transform = replace(transform, scale=float(1.0 / reach))
     return transform

@@ -58,7 +58,7 @@ class PixelSampler:
         """
         slot, pixel = self._draw_any(num_rays, generator)
         if self._masks is not None:
-            self._redraw_masked(slot, pixel, generator)
+            self._redraw_masked(self._masks, slot, pixel, generator)
         return self._views.index_select(0, slot), pixel, self._weights.index_select(0, slot)
 
     def _draw_any(
@@ -73,13 +73,17 @@ class PixelSampler:
         return slot, pixel
 
     def _redraw_masked(
-        self, slot: torch.Tensor, pixel: torch.Tensor, generator: torch.Generator
+        self,
+        masks: torch.Tensor,
+        slot: torch.Tensor,
+        pixel: torch.Tensor,
+        generator: torch.Generator,
     ) -> None:
         """Draw again, in place, for masked pixels until none is left: the others stay as likely
         relative to each other as they were."""
         while True:
             at = self._offsets.index_select(0, self._views.index_select(0, slot)) + pixel
-            masked = (~self._masks.index_select(0, at)).nonzero().squeeze(1)
+            masked = (~masks.index_select(0, at)).nonzero().squeeze(1)
             if not len(masked):
                 return
             slot[masked], pixel[masked] = self._draw_any(len(masked), generator)

@@ -49,7 +49,7 @@ class Scene:
     names: list[str]
     near: float
     far: float
-    aabb: tuple[float, float, float, float, float, float]
+    aabb: tuple[float, ...]
     pixel_weights: torch.Tensor
     scales: torch.Tensor
     split: str
@@ -193,7 +193,7 @@ def reduce_mask(mask: np.ndarray, k: int) -> np.ndarray:
     """[H // k, W // k] bool: whether all of the k x k pixels of an [H, W] bool mask count."""
     mask = _cropped(mask, k)
     height, width = mask.shape[0] // k, mask.shape[1] // k
-    return mask.reshape(height, k, width, k).all(axis=(1, 3))
+    return np.all(mask.reshape(height, k, width, k), axis=(1, 3))
 
 
 def _cropped(image: np.ndarray, k: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import reprlib
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from taichi_pynerf.data.image_kinds import SUFFIXES
 from taichi_pynerf.data.placement import Placement, SceneTransform
 from taichi_pynerf.errors import SceneError, SceneWarning
 from taichi_pynerf.geometry.cameras import Cameras
+
+_T = TypeVar("_T")
 
 MAX_FILE_BYTES = 32 * 2**20
 """Some 40,000 frames; a larger file is no scene description."""
@@ -79,16 +82,16 @@ class SceneFiles:
     def select(self, indices: list[int]) -> SceneFiles:
         """Some of the images, in the order of `indices`."""
 
-        def chosen(values: list | None) -> list | None:
-            return None if values is None else [values[i] for i in indices]
+        def chosen(values: list[_T]) -> list[_T]:
+            return [values[i] for i in indices]
 
         return replace(
             self,
             image_paths=chosen(self.image_paths),
             cameras=self.cameras.select(indices),
             names=chosen(self.names),
-            upright=chosen(self.upright),
-            mask_paths=chosen(self.mask_paths),
+            upright=None if self.upright is None else chosen(self.upright),
+            mask_paths=None if self.mask_paths is None else chosen(self.mask_paths),
             scales=None if self.scales is None else self.scales[indices],
             pixel_weights=None if self.pixel_weights is None else self.pixel_weights[indices],
         )

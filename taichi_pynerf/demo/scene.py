@@ -10,6 +10,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -57,7 +58,7 @@ class DemoSceneSettings:
     samples_per_pixel: int = 64
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "distances", tuple(float(d) for d in self.distances))
         for name in ("resolution", "num_train", "num_val", "num_test", "samples_per_pixel"):
             value = getattr(self, name)
@@ -81,7 +82,7 @@ class DemoSceneSettings:
 
 
 def demo_scene_dir(
-    cache_root: Path | str | None = None, *, progress: bool = True, **settings
+    cache_root: Path | str | None = None, *, progress: bool = True, **settings: Any
 ) -> Path:
     """The folder of the demo scene with these settings, which is made if it is not there.
 

@@ -6,6 +6,7 @@ of it fits in the box [-1.3, 1.3]^3; z is up and the objects stand at z = `GROUN
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -44,21 +45,25 @@ class _Builder:
     `look`: `paint`, `pattern` and `gloss`.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.tables: list[np.ndarray] = []
         self.kinds: list[tuple[int, int]] = []
 
-    def sphere(self, centre, radius, *colours, **look):
+    def sphere(self, centre: Vector, radius: float, *colours: Vector, **look: Any) -> None:
         rows = centre, (0.0, 0.0, 1.0), (radius, 0.0, 0.0)
         self._add(Kind.SPHERE, rows, (centre, centre, radius), colours, **look)
 
-    def cylinder(self, base, lid, radius, *colours, **look):
+    def cylinder(
+        self, base: Vector, lid: Vector, radius: float, *colours: Vector, **look: Any
+    ) -> None:
         axis = np.subtract(lid, base)
         length = float(np.linalg.norm(axis))
         rows = base, axis / length, (radius, length, 0.0)
         self._add(Kind.CYLINDER, rows, (base, lid, radius), colours, **look)
 
-    def box(self, centre, half, degrees, *colours, **look):
+    def box(
+        self, centre: Vector, half: Vector, degrees: float, *colours: Vector, **look: Any
+    ) -> None:
         """A box of half extents `half`, turned counter-clockwise about z."""
         cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
         # Bounded by a capsule along the longest side.
@@ -69,7 +74,17 @@ class _Builder:
         bound = np.subtract(centre, reach), np.add(centre, reach), across
         self._add(Kind.BOX, (centre, (cos, sin, 0.0), half), bound, colours, **look)
 
-    def _add(self, kind, rows, bound, colours, *, paint=Paint.PLAIN, pattern=(0, 0, 0), gloss=MATT):
+    def _add(
+        self,
+        kind: Kind,
+        rows: tuple[Any, ...],
+        bound: tuple[Any, ...],
+        colours: tuple[Vector, ...],
+        *,
+        paint: Paint = Paint.PLAIN,
+        pattern: tuple[float, ...] = (0, 0, 0),
+        gloss: Vector = MATT,
+    ) -> None:
         table = np.zeros((len(Row), 3), np.float32)
         table[[Row.ORIGIN, Row.AXIS, Row.SIZE]] = rows
         table[Row.BOUND_A], table[Row.BOUND_B], table[Row.BOUND_RADIUS, 0] = bound
@@ -168,7 +183,7 @@ def _caged_ball(add: _Builder, centre: Vector, half: float, degrees: float) -> N
     )
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
 
-    def corner(i, j, k):
+    def corner(i: int, j: int, k: int) -> Vector:
         u, v = i * half, j * half
         return (centre[0] + cos * u - sin * v, centre[1] + sin * u + cos * v, centre[2] + k * half)
 

@@ -11,6 +11,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -54,7 +55,7 @@ def make_unbounded_demo(
         )
     renderer = DemoRenderer(still_life())
     focal = 0.5 * settings.resolution / math.tan(0.5 * CAMERA_ANGLE_X)
-    transforms = {
+    transforms: dict[str, Any] = {
         "camera_model": "PINHOLE",
         "w": settings.resolution,
         "h": settings.resolution,
@@ -90,7 +91,7 @@ def _view(
     renderer: DemoRenderer, pose: np.ndarray, settings: DemoSceneSettings, seed: int
 ) -> np.ndarray:
     """uint8 [resolution, resolution, 3]: the still life over its surroundings."""
-    options = {
+    options: dict[str, Any] = {
         "resolution": settings.resolution,
         "camera_angle_x": CAMERA_ANGLE_X,
         "samples_per_pixel": settings.samples_per_pixel,

@@ -64,7 +64,7 @@ def evaluate(
     """
     indices = range(len(dataset)) if indices is None else indices
     masks = {index: dataset.mask(index) for index in indices}
-    indices = [index for index in indices if masks[index] is None or masks[index].any()]
+    indices = [i for i, mask in masks.items() if mask is None or mask.any()]
     results, stride = [], (options or RenderOptions()).stride
     with rays_bar(dataset.cameras, indices, options, progress, f"render {dataset.split}") as bar:
         for index in indices:

@@ -76,10 +76,11 @@ def write_multiscale(
     image_paths, metadata = {}, {}
     for split in splits:
         files = blender.parse(data_dir, split, options)
-        width, height = files.cameras.width[0].item(), files.cameras.height[0].item()
+        width, height = int(files.cameras.width[0]), int(files.cameras.height[0])
         check_divisible(files.image_paths[0], width, height, 2 ** (num_scales - 1))
         image_paths[split] = files.image_paths
         transforms = read_json(data_dir / f"transforms_{split}.json")
+        assert isinstance(transforms, dict)  # the parser has read them too
         metadata[split] = _metadata(transforms, split, width, height, num_scales)
 
     with new_scene_folder(out_dir, overwrite=overwrite, contents=CONTENTS) as folder:

@@ -7,6 +7,7 @@ import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from taichi_pynerf.data.authoring.structure_from_motion import reconstruct
 from taichi_pynerf.data.authoring.video_frames import extract_sharp_frames
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.extras import optional
+
+if TYPE_CHECKING:
+    from pycolmap import Camera, Image, Reconstruction
 
 CONTENTS = ("transforms.json", "images", "sparse_pc.ply")
 LEAST_PHOTOS = 3
@@ -141,7 +145,7 @@ def photos_to_scene(
     return report
 
 
-def transforms_from_reconstruction(reconstruction) -> dict:
+def transforms_from_reconstruction(reconstruction: Reconstruction) -> dict:
     """The content of nerfstudio's `transforms.json` for a `pycolmap.Reconstruction`.
 
     Intrinsics stand at the top where all photos share them, else in each frame.
@@ -167,11 +171,11 @@ def transforms_from_reconstruction(reconstruction) -> dict:
     }
 
 
-def _placed_images(reconstruction) -> list:
+def _placed_images(reconstruction: Reconstruction) -> list[Image]:
     return [image for image in reconstruction.images.values() if image.has_pose]
 
 
-def _opengl_pose(image) -> np.ndarray:
+def _opengl_pose(image: Image) -> np.ndarray:
     """[4, 4] camera-to-world, of COLMAP's camera (y down, z forward) in COLMAP's world."""
     pose = np.eye(4)
     pose[:3] = image.cam_from_world().inverse().matrix()
@@ -180,7 +184,7 @@ def _opengl_pose(image) -> np.ndarray:
     return pose
 
 
-def _intrinsics(camera) -> dict:
+def _intrinsics(camera: Camera) -> dict:
     distortion = DISTORTION_OF[camera.model_name]
     values = camera.params[camera.extra_params_idxs()]
     return {
@@ -199,7 +203,7 @@ def _intrinsics(camera) -> dict:
     }
 
 
-def _report(reconstruction, names: list[str]) -> PhotoReport:
+def _report(reconstruction: Reconstruction, names: list[str]) -> PhotoReport:
     images = _placed_images(reconstruction)
     registered = sorted(image.name for image in images)
     cameras = []

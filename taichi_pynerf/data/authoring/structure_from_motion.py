@@ -10,11 +10,16 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.extras import optional
+
+if TYPE_CHECKING:
+    from pycolmap import Reconstruction
 
 CAMERA_MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE")
 MATCHINGS = ("exhaustive", "sequential")
@@ -34,7 +39,7 @@ def reconstruct(
     camera_model: str = "OPENCV",
     feature_size: int = 1600,
     progress: bool = True,
-):
+) -> Reconstruction:
     """Find features, match them, and place as many photos as can be.
 
     Args:
@@ -65,7 +70,7 @@ def reconstruct(
     database = work_dir / "database.db"
     pycolmap.set_random_seed(SEED)
 
-    def extract(token, advance) -> None:
+    def extract(token: Any, advance: Callable[[int], None]) -> None:
         options = pycolmap.FeatureExtractionOptions()
         options.max_image_size = feature_size
         for group in groups:
@@ -84,7 +89,7 @@ def reconstruct(
                 reader.existing_camera_id = _newest_camera(pycolmap, database)
                 advance(len(names))
 
-    def match(token, advance) -> None:
+    def match(token: Any, advance: Callable[[int], None]) -> None:
         pairing = pycolmap.ImportedPairingOptions()
         pairing.match_list_path = work_dir / "pairs.txt"
         for chunk in _chunks(pairs, PAIRS_AT_A_TIME):
@@ -98,7 +103,7 @@ def reconstruct(
             )
             advance(len(chunk))
 
-    def place(token, advance) -> None:
+    def place(token: Any, advance: Callable[[int], None]) -> None:
         options = pycolmap.IncrementalPipelineOptions()
         options.min_model_size = 3
         options.random_seed = SEED
@@ -132,7 +137,7 @@ def matching_pairs(names: Sequence[str], matching: str) -> list[tuple[str, str]]
     """The pairs of photos to compare, each once; see `reconstruct`."""
     num = len(names)
     if matching == "exhaustive":
-        steps = range(1, num)
+        steps = list(range(1, num))
     else:
         far = (2**i for i in range(num.bit_length()) if SEQUENTIAL_OVERLAP < 2**i < num)
         steps = [*range(1, min(SEQUENTIAL_OVERLAP + 1, num)), *far]
@@ -144,7 +149,7 @@ def _chunks(values: Sequence, size: int) -> Iterator[list]:
         yield list(values[start : start + size])
 
 
-def _newest_camera(pycolmap, database: Path) -> int:
+def _newest_camera(pycolmap: ModuleType, database: Path) -> int:
     # Through pycolmap, and not through Python's sqlite3: two copies of SQLite in one process undo
     # each other's locks.
     with contextlib.closing(pycolmap.Database.open(database)) as tables:
@@ -152,8 +157,8 @@ def _newest_camera(pycolmap, database: Path) -> int:
 
 
 def run_phase(
-    pycolmap,
-    job: Callable[[object, Callable[[int], None]], None],
+    pycolmap: ModuleType,
+    job: Callable[[Any, Callable[[int], None]], None],
     total: int,
     description: str,
     unit: str,
@@ -193,7 +198,7 @@ def run_phase(
 
 
 @contextlib.contextmanager
-def _quiet(pycolmap):
+def _quiet(pycolmap: ModuleType) -> Iterator[None]:
     """Silence all but pycolmap's errors."""
     before = pycolmap.logging.minloglevel
     pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR)

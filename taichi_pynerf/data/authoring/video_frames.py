@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -41,7 +43,7 @@ def extract_sharp_frames(
     av = optional("av", "video")
     names: list[str] = []
 
-    def keep(frame) -> None:
+    def keep(frame: Any) -> None:
         names.append(f"frame_{len(names) + 1:05d}.jpg")
         pixels = np.rot90(frame.to_ndarray(format="rgb24"), quarter_turns(frame.rotation))
         Image.fromarray(np.ascontiguousarray(pixels)).save(images_dir / names[-1], quality=95)
@@ -83,21 +85,21 @@ def quarter_turns(degrees: int) -> int:
     return round(degrees / 90) % 4
 
 
-def _frame_sharpness(frame) -> float:
+def _frame_sharpness(frame: Any) -> float:
     shrink = max(frame.width / SHARPNESS_WIDTH, 1.0)
     width, height = round(frame.width / shrink), round(frame.height / shrink)
     small = frame.reformat(width=max(width, 3), height=max(height, 3), format="gray")
     return sharpness_of(small.to_ndarray())
 
 
-def _count_frames(av, video: Path) -> int:
+def _count_frames(av: ModuleType, video: Path) -> int:
     """The packets of the video stream: a quick and near count, without decoding."""
     with av.open(str(video)) as container:
         stream = _video_stream(container, video)
         return max(sum(packet.size > 0 for packet in container.demux(stream)), 1)
 
 
-def _video_stream(container, video: Path):
+def _video_stream(container: Any, video: Path) -> Any:
     if not container.streams.video:
         raise SceneError(f"{video}: there is no video in this file")
     stream = container.streams.video[0]

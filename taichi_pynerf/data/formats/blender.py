@@ -72,13 +72,13 @@ def parse(data_dir: Path, split: str, options: LoadOptions) -> SceneFiles:
     width, height = image_size(image_paths[0])
     placement = options.placement.or_else(PLACEMENT)
     transform = transform_from_poses(np.stack(poses), placement)
-    poses = transform.apply_to_poses(np.stack(poses))
+    placed = transform.apply_to_poses(np.stack(poses))
     return SceneFiles(
         image_paths=image_paths,
-        cameras=_cameras(poses, np.array(angles), width, height),
+        cameras=_cameras(placed, np.array(angles), width, height),
         names=image_names(file_paths),
         near=NEAR * transform.scale,
-        far=far_side(poses, placement.box()),
+        far=far_side(placed, placement.box()),
         aabb=placement.box(),
         split=split,
         transform=transform,

@@ -154,7 +154,8 @@ def read_model(folder: Path) -> SparseModel:
         for number, camera in model.cameras.items()
     }
     points = {number: point.xyz for number, point in model.points3D.items()}
-    names, poses, depths = [], [], []
+    names, poses = [], []
+    seen_depths: list[float] = []
     for image in images:
         name = checked_text(str(folder), {"name": image.name}, "name")
         world_to_camera = image.cam_from_world
@@ -168,8 +169,8 @@ def read_model(folder: Path) -> SparseModel:
         names.append(name)
         poses.append(pose)
         seen = [points[p.point3D_id] for p in image.points2D if p.has_point3D()]
-        depths.extend(np.reshape(seen, (-1, 3)) @ matrix[2, :3] + matrix[2, 3])
-    depths = np.array(depths)
+        seen_depths.extend(np.reshape(seen, (-1, 3)) @ matrix[2, :3] + matrix[2, 3])
+    depths = np.array(seen_depths)
     all_points = np.reshape(list(points.values()), (-1, 3))
     return SparseModel(
         names=names,

@@ -77,8 +77,8 @@ def lens_from_colmap(
     lens = Lens(
         width=width,
         height=height,
-        fx=values.get("fx", values.get("f")),
-        fy=values.get("fy", values.get("f")),
+        fx=values["fx" if "fx" in values else "f"],
+        fy=values["fy" if "fy" in values else "f"],
         cx=values["cx"],
         cy=values["cy"],
         distortion=tuple(values.get(name, 0.0) for name in COEFFICIENTS),

@@ -68,12 +68,12 @@ def parse(data_dir: Path, split: str, options: LoadOptions) -> SceneFiles:
     transform = transform_from_poses(
         np.stack(poses), placement := options.placement.or_else(PLACEMENT)
     )
-    poses = transform.apply_to_poses(np.stack(poses))
+    placed = transform.apply_to_poses(np.stack(poses))
     fx, fy, cx, cy, width, height = torch.tensor(intrinsics).unbind(-1)
     return SceneFiles(
         image_paths=paths,
         cameras=Cameras(
-            c2w=torch.from_numpy(poses).float(),
+            c2w=torch.from_numpy(placed).float(),
             fx=fx,
             fy=fy,
             cx=cx,

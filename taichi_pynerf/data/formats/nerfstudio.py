@@ -188,8 +188,8 @@ def _lens(frame: Frame, content: dict) -> Lens:
     return Lens(
         width=width,
         height=height,
-        fx=focals.get("fl_x", focals.get("fl_y")),
-        fy=focals.get("fl_y", focals.get("fl_x")),
+        fx=focals["fl_x" if "fl_x" in focals else "fl_y"],
+        fy=focals["fl_y" if "fl_y" in focals else "fl_x"],
         cx=number("cx", -10.0 * width, 11.0 * width, 0.5 * width),
         cy=number("cy", -10.0 * height, 11.0 * height, 0.5 * height),
         distortion=tuple(
