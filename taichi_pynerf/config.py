@@ -68,7 +68,7 @@ class PyNeRFConfig:
         15, "features that a density head hands to the colour network"
     )
     mixed_precision: bool = _networks.flag(
-        False, "networks in bfloat16 (CPU) or float16 (CUDA) during training"
+        False, "networks in bfloat16; on CUDA from compute capability 8.0 on"
     )
     compile: bool = _networks.flag(False, "networks compiled by torch.compile")
 

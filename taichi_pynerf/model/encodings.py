@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from taichi_pynerf.model.pyramid import create_pyramid_hierarchy
+from taichi_pynerf.ops.bridge import once_differentiable
 from taichi_pynerf.ops.hash_grid import HashGridSpec, hash_encode
 from taichi_pynerf.ops.residence import keep_on_device, to_host
 
@@ -101,7 +102,7 @@ class _ReadTable(torch.autograd.Function):
         ctx.accumulate_into = accumulate_into
         return table.view_as(table)
 
-    @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, None]:
         if ctx.accumulate_into is None:
             return grad, None

@@ -1,6 +1,8 @@
 """The pyramid field: position, direction and level in, density and colour out."""
 
 import dataclasses
+import functools
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -24,6 +26,10 @@ from taichi_pynerf.model.heads import (
 )
 from taichi_pynerf.model.pyramid import split_level
 from taichi_pynerf.ops.spherical_harmonics import NUM_COEFFICIENTS, spherical_harmonics
+
+# Of networks in mixed precision. float16 has no room for the gradients of a mean over thousands of
+# rays: those of a fresh model's heads and tables are all rounded to 0.
+NETWORK_DTYPE = torch.bfloat16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -306,8 +312,25 @@ class PyramidField(nn.Module):
         return run_in_blocks(run, embedding, basis)
 
     def _precision(self, device: torch.device) -> torch.autocast:
-        dtype = torch.float16 if device.type == "cuda" else torch.bfloat16
-        return torch.autocast(device.type, dtype, enabled=self.config.mixed_precision)
+        enabled = self.config.mixed_precision and has_bfloat16(device)
+        return torch.autocast(device.type, NETWORK_DTYPE, enabled=enabled)
+
+
+@functools.cache
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 (or is no CUDA device: processors take any type).
+
+    Warns:
+        UserWarning: it does not, and the networks stay in float32.
+    """
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) >= (8, 0):
+        return True
+    warnings.warn(
+        f"mixed_precision does nothing: {torch.cuda.get_device_name(device)} has no bfloat16, "
+        "which came with compute capability 8.0",
+        stacklevel=2,
+    )
+    return False
 
 
 def truncated_exp(x: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,7 @@
-"""What every op needs: the Taichi type of a tensor, argument checks, and autodiff's leaves."""
+"""What every op needs: Taichi types, argument checks, autodiff's leaves, one derivative only."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import taichi as ti
@@ -49,3 +51,41 @@ def autodiff_leaf(tensor: torch.Tensor, grad: torch.Tensor | None = None) -> tor
     leaf = tensor.detach().requires_grad_()
     leaf.grad = torch.zeros_like(leaf) if grad is None else grad
     return leaf
+
+
+def once_differentiable(backward: Callable) -> Callable:
+    """Decorator of the `backward` of a `torch.autograd.Function` that kernels compute.
+
+    Torch would not know how its gradients depend on what it was given. With `create_graph=True`
+    they are therefore marked: to differentiate them again is an error. Torch's decorator of this
+    name marks them only where the incoming gradient has a graph, and so takes the gradient of a
+    plain sum for a constant.
+    """
+
+    @functools.wraps(backward)
+    def once(ctx: Any, *grads: Any) -> Any:
+        with torch.no_grad():
+            found = backward(ctx, *grads)
+        if not torch.is_grad_enabled():
+            return found
+        name = ctx.name().removesuffix("Backward").lstrip("_")
+        mark = torch.zeros((), requires_grad=True)
+        return tuple(None if x is None else _NoMore.apply(x, mark, name) for x in found)
+
+    return staticmethod(once)
+
+
+class _NoMore(torch.autograd.Function):
+    """Identity that cannot be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, grad: torch.Tensor, mark: torch.Tensor, name: str) -> torch.Tensor:
+        ctx.name_of_op = name
+        return grad.view_as(grad)
+
+    @staticmethod
+    def backward(ctx: Any, *_: torch.Tensor) -> None:
+        raise NotImplementedError(
+            f"{ctx.name_of_op} has no second derivative: a loss on a gradient, such as an eikonal "
+            "term, cannot be trained through it; take differences of values instead"
+        )

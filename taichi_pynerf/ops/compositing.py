@@ -5,7 +5,13 @@ from typing import Any, NamedTuple
 import torch
 
 from taichi_pynerf.kernels.compositing import compositing_kernels
-from taichi_pynerf.ops.bridge import autodiff_leaf, check_dtype, check_shape, taichi_dtype
+from taichi_pynerf.ops.bridge import (
+    autodiff_leaf,
+    check_dtype,
+    check_shape,
+    once_differentiable,
+    taichi_dtype,
+)
 
 
 class Composited(NamedTuple):
@@ -130,7 +136,7 @@ class _Composite(torch.autograd.Function):
         ctx.mark_non_differentiable(trans)
         return rgb, depth, acc, weights, trans
 
-    @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         grad_rgb, grad_depth, grad_acc, grad_weights, _ = grads
         sigmas, rgbs, t_starts, t_ends, packed_info, initial_trans, trans, weights = (

@@ -7,7 +7,13 @@ import torch
 
 from taichi_pynerf import runtime
 from taichi_pynerf.kernels.hash_grid import HashGridSpec, hash_grid_kernels
-from taichi_pynerf.ops.bridge import autodiff_leaf, check_dtype, check_shape, taichi_dtype
+from taichi_pynerf.ops.bridge import (
+    autodiff_leaf,
+    check_dtype,
+    check_shape,
+    once_differentiable,
+    taichi_dtype,
+)
 from taichi_pynerf.ops.residence import device_memory
 
 __all__ = ["HashGridSpec", "hash_encode"]
@@ -107,7 +113,7 @@ class _HashEncode(torch.autograd.Function):
             encode(positions.detach(), entries, levels, level_begin, features)
         return features.view(positions.shape[0], spec.num_features)
 
-    @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_features: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         positions, table, level_begin = ctx.saved_tensors
         positions = positions.detach()

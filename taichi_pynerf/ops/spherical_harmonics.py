@@ -8,7 +8,7 @@ from taichi_pynerf.kernels.spherical_harmonics import (
     NUM_COEFFICIENTS,
     spherical_harmonics_kernels,
 )
-from taichi_pynerf.ops.bridge import autodiff_leaf, check_shape, taichi_dtype
+from taichi_pynerf.ops.bridge import autodiff_leaf, check_shape, once_differentiable, taichi_dtype
 
 __all__ = ["NUM_COEFFICIENTS", "spherical_harmonics"]
 
@@ -38,7 +38,7 @@ class _SphericalHarmonics(torch.autograd.Function):
             spherical_harmonics_kernels(taichi_dtype(dirs)).evaluate(dirs.detach(), basis)
         return basis
 
-    @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_basis: torch.Tensor) -> tuple[torch.Tensor, None]:
         (dirs,) = ctx.saved_tensors
         dirs, grad_dirs = dirs.detach(), torch.zeros_like(dirs)

@@ -1,9 +1,10 @@
 import pytest
 import torch
-from tiny import random_samples, tiny_field
+from tiny import random_samples, tiny_config, tiny_field
 
+from taichi_pynerf.model import field as field_module
 from taichi_pynerf.model.encodings import PyramidEncoder
-from taichi_pynerf.model.field import KnownFeatures, truncated_exp
+from taichi_pynerf.model.field import KnownFeatures, PyramidField, truncated_exp
 from taichi_pynerf.model.pyramid import interpolate_pyramid_outputs
 from taichi_pynerf.ops.spherical_harmonics import spherical_harmonics
 
@@ -364,6 +365,47 @@ def test_mixed_precision_gives_nearly_the_same_in_float32():
         assert gradient.dtype == torch.float32
         assert gradient.isfinite().all()
         assert gradient.any()
+
+
+@pytest.mark.parametrize("num_rays", [4096, 65536])
+def test_mixed_precision_keeps_the_gradients_of_large_batches(num_rays, monkeypatch):
+    """A mean over rays has a gradient of 1 / num_rays each, and fresh features are small."""
+    samples = random_samples()
+
+    def shares_of_zeros(**settings):
+        torch.manual_seed(0)
+        field = PyramidField(tiny_config(**settings))
+        rgbs = field(*samples).rgbs
+        ((rgbs - 0.3).square().mean(1).sum() / num_rays).backward()
+        return {name: float((p.grad == 0).float().mean()) for name, p in field.named_parameters()}
+
+    full, mixed = shares_of_zeros(), shares_of_zeros(mixed_precision=True)
+    assert mixed == pytest.approx(full, abs=0.02)
+    monkeypatch.setattr(field_module, "NETWORK_DTYPE", torch.float16)
+    lost = shares_of_zeros(mixed_precision=True)  # as they would be on any device
+    assert [lost[name] for name in lost if name.startswith("heads")] == [1.0] * 8
+
+
+@pytest.mark.parametrize("capability", [(7, 5), (8, 0), (9, 0)])
+def test_a_device_without_bfloat16_says_so_and_stays_in_float32(capability, monkeypatch, recwarn):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a small card")
+    field_module.has_bfloat16.cache_clear()
+    assert field_module.has_bfloat16(torch.device("cuda")) == (capability >= (8, 0))
+    field_module.has_bfloat16.cache_clear()
+    said = [str(warning.message) for warning in recwarn]
+    assert len(said) == (capability < (8, 0))
+    assert all("a small card has no bfloat16" in text for text in said)
+
+
+def test_second_derivatives_of_what_torch_computes_are_right():
+    x = torch.tensor([-2.0, 0.0, 3.0], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(truncated_exp, (x,))
+    rows = torch.rand(4, 2, dtype=torch.float64, requires_grad=True)
+    order = torch.tensor([2, 0, 3, 1])
+    assert torch.autograd.gradgradcheck(
+        lambda rows: field_module._Unsort.apply(rows, order).square(), (rows,)
+    )
 
 
 def test_an_encoder_gives_its_features_level_after_level():

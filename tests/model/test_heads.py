@@ -87,6 +87,7 @@ def test_gradient_of_the_overlapping_windows(used):
         return sum((head + 1) * seen[head].square().sum() for head in used)
 
     assert torch.autograd.gradcheck(sum_of_windows, (features,), check_undefined_grad=False)
+    assert torch.autograd.gradgradcheck(sum_of_windows, (features,), check_undefined_grad=False)
 
 
 @settings(deadline=None)
