@@ -5,6 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from taichi_pynerf import load
+from taichi_pynerf.demo.scene import demo_scene_dir
+from taichi_pynerf.runs import scene_source
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,15 +27,19 @@ def test_the_two_commands_stand_alone():
 
 def test_the_python_example_runs(tmp_path, monkeypatch):
     (example,) = blocks("python")
+    small = demo_scene_dir(tmp_path / "cache", resolution=64, num_train=24, num_val=1, num_test=2)
+    monkeypatch.setattr(scene_source, "demo_scene_dir", lambda: small)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TAICHI_PYNERF_CACHE", str(tmp_path / "cache"))
     names = {}
     exec(compile(example, "README.md", "exec"), names)
     # A picture of nothing but the white background has less than 10 dB.
     assert names["results"]["psnr"] > 12
     assert list(names["results"]["scales"]) == ["1", "2", "4", "8"]
-    assert (tmp_path / "model.pth").is_file()
-    assert names["pixels"]["rgb"].shape == (64 * 64, 3)
+    shapes = [names[name].shape for name in ("image", "depth", "level")]
+    assert shapes == [(240, 320, 3), (240, 320), (240, 320)]
+    with Image.open(tmp_path / "orbit.webp") as film:
+        assert film.n_frames == 24
+    assert load(tmp_path / "model.pth").steps == 100
 
 
 def test_links_to_files_lead_somewhere():
