@@ -244,7 +244,6 @@ def load(run_or_file: str | Path, *, data_dir: str | Path | None = None) -> Trai
         CheckpointError: it is absent, damaged, of another kind, or names no scene.
         SceneError: the scene is not where it was.
     """
-    runtime.start()
     opened = open_run(run_or_file, data_dir)
     assert opened.source is not None  # it was asked for
     return TrainedModel(opened.model, LoadedScene(opened.source), opened.step)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from taichi_pynerf import runtime
 from taichi_pynerf.api.camera import Camera
 from taichi_pynerf.data.placement import SceneTransform
 from taichi_pynerf.data.scene import cameras_at
@@ -181,7 +180,6 @@ def load_scene(
     """
     if img_downscale is not None and (not isinstance(img_downscale, int) or img_downscale < 1):
         raise SceneError(f"img_downscale is {img_downscale!r}: give a whole number from 1 on")
-    runtime.start()  # the demo scene is traced by Taichi
     source = SceneSource.fitted(
         path,
         dataset_type=dataset_type,

@@ -86,8 +86,6 @@ def demo_scene_dir(
 ) -> Path:
     """The folder of the demo scene with these settings, which is made if it is not there.
 
-    Taichi must have been started unless the scene is there.
-
     Args:
         cache_root: folder of all cached scenes; by default the project's `cache_folder`.
         progress: show a progress bar while it is made.
@@ -123,7 +121,7 @@ def make_demo_scene(
 ) -> Path:
     """Render the demo scene into `out_dir`, which must be new or empty; return it.
 
-    The folder appears under its name only when it is complete. Taichi must have been started.
+    The folder appears under its name only when it is complete.
     The settings are those of `DemoSceneSettings`; `progress` shows a progress bar.
 
     Raises:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from taichi_pynerf import runtime
 from taichi_pynerf.demo import surroundings_kernels, tracer_kernels
 from taichi_pynerf.demo.tracer_kernels import MAX_SHAPES, Kind, Paint, Row
 
@@ -51,7 +52,7 @@ class TracedScene:
 
 
 class DemoRenderer:
-    """Renders views of a `TracedScene`. Taichi must have been started.
+    """Renders views of a `TracedScene`; starts Taichi if nothing has yet.
 
     Raises:
         ValueError: the scene has no shape or more than `MAX_SHAPES`.
@@ -61,6 +62,7 @@ class DemoRenderer:
         num_shapes = len(scene.table)
         if not 1 <= num_shapes <= MAX_SHAPES:
             raise ValueError(f"a scene has 1 to {MAX_SHAPES} shapes, got {num_shapes}")
+        runtime.start()
         self.scene = scene
         self._light_frame = light_frame(scene.to_light)
         self._shadow_lists = np.zeros((SHADOW_CELLS, SHADOW_CELLS, 2), np.int32)

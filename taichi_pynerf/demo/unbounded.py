@@ -36,7 +36,7 @@ def make_unbounded_demo(
     """Render the unbounded demo scene into `out_dir`, which must be new or empty; return it.
 
     Writes `images/<split>_<view>.png` and a `transforms.json` with the three splits' file names.
-    The folder appears under its name only when it is complete. Taichi must have been started.
+    The folder appears under its name only when it is complete.
 
     Args:
         settings: by default the demo scene's with distances `DISTANCES`; here they may be

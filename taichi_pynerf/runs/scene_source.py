@@ -90,7 +90,7 @@ class SceneSource:
         return source.reduced_to_fit()
 
     def folder(self) -> Path:
-        """The scene folder; the demo scene is made if it is not there (Taichi must run)."""
+        """The scene folder; the demo scene is made if it is not there."""
         return demo_scene_dir() if self.data_dir is None else Path(self.data_dir)
 
     def is_there(self) -> bool:
