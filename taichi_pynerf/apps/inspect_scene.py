@@ -11,7 +11,7 @@ from taichi_pynerf.apps.cli import Parser, run
 
 def build_parser() -> Parser:
     from taichi_pynerf.apps.scene_flags import add_placement_flags
-    from taichi_pynerf.data.loading import FORMATS
+    from taichi_pynerf.data.locating import FORMATS
 
     parser = Parser(description=__doc__)
     parser.add_argument("data_dir", metavar="DIR", type=Path, help="the scene folder")

@@ -17,6 +17,7 @@ NAMES = (
     "aabb",
     "allow_external_paths",
     "exposure",
+    "holdout",
 )
 """Of all flags here, as argparse names their values; None means not given."""
 
@@ -46,9 +47,27 @@ def add_placement_flags(group: argparse._ArgumentGroup) -> None:
         help="let the scene name files outside of its folder",
     )
     group.add_argument(
+        "--holdout", type=int, metavar="N",
+        help="hold out every Nth image to test with, 0 for none (as the scene has it)",
+    )  # fmt: skip
+    group.add_argument(
         "--exposure", type=float,
         help="brighten OpenEXR and Radiance HDR images by so many stops, before sRGB's curve (0)",
     )  # fmt: skip
+
+
+def holdout_of(args: argparse.Namespace) -> int | None:
+    """--holdout.
+
+    Raises:
+        ConfigError: it is negative, or holds out everything.
+    """
+    if args.holdout is not None and (args.holdout < 0 or args.holdout == 1):
+        raise ConfigError(
+            f"--holdout is {args.holdout}: give 0 to hold out no image, or 2 and more to hold out "
+            "every so many"
+        )
+    return args.holdout
 
 
 def exposure_of(args: argparse.Namespace) -> float:

@@ -15,9 +15,14 @@ from pathlib import Path
 from taichi_pynerf import PyNeRFConfig, runtime
 from taichi_pynerf.apps.cli import Parser, command, run
 from taichi_pynerf.apps.scene_flags import NAMES as PLACEMENT_FLAGS
-from taichi_pynerf.apps.scene_flags import add_placement_flags, exposure_of, placement_of
+from taichi_pynerf.apps.scene_flags import (
+    add_placement_flags,
+    exposure_of,
+    holdout_of,
+    placement_of,
+)
 from taichi_pynerf.apps.setting_flags import add_setting_flags, settings_given
-from taichi_pynerf.data.loading import FORMATS
+from taichi_pynerf.data.locating import FORMATS
 from taichi_pynerf.errors import CheckpointError, ConfigError
 from taichi_pynerf.evaluation.evaluation import evaluate
 from taichi_pynerf.files import atomic_write_text, json_text
@@ -213,6 +218,7 @@ def new_source(args) -> SceneSource:
         placement=placement_of(args),
         allow_external_paths=bool(args.allow_external_paths),
         exposure=exposure_of(args),
+        holdout=holdout_of(args),
     )
     k = source.img_downscale
     if args.img_downscale is None and k > 1:
@@ -262,7 +268,8 @@ def new_run_dir(args) -> Path:
     """`output_dir/experiment_name`."""
     name = args.experiment_name
     if name is None:
-        name = "demo" if args.data_dir is None else Path(args.data_dir).resolve().name
+        folder = Path(args.data_dir or "demo")
+        name = (folder.parent if folder.is_file() else folder).resolve().name
     if name in ("", "..") or Path(name).name != name:
         raise ConfigError(f"--experiment_name {name!r}: give a plain folder name")
     return Path(args.output_dir or "outputs") / name

@@ -195,6 +195,7 @@ class PyNeRFDataset(_SceneDataset):
         placement: how the scene is to stand in its coordinates; by default as its format has it.
         allow_external_paths: let the scene name images outside of its folder.
         exposure: in stops, for OpenEXR and Radiance HDR images.
+        holdout: hold out every so many images, 0 for none; by default as the scene has it.
 
     Raises:
         SceneError: the scene cannot be loaded; the message says why.
@@ -210,6 +211,7 @@ class PyNeRFDataset(_SceneDataset):
         placement: Placement | None = None,
         allow_external_paths: bool = False,
         exposure: float = 0.0,
+        holdout: int | None = None,
     ) -> None:
         scene = load_scene(
             data_dir,
@@ -219,6 +221,7 @@ class PyNeRFDataset(_SceneDataset):
             placement=placement,
             allow_external_paths=allow_external_paths,
             exposure=exposure,
+            holdout=holdout,
         )
         super().__init__(scene, white_background, "pixels")
 
@@ -256,6 +259,7 @@ class MultiScaleDataset(_SceneDataset):
         placement: how the scene is to stand in its coordinates; by default as its format has it.
         allow_external_paths: let the scene name images outside of its folder.
         exposure: in stops, for OpenEXR and Radiance HDR images.
+        holdout: hold out every so many images, 0 for none; by default as the scene has it.
 
     Raises:
         SceneError: the scene cannot be loaded at these scales; the message says why.
@@ -274,6 +278,7 @@ class MultiScaleDataset(_SceneDataset):
         placement: Placement | None = None,
         allow_external_paths: bool = False,
         exposure: float = 0.0,
+        holdout: int | None = None,
     ) -> None:
         scene = load_scene(
             data_dir,
@@ -284,6 +289,7 @@ class MultiScaleDataset(_SceneDataset):
             placement=placement,
             allow_external_paths=allow_external_paths,
             exposure=exposure,
+            holdout=holdout,
         )
         super().__init__(scene, white_background, sampling)
 

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
 
-from taichi_pynerf.data.formats import (
-    blender,
-    colmap,
-    llff,
-    mipnerf360,
-    multiscale_blender,
-    nerfstudio,
-)
+from taichi_pynerf.data.description import Description, files_of
 from taichi_pynerf.data.image_kinds import has_wrong_suffix
-from taichi_pynerf.data.images import ImageHeader, decode_images, decode_mask, read_header
+from taichi_pynerf.data.images import ImageHeader, decode_images, read_header
+from taichi_pynerf.data.locating import FORMATS, locate_scene
+from taichi_pynerf.data.masks import inside_circle, read_mask
 from taichi_pynerf.data.pixels import (
     allocate,
     cache_path,
@@ -33,52 +27,21 @@ from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles, shown, warn_
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.cameras import Cameras
 
-FORMATS = {
-    "blender": blender,
-    "multiscale-blender": multiscale_blender,
-    "nerfstudio": nerfstudio,
-    "llff": llff,
-    "mipnerf360": mipnerf360,
-    "colmap": colmap,
-}
-"""Known formats by name, in the order in which a folder is compared with them. Each is a module
-with
-
-- `detect(data_dir) -> bool`: whether a folder looks like this format,
-- `splits(data_dir) -> list[str]`: the splits that a scene folder has, and
-- `parse(data_dir, split, options) -> SceneFiles`: one split, read and checked.
-"""
-
 CACHE_FROM_PIXELS = 100_000_000
 """Reduced images are kept for the next time if they were made from more pixels than this, which
 take some seconds to decode."""
 
 
-def detect_dataset_type(data_dir: str | Path) -> str:
-    """The name of the format that a scene folder is in.
+def scene_splits(
+    data_dir: str | Path, dataset_type: str | None = None, holdout: int | None = None
+) -> list[str]:
+    """The splits of a scene folder that have images.
 
     Raises:
-        SceneError: the folder is absent or in no known format.
+        SceneError: the folder is absent or in no known format, or something in it is wrong.
     """
-    data_dir = _checked_folder(data_dir)
-    for name, scene_format in FORMATS.items():
-        if scene_format.detect(data_dir):
-            return name
-    raise SceneError(
-        f"{data_dir}: no scene of a known format found here (known: {', '.join(FORMATS)}); "
-        "give the folder that holds transforms.json, transforms_train.json, metadata.json, "
-        "poses_bounds.npy or sparse/0"
-    )
-
-
-def scene_splits(data_dir: str | Path, dataset_type: str | None = None) -> list[str]:
-    """The splits that a scene folder has.
-
-    Raises:
-        SceneError: the folder is absent or in no known format.
-    """
-    data_dir = _checked_folder(data_dir)
-    return _format(data_dir, dataset_type).splits(data_dir)
+    options = LoadOptions(allow_external_paths=True)
+    return read_scene(data_dir, dataset_type, options).held_out(holdout).split_names()
 
 
 def load_scene(
@@ -91,6 +54,7 @@ def load_scene(
     placement: Placement | None = None,
     allow_external_paths: bool = False,
     exposure: float = 0.0,
+    holdout: int | None = None,
 ) -> Scene:
     """Load one split of a scene folder.
 
@@ -105,14 +69,21 @@ def load_scene(
         placement: how the scene is to stand in its coordinates; by default as its format has it.
         allow_external_paths: let the scene name images outside of its folder.
         exposure: in stops, for OpenEXR and Radiance HDR images (`linear_images`).
+        holdout: hold out every so many images, 0 for none; by default as the scene has it.
 
     Raises:
         SceneError: the folder, its files or the arguments are wrong; the message says which.
     """
     (img_downscale,) = checked_scales([img_downscale], "img_downscale")
     scales = checked_scales(scales)
-    options = LoadOptions(img_downscale, placement or Placement(), allow_external_paths, exposure)
+    options = LoadOptions(
+        img_downscale, placement or Placement(), allow_external_paths, exposure, holdout
+    )
     files = read_scene_files(data_dir, split, dataset_type, options)
+    if not files.has_images:
+        raise SceneError(
+            f"{data_dir}: the split {split!r} is of poses alone, without images: it can be rendered"
+        )
     if files.scales is not None:
         files, scales = _select_scales(Path(data_dir), files, scales), [1]
     return _decode_scene(files, img_downscale // files.reduction, scales, exposure)
@@ -126,24 +97,17 @@ def read_scene_files(
     Raises:
         SceneError: as `load_scene`.
     """
-    data_dir = _checked_folder(data_dir)
-    scene_format = _format(data_dir, dataset_type)
-    known = scene_format.splits(data_dir)
-    if split not in known:
-        raise SceneError(
-            f"{data_dir}: there is no split {split!r}; splits in this folder: "
-            f"{', '.join(known) or 'none'}"
-        )
-    return scene_format.parse(data_dir, split, options)
+    return files_of(read_scene(data_dir, dataset_type, options), split, options)
 
 
-def _format(data_dir: Path, dataset_type: str | None) -> ModuleType:
-    """The module that reads a folder's format."""
-    if dataset_type is None:
-        dataset_type = detect_dataset_type(data_dir)
-    if dataset_type not in FORMATS:
-        raise SceneError(f"dataset_type {dataset_type!r} is not known; known: {', '.join(FORMATS)}")
-    return FORMATS[dataset_type]
+def read_scene(data_dir: str | Path, dataset_type: str | None, options: LoadOptions) -> Description:
+    """What a scene folder's description says, all splits; no image is decoded.
+
+    Raises:
+        SceneError: as `load_scene`.
+    """
+    folder, dataset_type = locate_scene(data_dir, dataset_type)
+    return FORMATS[dataset_type].read(folder, options)
 
 
 def _select_scales(data_dir: Path, files: SceneFiles, scales: list[int]) -> SceneFiles:
@@ -260,12 +224,13 @@ def _masks(files: SceneFiles, cameras: Cameras, factors: list[int]) -> np.ndarra
             f"{files.image_paths[0].parent}: in {len(blind)} of {num_views} images the distortion "
             f"folds back, and the pixels beyond are left out ({shown(', '.join(blind))})"
         )
-    if not any(given) and not blind:
+    circles = files.circle_radii or [None] * num_views
+    if not any(given) and not blind and not any(circles):
         return None
     masks = np.ones(int(offsets_of(cameras)[-1]), dtype=bool)
     parts = windows(masks, cameras)
     for view, (path, rays) in enumerate(zip(given, seen, strict=True)):
-        mask = _view_mask(files, view, path, rays)
+        mask = _view_mask(files, view, path, rays, circles[view])
         if mask is not None:
             for window, factor in zip(parts[view::num_views], factors, strict=True):
                 window[...] = reduce_mask(mask, factor)
@@ -275,29 +240,24 @@ def _masks(files: SceneFiles, cameras: Cameras, factors: list[int]) -> np.ndarra
 
 
 def _view_mask(
-    files: SceneFiles, view: int, path: Path | None, rays: torch.Tensor | None
+    files: SceneFiles,
+    view: int,
+    path: Path | None,
+    rays: torch.Tensor | None,
+    radius: float | None,
 ) -> np.ndarray | None:
     """[H, W] bool of one image at the files' size, or None if all of its pixels count."""
-    if path is None:
-        return None if rays is None else rays.numpy()
-    mask = decode_mask(path, upright=files.upright is None or files.upright[view])
     size = (int(files.cameras.height[view]), int(files.cameras.width[view]))
-    mask = reduce_mask(mask, max(1, mask.shape[0] // size[0]))  # of the image before its reduction
-    if mask.shape != size:
-        raise SceneError(
-            f"{path}: a mask of {mask.shape[1]}x{mask.shape[0]} pixels for an image of "
-            f"{size[1]}x{size[0]}; bring them to one size"
-        )
-    return mask if rays is None else mask & rays.numpy()
-
-
-def _checked_folder(data_dir: str | Path) -> Path:
-    data_dir = Path(data_dir)
-    try:
-        if not data_dir.exists():
-            raise SceneError(f"{data_dir}: no such folder")
-        if not data_dir.is_dir():
-            raise SceneError(f"{data_dir}: not a folder; give the folder that holds the scene")
-    except OSError as error:
-        raise SceneError(f"{shown(str(data_dir))}: cannot be read ({error.strerror})") from None
-    return data_dir
+    parts = [] if rays is None else [rays.numpy()]
+    if radius is not None:
+        parts.append(inside_circle(size, radius))
+    if path is not None:
+        mask = read_mask(path, upright=files.upright is None or files.upright[view])
+        mask = reduce_mask(mask, max(1, mask.shape[0] // size[0]))  # of the image at full size
+        if mask.shape != size:
+            raise SceneError(
+                f"{path}: a mask of {mask.shape[1]}x{mask.shape[0]} pixels for an image of "
+                f"{size[1]}x{size[0]}; bring them to one size"
+            )
+        parts.append(mask)
+    return np.logical_and.reduce(parts) if parts else None

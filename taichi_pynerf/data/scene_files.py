@@ -6,14 +6,14 @@ import functools
 import json
 import reprlib
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
 
-from taichi_pynerf.data.image_kinds import SUFFIXES
 from taichi_pynerf.data.placement import Placement, SceneTransform
 from taichi_pynerf.errors import SceneError, SceneWarning
 from taichi_pynerf.geometry.cameras import Cameras
@@ -22,8 +22,6 @@ _T = TypeVar("_T")
 
 MAX_FILE_BYTES = 32 * 2**20
 """Some 40,000 frames; a larger file is no scene description."""
-
-IMAGE_SUFFIXES = (*SUFFIXES, *(suffix.upper() for suffix in SUFFIXES))
 
 
 @dataclass(frozen=True)
@@ -36,12 +34,14 @@ class LoadOptions:
         placement: how the scene is to stand in its coordinates.
         allow_external_paths: let the scene name files outside of its folder.
         exposure: in stops, for images whose values are in proportion to light.
+        holdout: hold out every so many images, 0 for none; None leaves it to the scene.
     """
 
     img_downscale: int = 1
     placement: Placement = field(default_factory=Placement)
     allow_external_paths: bool = False
     exposure: float = 0.0
+    holdout: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class SceneFiles:
     """One split of a scene on disk, before its images are decoded.
 
     Attributes:
-        image_paths: V files.
+        image_paths: V files; none in a split of poses without images.
         cameras: V cameras for the images at the files' size.
         names: V names.
         near, far: the least and the greatest distance along a ray that can hold anything.
@@ -60,6 +60,7 @@ class SceneFiles:
         reduction: how many times smaller than full size the files are already.
         upright: [V] whether to turn each image as its EXIF orientation says; None turns all.
         mask_paths: V masks, None where all pixels count; None if no image has a mask.
+        circle_radii: V radii in pixels, beyond which pixels do not count, None where all do.
         scales: [V] int64, the scale of each image in a format that holds several; None means 1.
         pixel_weights: [V] float32 with `scales`: the area of the pixels in full-size pixels.
     """
@@ -76,22 +77,29 @@ class SceneFiles:
     reduction: int = 1
     upright: list[bool] | None = None
     mask_paths: list[Path | None] | None = None
+    circle_radii: list[float | None] | None = None
     scales: torch.Tensor | None = None
     pixel_weights: torch.Tensor | None = None
+
+    @property
+    def has_images(self) -> bool:
+        """Whether there are images; else there are poses to render alone."""
+        return bool(self.image_paths)
 
     def select(self, indices: list[int]) -> SceneFiles:
         """Some of the images, in the order of `indices`."""
 
-        def chosen(values: list[_T]) -> list[_T]:
+        def chosen(values: Sequence[_T]) -> list[_T]:
             return [values[i] for i in indices]
 
         return replace(
             self,
-            image_paths=chosen(self.image_paths),
+            image_paths=chosen(self.image_paths) if self.has_images else [],
             cameras=self.cameras.select(indices),
             names=chosen(self.names),
             upright=None if self.upright is None else chosen(self.upright),
             mask_paths=None if self.mask_paths is None else chosen(self.mask_paths),
+            circle_radii=None if self.circle_radii is None else chosen(self.circle_radii),
             scales=None if self.scales is None else self.scales[indices],
             pixel_weights=None if self.pixel_weights is None else self.pixel_weights[indices],
         )
@@ -162,54 +170,6 @@ def read_npy(path: Path) -> np.ndarray:
         raise SceneError(f"{path}: no array that numpy can read") from None
 
 
-def find_file(
-    data_dir: Path, file_path: str, where: str, *, allow_external_paths: bool = False
-) -> Path | None:
-    """The file that a scene description means by `file_path`, with or without an image's suffix.
-
-    Args:
-        data_dir: the scene folder, which `file_path` is relative to.
-        file_path: as written in the description.
-        where: the place in the description, for messages.
-        allow_external_paths: accept files outside of `data_dir`. By default a scene reads its own
-            folder alone (symbolic links followed), as scenes are often somebody else's files.
-
-    Returns:
-        The file, or None if there is none.
-
-    Raises:
-        SceneError: the path is none, or leads out of `data_dir`.
-    """
-    try:
-        given = data_dir / file_path
-        candidates = [given, *(given.with_name(given.name + suffix) for suffix in IMAGE_SUFFIXES)]
-        path = next((c for c in candidates if c.is_file()), None)
-        inside = (path or given).resolve().is_relative_to(data_dir.resolve())
-    except (OSError, ValueError, RuntimeError):  # too long, a null byte, a loop of links
-        raise SceneError(f"{where}: {shown(file_path)} is no path of a file") from None
-    if not inside and not allow_external_paths:
-        raise SceneError(
-            f"{where}: {shown(file_path)} leads out of {data_dir}; move the file into the folder, "
-            "or load the scene with allow_external_paths (--allow_external_paths)"
-        )
-    return path
-
-
-def find_image(data_dir: Path, file_path: str, where: str, options: LoadOptions) -> Path:
-    """`find_file` for an image that must be there.
-
-    Raises:
-        SceneError: there is no such file, or it lies outside of `data_dir`.
-    """
-    path = find_file(data_dir, file_path, where, allow_external_paths=options.allow_external_paths)
-    if path is None:
-        raise SceneError(
-            f"{where}: there is no image {shown(file_path)} in {data_dir} "
-            f"(nor with {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} added)"
-        )
-    return path
-
-
 def checked_text(where: str, owner: dict, name: str) -> str:
     """A text that is there and not empty.
 
@@ -233,11 +193,3 @@ def checked_number(where: str, owner: dict, name: str, low: float, high: float) 
         what = "is missing" if name not in owner else f"is {shown(value)}"
         raise SceneError(f"{where}: {name} {what}: it must be a number from {low:g} to {high:g}")
     return value
-
-
-def image_names(file_paths: list[str]) -> list[str]:
-    """The images' names without folders and suffix; with folders where that tells them apart."""
-    paths = [PurePosixPath(file_path) for file_path in file_paths]
-    paths = [p.with_suffix("") if p.suffix.lower() in IMAGE_SUFFIXES else p for p in paths]
-    names = [p.name for p in paths]
-    return names if len(set(names)) == len(names) else ["_".join(p.parts) for p in paths]

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
-from taichi_pynerf.data.loading import detect_dataset_type, read_scene_files, scene_splits
+from taichi_pynerf.data.loading import read_scene, read_scene_files
+from taichi_pynerf.data.locating import detect_dataset_type
 from taichi_pynerf.data.placement import Placement
 from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles
 from taichi_pynerf.demo.scene import demo_scene_dir
@@ -36,6 +37,7 @@ class SceneSource:
         placement: how the scene stands in its coordinates.
         allow_external_paths: the scene may name files outside of its folder.
         exposure: in stops, for OpenEXR and Radiance HDR images.
+        holdout: every so many images are held out, 0 for none; None leaves it to the scene.
     """
 
     data_dir: str | None
@@ -46,6 +48,7 @@ class SceneSource:
     placement: Placement = field(default_factory=Placement)
     allow_external_paths: bool = False
     exposure: float = 0.0
+    holdout: int | None = None
 
     def __post_init__(self) -> None:
         if self.data_dir is not None:
@@ -95,15 +98,16 @@ class SceneSource:
 
     def is_there(self) -> bool:
         """Whether the scene folder exists; the demo scene always does."""
-        return self.data_dir is None or Path(self.data_dir).is_dir()
+        return self.data_dir is None or Path(self.data_dir).exists()
 
-    def splits(self) -> list[str]:
-        """The splits that the scene has.
+    def splits(self, *, with_images: bool = True) -> list[str]:
+        """The splits that the scene has images of; or else those of poses alone.
 
         Raises:
             SceneError: the folder is absent or in no known format.
         """
-        return scene_splits(self.folder(), self.dataset_type)
+        scene = read_scene(self.folder(), self.dataset_type, self._options())
+        return scene.held_out(self.holdout).split_names(with_images=with_images)
 
     def load(
         self, split: str, scales: Sequence[int] | None = None
@@ -126,6 +130,7 @@ class SceneSource:
             "placement": self.placement,
             "allow_external_paths": self.allow_external_paths,
             "exposure": self.exposure,
+            "holdout": self.holdout,
         }
         if self.multiscale or scales is not None:
             return MultiScaleDataset(**arguments, scales=scales or MULTISCALE)
@@ -137,8 +142,16 @@ class SceneSource:
         Raises:
             SceneError: the scene cannot be read; the message says why.
         """
-        options = LoadOptions(self.img_downscale, self.placement, self.allow_external_paths)
-        return read_scene_files(self.folder(), split, self.dataset_type, options)
+        return read_scene_files(self.folder(), split, self.dataset_type, self._options())
+
+    def _options(self) -> LoadOptions:
+        return LoadOptions(
+            self.img_downscale,
+            self.placement,
+            self.allow_external_paths,
+            self.exposure,
+            self.holdout,
+        )
 
     def reduced_to_fit(self) -> SceneSource:
         """This source, its images halved until none is longer than `LONGEST_SIDE` pixels.

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from taichi_pynerf.data.loading import detect_dataset_type, read_scene_files, scene_splits
+from taichi_pynerf.data.aim import looks_away
+from taichi_pynerf.data.loading import read_scene_files, scene_splits
+from taichi_pynerf.data.locating import detect_dataset_type
 from taichi_pynerf.data.placement import focus_point
 from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles
 from taichi_pynerf.errors import SceneError
@@ -120,21 +122,6 @@ def inspect_scene(
     options = options or LoadOptions()
     splits = {name: read_scene_files(data_dir, name, dataset_type, options) for name in names}
     return Inspection(data_dir, dataset_type, splits)
-
-
-def looks_away(poses: np.ndarray, aabb: tuple[float, ...]) -> np.ndarray:
-    """[V] bool, whether the optical axis of a camera misses the scene box (in front of it).
-
-    Args:
-        poses: [V, 3, 4] camera-to-world.
-        aabb: (x0, y0, z0, x1, y1, z1).
-    """
-    directions = -poses[:, :, 2]
-    tiny = np.where(np.abs(directions) < 1e-12, 1e-12, directions)
-    a, b = (np.array(corner) - poses[:, :, 3] for corner in (aabb[:3], aabb[3:]))
-    enter = np.minimum(a / tiny, b / tiny).max(axis=1)
-    leave = np.maximum(a / tiny, b / tiny).min(axis=1)
-    return (leave < 0.0) | (enter > leave)
 
 
 def _middle(aabb: tuple[float, ...]) -> np.ndarray:

@@ -8,7 +8,6 @@ the full size (j = 0) to the coarsest, each half as wide as the one before.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +19,9 @@ from tqdm import tqdm
 
 from taichi_pynerf.data.authoring.scene_folder import new_scene_folder
 from taichi_pynerf.data.formats import blender
+from taichi_pynerf.data.formats.lenses import Lens
 from taichi_pynerf.data.images import check_divisible, decode_straight
-from taichi_pynerf.data.scene_files import LoadOptions, read_json
+from taichi_pynerf.data.scene_files import LoadOptions
 from taichi_pynerf.errors import SceneError
 
 NEAR, FAR = 2.0, 6.0
@@ -65,8 +65,7 @@ def write_multiscale(
     data_dir, out_dir = Path(data_dir), Path(out_dir)
     if num_scales < 1:
         raise ValueError(f"num_scales must be 1 or more, got {num_scales}")
-    splits = blender.splits(data_dir)
-    if not splits:
+    if not blender.probe(data_dir).found.count("transforms_"):
         raise SceneError(
             f"{data_dir}: no transforms_train.json, _val or _test here; give the folder of a "
             "NeRF-synthetic scene"
@@ -74,23 +73,32 @@ def write_multiscale(
     halve = published_halvings if as_published else alpha_weighted_halvings
     options = LoadOptions(allow_external_paths=allow_external_paths)
     image_paths, metadata = {}, {}
-    for split in splits:
-        files = blender.parse(data_dir, split, options)
-        width, height = int(files.cameras.width[0]), int(files.cameras.height[0])
-        check_divisible(files.image_paths[0], width, height, 2 ** (num_scales - 1))
-        image_paths[split] = files.image_paths
-        transforms = read_json(data_dir / f"transforms_{split}.json")
-        assert isinstance(transforms, dict)  # the parser has read them too
-        metadata[split] = _metadata(transforms, split, width, height, num_scales)
+    scene = blender.read(data_dir, options)
+    for split in scene.split_names():
+        paths, lenses, poses = [], [], []
+        for view in scene.splits[split]:
+            path, lens = scene.image_paths[view], scene.lenses[view]
+            assert path is not None  # of a split with images, and others are left out
+            if any(lens.distortion) or lens.fisheye:
+                raise SceneError(
+                    f"{path}: its lens has distortion, for which the format has no word"
+                )
+            check_divisible(path, lens.width, lens.height, 2 ** (num_scales - 1))
+            paths.append(path)
+            lenses.append(lens)
+            poses.append(scene.poses[view])
+        image_paths[split] = paths
+        metadata[split] = _metadata(poses, lenses, split, num_scales)
 
     with new_scene_folder(out_dir, overwrite=overwrite, contents=CONTENTS) as folder:
         jobs = []
         for split, paths in image_paths.items():
             (folder / f"images_{split}").mkdir()
-            size = metadata[split]["width"][0], metadata[split]["height"][0]
-            names = metadata[split]["file_path"]
+            columns = metadata[split]
             for i, path in enumerate(paths):
-                jobs.append((path, size, names[i * num_scales : (i + 1) * num_scales]))
+                first = i * num_scales
+                size = columns["width"][first], columns["height"][first]
+                jobs.append((path, size, columns["file_path"][first : first + num_scales]))
 
         def convert(job: tuple[Path, tuple[int, int], list[str]]) -> None:
             path, size, names = job
@@ -98,7 +106,7 @@ def write_multiscale(
             if image.shape[1::-1] != size:
                 raise SceneError(
                     f"{path}: {image.shape[1]}x{image.shape[0]} pixels, where {size[0]}x{size[1]} "
-                    "are expected as in the split's first image"
+                    "are expected as the description has it, or as in the first image"
                 )
             for name, scaled in zip(names, halve(image, num_scales), strict=True):
                 Image.fromarray(scaled).save(folder / name)
@@ -154,30 +162,28 @@ def _sum_2x2(values: np.ndarray) -> np.ndarray:
 
 
 def _metadata(
-    transforms: dict, split: str, width: int, height: int, num_scales: int
+    poses: list[np.ndarray], lenses: list[Lens], split: str, num_scales: int
 ) -> dict[str, list]:
-    """A split's parallel lists, one entry per image, from a `transforms` that has been checked."""
+    """A split's parallel lists, one entry per image, of [3, 4] poses and their lenses."""
     rows = []
-    for i, frame in enumerate(transforms["frames"]):
-        angle = frame.get("camera_angle_x", transforms.get("camera_angle_x"))
-        full_focal = 0.5 * width / math.tan(0.5 * angle)
+    for i, (pose, lens) in enumerate(zip(poses, lenses, strict=True)):
         for j in range(num_scales):
-            focal, w, h = full_focal / 2**j, width // 2**j, height // 2**j
+            fx, fy, cx, cy = (value / 2**j for value in (lens.fx, lens.fy, lens.cx, lens.cy))
             rows.append(
                 {
                     "file_path": f"images_{split}/{i:03d}_d{j}.png",
-                    "cam2world": frame["transform_matrix"],
-                    "width": w,
-                    "height": h,
-                    "focal": focal,
+                    "cam2world": [*pose.tolist(), [0.0, 0.0, 0.0, 1.0]],
+                    "width": lens.width // 2**j,
+                    "height": lens.height // 2**j,
+                    "focal": fx,
                     "label": j,
                     "near": NEAR,
                     "far": FAR,
                     "lossmult": 4.0**j,
                     # Image coordinates (right, down, 1) to a direction in OpenGL's camera axes.
                     "pix2cam": [
-                        [1.0 / focal, 0.0, -0.5 * w / focal],
-                        [0.0, -1.0 / focal, 0.5 * h / focal],
+                        [1.0 / fx, 0.0, -cx / fx],
+                        [0.0, -1.0 / fy, cy / fy],
                         [0.0, 0.0, -1.0],
                     ],
                 }

@@ -1,33 +1,35 @@
 """NeRF-synthetic ("Blender") scenes: one `transforms_<split>.json` per split, and its images.
 
 Format: Mildenhall et al., NeRF (ECCV 2020). The file holds `camera_angle_x`, the horizontal angle
-of view in radians (a frame may have its own), and `frames`, each with a `file_path` relative to the
-folder and a camera-to-world `transform_matrix` in OpenGL axes.
+of view in radians, and `frames`, each with a `file_path` relative to the folder and a
+camera-to-world `transform_matrix` in OpenGL axes. Converters and add-ons (torch-ngp, nerf2mesh,
+BlenderNeRF) write full intrinsics too, in the file or in a frame, as in `transforms.json`. A split
+may be of poses alone, which were never rendered.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from taichi_pynerf.data.formats.poses import checked_pose, far_side
-from taichi_pynerf.data.images import image_size
-from taichi_pynerf.data.placement import AS_IT_IS, transform_from_poses
-from taichi_pynerf.data.scene_files import (
-    LoadOptions,
-    SceneFiles,
-    checked_text,
-    find_image,
-    image_names,
-    read_json,
-    shown,
+from taichi_pynerf.data.description import Description
+from taichi_pynerf.data.formats.fit import Fit, frames_in
+from taichi_pynerf.data.formats.frames import (
+    FOCALS,
+    Frame,
+    circle_radius,
+    lens_of,
+    number_or,
+    read_frames,
 )
+from taichi_pynerf.data.formats.photos import tell_missing
+from taichi_pynerf.data.image_files import image_names
+from taichi_pynerf.data.images import read_header
+from taichi_pynerf.data.placement import AS_IT_IS
+from taichi_pynerf.data.scene_files import LoadOptions, warn_once
 from taichi_pynerf.errors import SceneError
-from taichi_pynerf.geometry.cameras import Cameras
 
 PLACEMENT = replace(AS_IT_IS, scene_scale=1.5)
 """The box that all NeRF-synthetic objects lie in; the format has no word for it."""
@@ -35,86 +37,114 @@ PLACEMENT = replace(AS_IT_IS, scene_scale=1.5)
 NEAR = 0.05
 """Just in front of any camera. Rays are cut to the scene box, so this is only a least distance."""
 
-MIN_ANGLE = 1e-3
+USUAL_SPLITS = ("train", "val", "test")
 
 
-def detect(data_dir: Path) -> bool:
-    """Whether the folder looks like a scene of this format."""
-    return bool(splits(data_dir))
+def probe(data_dir: Path) -> Fit:
+    """How well the folder fits."""
+    paths = sorted(data_dir.glob("transforms_*.json"))
+    usual = [path for path in paths if _split_of(path) in USUAL_SPLITS]
+    if not usual:
+        found = ", ".join(path.name for path in paths)
+        return Fit(False, found, "no transforms_train.json (name a file itself to load it)")
+    faults = {path.name: fault for path in usual if (fault := frames_in(path)[1])}
+    if len(faults) == len(usual):
+        name, fault = next(iter(faults.items()))
+        return Fit(False, name, f"{name}: {fault}", is_claimed=True)
+    return Fit(True, ", ".join(path.name for path in usual))
 
 
-def parse(data_dir: Path, split: str, options: LoadOptions) -> SceneFiles:
-    """Read and check `transforms_<split>.json`. The size of the first image stands for all.
+def read(data_dir: Path, options: LoadOptions) -> Description:
+    """Read and check the files of all splits.
 
     Raises:
-        SceneError: the file or an image it names is missing, or something in it is wrong.
+        SceneError: there is no file, all images for training are missing, or something is wrong.
     """
-    path = data_dir / f"transforms_{split}.json"
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise SceneError(f"{path}: must hold a JSON object with frames, not {shown(content)}")
-    frames = content.get("frames")
-    if not isinstance(frames, list) or not frames:
-        raise SceneError(f"{path}: frames must be a list of at least one frame")
-
-    file_paths, image_paths, angles, poses = [], [], [], []
-    for i, frame in enumerate(frames):
-        where = f"{path}: frames[{i}]"
-        if not isinstance(frame, dict):
-            raise SceneError(f"{where} must be a JSON object, not {shown(frame)}")
-        file_path = checked_text(where, frame, "file_path")
-        file_paths.append(file_path)
-        image_paths.append(find_image(data_dir, file_path, where, options))
-        owner = (where, frame) if "camera_angle_x" in frame else (str(path), content)
-        angles.append(_camera_angle(*owner))
-        poses.append(checked_pose(where, frame.get("transform_matrix"), "transform_matrix"))
-
-    width, height = image_size(image_paths[0])
-    placement = options.placement.or_else(PLACEMENT)
-    transform = transform_from_poses(np.stack(poses), placement)
-    placed = transform.apply_to_poses(np.stack(poses))
-    return SceneFiles(
-        image_paths=image_paths,
-        cameras=_cameras(placed, np.array(angles), width, height),
-        names=image_names(file_paths),
-        near=NEAR * transform.scale,
-        far=far_side(placed, placement.box()),
-        aabb=placement.box(),
-        split=split,
-        transform=transform,
-    )
-
-
-def splits(data_dir: Path) -> list[str]:
-    """The splits that the folder has a file for."""
-    return sorted(
-        path.stem.removeprefix("transforms_") for path in data_dir.glob("transforms_*.json")
-    )
-
-
-def _camera_angle(where: str, owner: dict) -> float:
-    """The horizontal angle of view in radians, from the frame or the file that has it."""
-    angle = owner.get("camera_angle_x")
-    if angle is None:
-        raise SceneError(f"{where}: camera_angle_x is missing (the angle of view in radians)")
-    if type(angle) is not float or not MIN_ANGLE <= angle <= math.pi - MIN_ANGLE:
+    paths = {_split_of(path): path for path in sorted(data_dir.glob("transforms_*.json"))}
+    if not any(split in USUAL_SPLITS for split in paths):
+        raise SceneError(f"{data_dir}: there is no transforms_train.json; splits in this folder: "
+                         f"{', '.join(paths) or 'none'}")  # fmt: skip
+    all_frames: list[Frame] = []
+    names: list[str] = []
+    splits: dict[str, list[int]] = {}
+    unbounded = fits = False
+    for split, path in paths.items():
+        try:
+            content, frames = read_frames(path, options)
+        except SceneError as error:
+            if split in USUAL_SPLITS:
+                raise
+            warn_once(f"{error}; not used, as it is no file of a split")
+            continue
+        frames = _with_images(path, split, frames)
+        splits[split] = list(range(len(all_frames), len(all_frames) + len(frames)))
+        all_frames += frames
+        names += image_names([frame.file_path for frame in frames])
+        scale = number_or(str(path), content, "aabb_scale", 1e-6, 1e6, 1.0)
+        unbounded |= split == "train" and scale > 1.0 and _is_opaque(frames)
+        fits |= _is_full(frames)
+    present = next((f.image_path for f in all_frames if f.image_path is not None), None)
+    if present is None:
         raise SceneError(
-            f"{where}: camera_angle_x must be an angle in radians between 0 and pi "
-            f"(at least {MIN_ANGLE} from both), not {shown(angle)}"
+            f"{data_dir}: none of the images of {', '.join(p.name for p in paths.values())} is "
+            f"there; the first is {all_frames[0].file_path}"
         )
-    return angle
-
-
-def _cameras(poses: np.ndarray, angles: np.ndarray, width: int, height: int) -> Cameras:
-    """Cameras with square pixels and the principal point in the middle of the image."""
-    num_views = len(poses)
-    focal = torch.from_numpy(0.5 * width / np.tan(0.5 * angles)).float()
-    return Cameras(
-        c2w=torch.from_numpy(poses).float(),
-        fx=focal,
-        fy=focal.clone(),
-        cx=torch.full((num_views,), 0.5 * width),
-        cy=torch.full((num_views,), 0.5 * height),
-        width=torch.full((num_views,), width),
-        height=torch.full((num_views,), height),
+    size = read_header(present).upright_size
+    return Description(
+        data_dir=data_dir,
+        origin=data_dir,
+        names=names,
+        image_paths=[frame.image_path for frame in all_frames],
+        poses=np.stack([frame.pose() for frame in all_frames]),
+        lenses=[lens_of(frame, _size_of(frame, size, fits)) for frame in all_frames],
+        splits=splits,
+        placement=PLACEMENT,
+        unbounded=unbounded,
+        near=None if unbounded else NEAR,
+        mask_paths=[frame.mask_path for frame in all_frames],
+        circle_radii=[circle_radius(frame) for frame in all_frames],
+        fits_files=fits,
+        has_usual_box=True,
+        own_splits=True,
     )
+
+
+def _split_of(path: Path) -> str:
+    return path.stem.removeprefix("transforms_")
+
+
+def _with_images(path: Path, split: str, frames: list[Frame]) -> list[Frame]:
+    """The frames that have an image; all, if none of a split to test has one.
+
+    Raises:
+        SceneError: no image to train on is there.
+    """
+    missing = [frame.file_path for frame in frames if frame.image_path is None]
+    if len(missing) == len(frames) and split != "train":
+        warn_once(
+            f"{path}: none of its {len(frames)} images is there: these are poses to render, and "
+            f"nothing is compared with them (the first is {missing[0]!r})"
+        )
+        return frames
+    tell_missing(path, missing, len(frames))
+    return [frame for frame in frames if frame.image_path is not None]
+
+
+def _is_full(frames: list[Frame]) -> bool:
+    """Whether the file gives intrinsics, and not an angle of view alone."""
+    return any(
+        frame.says_its_size() or any(name in frame.entry for name in (*FOCALS, "cx", "cy"))
+        for frame in frames
+    )
+
+
+def _is_opaque(frames: list[Frame]) -> bool:
+    path = next((frame.image_path for frame in frames if frame.image_path is not None), None)
+    return path is not None and not read_header(path).has_alpha
+
+
+def _size_of(frame: Frame, first: tuple[int, int], fits: bool) -> tuple[int, int]:
+    """The size of a frame's image: the first image stands for all where the file says nothing."""
+    if not fits or frame.image_path is None or frame.says_its_size():
+        return first
+    return read_header(frame.image_path).stored_size

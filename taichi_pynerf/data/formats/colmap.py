@@ -1,39 +1,50 @@
 """COLMAP's sparse models beside their images, read by pycolmap (extra `colmap`).
 
 Format: https://colmap.github.io/format.html. The files `cameras`, `images` and `points3D`, `.bin`
-or `.txt`, in `sparse/0`, `sparse`, `colmap/sparse/0` or the folder itself; images in `images`.
-Every eighth image is held out.
+or `.txt`, in `sparse/0` or one of the other places where scripts put them; images in `images` or
+`input`, or in the folder itself. Every eighth image is held out.
 """
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from taichi_pynerf.data.formats.lenses import Lens, cameras_from_lenses, lens_from_colmap
-from taichi_pynerf.data.formats.photos import fit_to_files, image_folder, tell_missing
-from taichi_pynerf.data.formats.poses import (
-    OPENCV_TO_OPENGL,
-    check_rigid,
-    hold_out_every_eighth,
-    near_and_far,
-)
-from taichi_pynerf.data.placement import FROM_CAMERAS, transform_from_poses
-from taichi_pynerf.data.scene_files import (
-    LoadOptions,
-    SceneFiles,
-    checked_text,
-    find_file,
-    image_names,
-)
+from taichi_pynerf.data.description import Description, hold_out
+from taichi_pynerf.data.formats.fit import Fit
+from taichi_pynerf.data.formats.lenses import Lens, lens_from_colmap
+from taichi_pynerf.data.formats.photos import image_folder, tell_idle, tell_missing
+from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL, check_rigid
+from taichi_pynerf.data.image_files import ImageFinder, image_names
+from taichi_pynerf.data.placement import FROM_CAMERAS
+from taichi_pynerf.data.scene_files import LoadOptions, checked_text, warn_once
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.extras import optional
 
-SPLITS = ("test", "train", "val")
-FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", ".")
+if TYPE_CHECKING:
+    from pycolmap import Reconstruction
+
 FROM_POINTS = replace(FROM_CAMERAS, center="points")
+HELD_OUT_EVERY = 8
+
+PLACES = (
+    "sparse", "colmap/sparse", "colmap", "dense/sparse", "dense", "distorted/sparse", "undistorted",
+    "undistorted/sparse", "colmap_text", "colmap_sparse", ".",
+)  # fmt: skip
+"""Folders that may hold a sparse model, or a folder for each of several, as `sparse/0`; models in
+the first of these that has any are taken."""
+
+IMAGE_FOLDERS = ("images", "input", "rgb", "image", "imgs", "photos", "frames", ".")
+FILES = ("cameras", "images")
+
+MAX_MODEL_BYTES = 2**30
+"""Of a file that is copied."""
 
 NEAR_MARGIN = 0.5
 """Share of the depth of the nearest points (less 1 in 100, which may be wrong) that is near."""
@@ -58,77 +69,169 @@ class SparseModel:
     depths: np.ndarray
 
 
-def detect(data_dir: Path) -> bool:
-    """Whether the folder looks like a scene of this format."""
-    return model_folder(data_dir) is not None
+def probe(data_dir: Path) -> Fit:
+    """How well the folder fits."""
+    models = model_folders(data_dir)
+    if models:
+        place = models[0].relative_to(data_dir)
+        return Fit(True, f"a sparse model in {place}" if place.parts else "a sparse model")
+    for place_name in PLACES:
+        for folder in _folders_in(data_dir / place_name):
+            there = [name for name in FILES if _file(folder, name) is not None]
+            if there:
+                (gone,) = set(FILES) - set(there)
+                where = folder.relative_to(data_dir)
+                return Fit(False, f"{where / there[0]}", f"no {where / gone}.bin or .txt")
+    for place_name in PLACES[:-1]:
+        if (data_dir / place_name).is_dir():
+            return Fit(False, f"a folder {place_name}", f"no cameras.bin or .txt in {place_name}")
+    if any(data_dir.glob("*.db")):
+        return Fit(False, "a COLMAP database", "no sparse model in sparse/0 (run COLMAP's mapper)")
+    return Fit(False, "", "no sparse model in sparse/0")
 
 
-def splits(data_dir: Path) -> list[str]:
-    """The splits: every scene of photographs has all."""
-    return list(SPLITS)
-
-
-def parse(data_dir: Path, split: str, options: LoadOptions) -> SceneFiles:
-    """Read and check a sparse model, and find its images.
+def read(data_dir: Path, options: LoadOptions) -> Description:
+    """Read and check the largest sparse model, and find its images.
 
     Raises:
         SceneError: there is no model or something in it is wrong, or no image is there.
         MissingPackageError: pycolmap is not installed.
     """
-    folder = model_folder(data_dir)
-    if folder is None:
+    models = model_folders(data_dir)
+    if not models:
         raise SceneError(
-            f"{data_dir}: no sparse model here: cameras, images and points3D, .bin or .txt, in one "
-            f"of {', '.join(FOLDERS)}"
+            f"{data_dir}: no sparse model here: cameras and images, .bin or .txt, in one of "
+            f"{', '.join(PLACES)} or a numbered folder in one of them"
         )
-    model = read_model(folder)
-    image_dir, are_reduced = image_folder(data_dir, options.img_downscale)
-    present, paths, missing = [], [], []
-    for i, name in enumerate(model.names):
-        path = find_file(
-            image_dir, name, str(folder), allow_external_paths=options.allow_external_paths
-        )
-        if path is None:
-            missing.append(name)
-        else:
-            present.append(i)
-            paths.append(path)
-    tell_missing(folder, missing, len(model.names))
-    placement = options.placement.or_else(FROM_POINTS)
-    transform = transform_from_poses(model.poses, placement, model.points)
-    poses = transform.apply_to_poses(model.poses[present])
-    near, far = near_and_far(poses, placement.box())
-    if len(model.depths):
-        near = NEAR_MARGIN * float(np.quantile(model.depths, 0.01)) * transform.scale
-    files = SceneFiles(
-        image_paths=paths,
-        cameras=cameras_from_lenses(poses, [model.lenses[i] for i in present]),
-        names=image_names([model.names[i] for i in present]),
-        near=near,
-        far=far,
-        aabb=placement.box(),
-        split=split,
-        unbounded=True,
-        transform=transform,
+    folder, model = _largest(models)
+    base = _base_of(data_dir, folder)
+    places = [*IMAGE_FOLDERS, *_dense_folders(data_dir)]
+    if base != data_dir:
+        places = [*_relative(data_dir, base), *places]
+    image_dir, scale = image_folder(data_dir, options.img_downscale, model.names, places)
+    _tell_undistorted(data_dir, folder, image_dir, model)
+    finder = ImageFinder(
+        image_dir, root=data_dir, allow_external_paths=options.allow_external_paths
     )
-    indices = hold_out_every_eighth(len(paths), split)
-    if not indices:
-        raise SceneError(f"{folder}: a lone image makes no {split} split")
-    return fit_to_files(files.select(indices), options.img_downscale, are_reduced=are_reduced)
+    paths = finder.find_all(model.names, [str(folder)] * len(model.names))
+    present = [i for i, path in enumerate(paths) if path is not None]
+    images = [path for path in paths if path is not None]
+    missing = [name for name, path in zip(model.names, paths, strict=True) if path is None]
+    tell_missing(folder, missing, len(model.names))
+    tell_idle(folder, images, IMAGE_FOLDERS[:-1])
+    near = None
+    if len(model.depths):
+        near = NEAR_MARGIN * float(np.quantile(model.depths, 0.01))
+    return Description(
+        data_dir=data_dir,
+        origin=folder,
+        names=image_names([model.names[i] for i in present]),
+        image_paths=images,
+        poses=model.poses[present],
+        lenses=[model.lenses[i] for i in present],
+        splits=hold_out(list(range(len(present))), HELD_OUT_EVERY),
+        placement=FROM_POINTS,
+        unbounded=True,
+        near=near,
+        points=model.points,
+        file_scale=scale,
+    )
 
 
-def model_folder(data_dir: Path) -> Path | None:
-    """Where a scene folder has its sparse model."""
-    for folder in FOLDERS:
-        for suffix in (".bin", ".txt"):
-            names = [data_dir / folder / f"{name}{suffix}" for name in ("cameras", "images")]
-            if all(name.is_file() for name in names):
-                return data_dir / folder
-    return None
+def model_folders(data_dir: Path) -> list[Path]:
+    """The folders of a scene's sparse models, all in the likeliest place that has any."""
+    for place in PLACES:
+        found = [
+            folder
+            for folder in _folders_in(data_dir / place)
+            if all(_file(folder, name) is not None for name in FILES)
+        ]
+        if found:
+            return found
+    return []
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """A folder, and the numbered folders in it (`0`, `1`, or `0/sparse` as in COLMAP's `dense`)."""
+    if not folder.is_dir():
+        return []
+    numbered = sorted(
+        (path for path in folder.iterdir() if path.name.isdigit() and path.is_dir()),
+        key=lambda path: (len(path.name), path.name),
+    )
+    return [folder, *numbered, *(path / "sparse" for path in numbered)]
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    paths = (folder / f"{name}{suffix}" for suffix in (".bin", ".txt"))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _largest(folders: list[Path]) -> tuple[Path, SparseModel]:
+    """The model with the most registered images; a warning counts those of the others."""
+    if len(folders) == 1:
+        return folders[0], read_model(folders[0])
+    models, faults = {}, []
+    for folder in folders:
+        try:
+            models[folder] = read_model(folder)
+        except SceneError as error:
+            faults.append(error)
+    if not models:
+        raise faults[0]
+    largest = max(models, key=lambda folder: len(models[folder].names))
+    others = [f"{f.name} has {len(m.names)}" for f, m in models.items() if f != largest]
+    others += [str(error) for error in faults]
+    warn_once(
+        f"{largest.parent}: {len(folders)} sparse models, which do not share their coordinates; "
+        f"the largest, {largest.name} with {len(models[largest].names)} images, is taken "
+        f"({', '.join(others)}); to take another, give a folder with that model alone"
+    )
+    return largest, models[largest]
+
+
+def _base_of(data_dir: Path, folder: Path) -> Path:
+    """The folder that a sparse model's images are beside: `dense/0` for `dense/0/sparse`."""
+    base = folder
+    while base != data_dir and (base.name.isdigit() or base.name.startswith(("sparse", "colmap"))):
+        if base.parent.name == "dense" and base.name.isdigit():
+            break
+        base = base.parent
+    return base
+
+
+def _relative(data_dir: Path, base: Path) -> list[str]:
+    return [str(base.relative_to(data_dir) / folder) for folder in ("images", ".")]
+
+
+def _dense_folders(data_dir: Path) -> list[str]:
+    folders = [
+        data_dir / "dense",
+        *sorted((data_dir / "dense").glob("*")),
+        data_dir / "undistorted",
+    ]
+    return [
+        str((folder / "images").relative_to(data_dir))
+        for folder in folders
+        if (folder / "images").is_dir()
+    ]
+
+
+def _tell_undistorted(data_dir: Path, folder: Path, image_dir: Path, model: SparseModel) -> None:
+    """Warn where images were probably undistorted after the model was made."""
+    parts = image_dir.relative_to(data_dir).parts
+    apart = parts[:1] in (("dense",), ("undistorted",)) and not folder.is_relative_to(
+        image_dir.parent
+    )
+    if apart and any(any(lens.distortion) for lens in model.lenses):
+        warn_once(
+            f"{folder}: its cameras have distortion, and the images found, in {image_dir}, are "
+            "probably undistorted ones: give the folder that has these images and their own model"
+        )
 
 
 def read_model(folder: Path) -> SparseModel:
-    """Read and check a sparse model.
+    """Read and check a sparse model; its points may be missing.
 
     Raises:
         SceneError: something in it is wrong, or no image is registered.
@@ -136,7 +239,10 @@ def read_model(folder: Path) -> SparseModel:
     """
     pycolmap = optional("pycolmap", "colmap")
     try:
-        model = pycolmap.Reconstruction(folder)
+        if _file(folder, "points3D") is None:
+            model = _without_points(pycolmap, folder)
+        else:
+            model = pycolmap.Reconstruction(folder)
     except (ValueError, RuntimeError, OSError, IndexError, MemoryError) as error:
         reason = " ".join(str(error).split())[:200]
         raise SceneError(f"{folder}: this sparse model cannot be read ({reason})") from None
@@ -168,7 +274,8 @@ def read_model(folder: Path) -> SparseModel:
         check_rigid(f"{folder}: {name}", pose, "the pose")
         names.append(name)
         poses.append(pose)
-        seen = [points[p.point3D_id] for p in image.points2D if p.has_point3D()]
+        ids = (p.point3D_id for p in image.points2D if p.has_point3D())
+        seen = [points[number] for number in ids if number in points]
         seen_depths.extend(np.reshape(seen, (-1, 3)) @ matrix[2, :3] + matrix[2, 3])
     depths = np.array(seen_depths)
     all_points = np.reshape(list(points.values()), (-1, 3))
@@ -179,3 +286,17 @@ def read_model(folder: Path) -> SparseModel:
         points=all_points[np.isfinite(all_points).all(axis=1)],
         depths=depths[np.isfinite(depths) & (depths > 0.0)],
     )
+
+
+def _without_points(pycolmap: ModuleType, folder: Path) -> Reconstruction:
+    """Read a model that lacks its points, with an empty list of them."""
+    suffix = ".bin" if (folder / "images.bin").is_file() else ".txt"
+    with tempfile.TemporaryDirectory() as whole:
+        for path in folder.iterdir():
+            if path.suffix == suffix and path.is_file():
+                if path.stat().st_size > MAX_MODEL_BYTES:
+                    raise SceneError(f"{path}: larger than {MAX_MODEL_BYTES // 2**20} MiB")
+                shutil.copyfile(path, Path(whole) / path.name)
+        empty = bytes(8) if suffix == ".bin" else b""
+        (Path(whole) / f"points3D{suffix}").write_bytes(empty)
+        return pycolmap.Reconstruction(whole)

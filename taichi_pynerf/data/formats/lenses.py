@@ -13,10 +13,14 @@ from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.distortion import COEFFICIENTS
 
-PERSPECTIVE_MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
-FISHEYE_MODELS = ("SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "OPENCV_FISHEYE")
+PERSPECTIVE_MODELS = (
+    "SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV",
+)  # fmt: skip
+FISHEYE_MODELS = ("SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "OPENCV_FISHEYE", "THIN_PRISM_FISHEYE")
+ALIASES = {"PERSPECTIVE": "PINHOLE", "FISHEYE": "OPENCV_FISHEYE"}
+"""What some programs write for a model's name."""
 
-# What each number of COLMAP's list of parameters is.
+# What each number of COLMAP's list of parameters is. Those in capitals must be 0.
 _PARAMETERS = {
     "SIMPLE_PINHOLE": "f cx cy",
     "PINHOLE": "fx fy cx cy",
@@ -25,8 +29,15 @@ _PARAMETERS = {
     "OPENCV": "fx fy cx cy k1 k2 p1 p2",
     "SIMPLE_RADIAL_FISHEYE": "f cx cy k1",
     "RADIAL_FISHEYE": "f cx cy k1 k2",
+    "FULL_OPENCV": "fx fy cx cy k1 k2 p1 p2 k3 K4 K5 K6",
     "OPENCV_FISHEYE": "fx fy cx cy k1 k2 k3 k4",
+    "THIN_PRISM_FISHEYE": "fx fy cx cy k1 k2 P1 P2 k3 k4 SX1 SY1",
 }
+
+
+UNDISTORT = (
+    "let COLMAP's image_undistorter make images and cameras without distortion, and load these"
+)
 
 
 @dataclass(frozen=True)
@@ -47,18 +58,20 @@ class Lens:
     fisheye: bool = False
 
 
-def check_model(where: str, model: object) -> None:
-    """Refuse a camera model that rays cannot be made for.
+def checked_model(where: str, model: object) -> str:
+    """The name of a camera model, as COLMAP writes it.
 
     Raises:
-        SceneError: it is one.
+        SceneError: rays cannot be made for it.
     """
-    if model not in PERSPECTIVE_MODELS + FISHEYE_MODELS:
+    name = model.upper().replace("-", "_") if isinstance(model, str) else model
+    name = ALIASES.get(name, name) if isinstance(name, str) else name
+    if name not in PERSPECTIVE_MODELS + FISHEYE_MODELS:
         known = ", ".join(PERSPECTIVE_MODELS + FISHEYE_MODELS)
         raise SceneError(
-            f"{where}: the camera model {shown(model)} is not known (known: {known}); let COLMAP's "
-            "image_undistorter make images and cameras without distortion, and load these"
+            f"{where}: the camera model {shown(model)} is not known (known: {known}); {UNDISTORT}"
         )
+    return name
 
 
 def lens_from_colmap(
@@ -69,11 +82,17 @@ def lens_from_colmap(
     Raises:
         SceneError: its model is not known, or its parameters are not good.
     """
-    check_model(where, model)
+    model = checked_model(where, model)
     names = _PARAMETERS[model].split()
     if len(parameters) != len(names):
         raise SceneError(f"{where}: {model} has {len(names)} parameters, not {len(parameters)}")
     values = dict(zip(names, map(float, parameters), strict=True))
+    unknown = [name.lower() for name, value in values.items() if name.isupper() and value != 0.0]
+    if unknown:
+        raise SceneError(
+            f"{where}: the camera model {model} is known with {', '.join(unknown)} at 0 alone; "
+            f"{UNDISTORT}"
+        )
     lens = Lens(
         width=width,
         height=height,

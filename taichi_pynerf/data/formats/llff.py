@@ -13,26 +13,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from taichi_pynerf.data.formats.photos import (
-    fit_to_files,
-    image_folder,
+from taichi_pynerf.data.description import Description, hold_out
+from taichi_pynerf.data.formats.fit import Fit
+from taichi_pynerf.data.formats.lenses import Lens
+from taichi_pynerf.data.formats.photos import image_folder
+from taichi_pynerf.data.formats.poses import check_rigid
+from taichi_pynerf.data.image_files import (
+    counted_suffixes,
+    image_names,
+    is_readable,
     list_images,
-    pinhole_cameras,
+    list_photos,
 )
-from taichi_pynerf.data.formats.poses import check_rigid, hold_out_every_eighth
 from taichi_pynerf.data.placement import (
     FROM_CAMERAS,
     MAX_COORDINATE,
     Placement,
     SceneTransform,
-    transform_from_poses,
 )
-from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles, image_names, read_npy
+from taichi_pynerf.data.scene_files import LoadOptions, read_npy
 from taichi_pynerf.errors import SceneError
 
-SPLITS = ("test", "train", "val")
+IMAGE_FOLDERS = ("images", "input", "rgb", "image")
+HELD_OUT_EVERY = 8
 FILE_NAME = "poses_bounds.npy"
 MAX_SIDE = 1e5
 MAX_FOCAL = 1e7
@@ -63,22 +67,29 @@ class PosesBounds:
     far: np.ndarray
 
 
-def detect(data_dir: Path) -> bool:
-    """Whether the folder looks like a scene of this format."""
+def probe(data_dir: Path) -> Fit:
+    """How well the folder fits."""
+    return probe_poses_bounds(data_dir, forward_facing=True)
+
+
+def probe_poses_bounds(data_dir: Path, *, forward_facing: bool) -> Fit:
+    """How well the folder fits, by whether its views face forward."""
     path = data_dir / FILE_NAME
     if not path.is_file():
-        return False
-    axes = read_poses_bounds(path).poses[:, :, 2]
-    return bool(np.linalg.norm(axes.mean(axis=0)) > FORWARD_FACING)
+        return Fit(False, "", f"no {FILE_NAME}")
+    try:
+        axes = read_poses_bounds(path).poses[:, :, 2]
+    except SceneError as error:
+        fault = str(error).removeprefix(f"{path}: ")
+        return Fit(False, FILE_NAME, f"{FILE_NAME}: {fault}", is_claimed=True)
+    found = f"{FILE_NAME} of {len(axes)} views"
+    faces = bool(np.linalg.norm(axes.mean(axis=0)) > FORWARD_FACING)
+    if faces == forward_facing:
+        return Fit(True, f"{found}, {'facing forward' if faces else 'all around'}")
+    return Fit(False, found, "views facing forward" if forward_facing else "views all around")
 
 
-def splits(data_dir: Path) -> list[str]:
-    """The splits that have images."""
-    num_views = len(read_poses_bounds(data_dir / FILE_NAME).poses)
-    return [split for split in SPLITS if hold_out_every_eighth(num_views, split)]
-
-
-def parse(data_dir: Path, split: str, options: LoadOptions) -> SceneFiles:
+def read(data_dir: Path, options: LoadOptions) -> Description:
     """Read and check `poses_bounds.npy`, and find its images.
 
     The scene box reaches from the nearest depth to as far beyond the depth that the views are
@@ -88,47 +99,49 @@ def parse(data_dir: Path, split: str, options: LoadOptions) -> SceneFiles:
         SceneError: the file is missing or something in it is wrong, or the images are not as many.
     """
     file = read_poses_bounds(data_dir / FILE_NAME)
-    asked = options.placement
-    if (asked.orientation, asked.center, asked.auto_scale) == (None, None, None):
-        transform = _forward_facing_transform(file)
-    else:
-        transform = transform_from_poses(file.poses, asked.or_else(FROM_CAMERAS))
-    return scene_from_poses_bounds(data_dir, split, options, file, transform)
+    return describe(data_dir, options, file, FROM_CAMERAS, _forward_facing_transform(file))
 
 
-def scene_from_poses_bounds(
-    data_dir: Path, split: str, options: LoadOptions, file: PosesBounds, transform: SceneTransform
-) -> SceneFiles:
-    """An unbounded scene with the cameras of `poses_bounds.npy`, placed by a transform.
+def describe(
+    data_dir: Path,
+    options: LoadOptions,
+    file: PosesBounds,
+    placement: Placement,
+    transform: SceneTransform | None,
+) -> Description:
+    """An unbounded scene with the cameras of `poses_bounds.npy`.
 
     Raises:
         SceneError: the images are not as many as the poses.
     """
-    folder, are_reduced = image_folder(data_dir, options.img_downscale)
-    paths = list_images(folder)
+    folder, scale = image_folder(data_dir, options.img_downscale, (), IMAGE_FOLDERS)
+    paths = list_images(folder, deep=True)
     if len(paths) != len(file.poses):
+        others = [path for path in list_photos(folder, deep=True) if not is_readable(path)]
+        hint = f" (and {counted_suffixes(others)}, which are not read)" if others else ""
         raise SceneError(
-            f"{folder}: has {len(paths)} PNG and JPEG images, and {data_dir / FILE_NAME} poses of "
-            f"{len(file.poses)}"
+            f"{folder}: has {len(paths)} images{hint}, and {data_dir / FILE_NAME} poses of "
+            f"{len(file.poses)}; which belong together cannot be told"
         )
-    files = SceneFiles(
+    lenses = [
+        Lens(int(width), int(height), focal, focal, 0.5 * width, 0.5 * height)
+        for width, height, focal in zip(file.width, file.height, file.focal, strict=True)
+    ]
+    return Description(
+        data_dir=data_dir,
+        origin=data_dir / FILE_NAME,
+        names=image_names([str(path.relative_to(folder)) for path in paths]),
         image_paths=paths,
-        cameras=pinhole_cameras(
-            *map(
-                torch.from_numpy,
-                (transform.apply_to_poses(file.poses), file.width, file.height, file.focal),
-            )
-        ),
-        names=image_names([path.name for path in paths]),
-        near=NEAR_MARGIN * float(file.near.min()) * transform.scale,
-        far=FAR_MARGIN * float(file.far.max()) * transform.scale,
-        aabb=options.placement.or_else(Placement(scene_scale=1.0)).box(),
-        split=split,
+        poses=file.poses,
+        lenses=lenses,
+        splits=hold_out(list(range(len(paths))), HELD_OUT_EVERY),
+        placement=placement,
         unbounded=True,
+        near=NEAR_MARGIN * float(file.near.min()),
+        far=FAR_MARGIN * float(file.far.max()),
         transform=transform,
+        file_scale=scale,
     )
-    files = files.select(hold_out_every_eighth(len(paths), split))
-    return fit_to_files(files, options.img_downscale, are_reduced=are_reduced)
 
 
 def read_poses_bounds(path: Path) -> PosesBounds:

@@ -10,32 +10,28 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from taichi_pynerf.data.description import Description
 from taichi_pynerf.data.formats import colmap, llff
-from taichi_pynerf.data.placement import FROM_CAMERAS, transform_from_poses
-from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles
+from taichi_pynerf.data.formats.fit import Fit
+from taichi_pynerf.data.placement import FROM_CAMERAS
+from taichi_pynerf.data.scene_files import LoadOptions
 
 PLACEMENT = replace(FROM_CAMERAS, center="focus")
 
 
-def detect(data_dir: Path) -> bool:
-    """Whether the folder looks like a scene of this format."""
-    return (data_dir / llff.FILE_NAME).is_file() and not llff.detect(data_dir)
+def probe(data_dir: Path) -> Fit:
+    """How well the folder fits."""
+    return llff.probe_poses_bounds(data_dir, forward_facing=False)
 
 
-def splits(data_dir: Path) -> list[str]:
-    """The splits that have images."""
-    return (colmap if colmap.detect(data_dir) else llff).splits(data_dir)
-
-
-def parse(data_dir: Path, split: str, options: LoadOptions) -> SceneFiles:
+def read(data_dir: Path, options: LoadOptions) -> Description:
     """Read the cameras of either file, and find their images.
 
     Raises:
         SceneError: both files are missing or something in one is wrong, or the images do not fit.
         MissingPackageError: there is a sparse model, and pycolmap is not installed.
     """
-    if colmap.detect(data_dir):
-        return colmap.parse(data_dir, split, options)
+    if colmap.model_folders(data_dir):
+        return colmap.read(data_dir, options)
     file = llff.read_poses_bounds(data_dir / llff.FILE_NAME)
-    transform = transform_from_poses(file.poses, options.placement.or_else(PLACEMENT))
-    return llff.scene_from_poses_bounds(data_dir, split, options, file, transform)
+    return llff.describe(data_dir, options, file, PLACEMENT, None)

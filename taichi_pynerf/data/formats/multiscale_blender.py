@@ -14,83 +14,88 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from taichi_pynerf.data.description import Description
+from taichi_pynerf.data.formats.fit import Fit
+from taichi_pynerf.data.formats.lenses import Lens
 from taichi_pynerf.data.formats.poses import checked_pose
-from taichi_pynerf.data.placement import AS_IT_IS, transform_from_poses
+from taichi_pynerf.data.image_files import ImageFinder, image_names
+from taichi_pynerf.data.placement import AS_IT_IS
 from taichi_pynerf.data.scene_files import (
     LoadOptions,
-    SceneFiles,
     checked_number,
     checked_text,
-    find_image,
     read_json,
     shown,
 )
 from taichi_pynerf.errors import SceneError
-from taichi_pynerf.geometry.cameras import Cameras
 
 PLACEMENT = replace(AS_IT_IS, scene_scale=1.5)
+FILE_NAME = "metadata.json"
+COLUMNS = ("file_path", "cam2world", "label")
 MAX_SIDE = 1e5
 MAX_LABEL = 16
 
 
-def detect(data_dir: Path) -> bool:
-    """Whether the folder looks like a scene of this format."""
-    return (data_dir / "metadata.json").is_file()
+def probe(data_dir: Path) -> Fit:
+    """How well the folder fits."""
+    path = data_dir / FILE_NAME
+    if not path.is_file():
+        return Fit(False, "", f"no {FILE_NAME}")
+    try:
+        splits = _read(path)
+    except SceneError as error:
+        fault = str(error).removeprefix(f"{path}: ")
+        return Fit(False, FILE_NAME, f"{FILE_NAME}: {fault}")
+    if not any(any(name in columns for name in COLUMNS) for columns in splits.values()):
+        lacking = "it has no object for a split with the list file_path: it is of something else"
+        return Fit(False, FILE_NAME, f"{FILE_NAME}: {lacking}")
+    return Fit(True, f"{FILE_NAME} with {', '.join(splits)}")
 
 
-def splits(data_dir: Path) -> list[str]:
-    """The splits that the description has an object for."""
-    return sorted(_read(data_dir / "metadata.json"))
-
-
-def parse(data_dir: Path, split: str, options: LoadOptions) -> SceneFiles:
-    """Read and check one split of `metadata.json`, with the images of all scales.
+def read(data_dir: Path, options: LoadOptions) -> Description:
+    """Read and check all splits of `metadata.json`, with the images of all scales.
 
     Raises:
         SceneError: the file or an image it names is missing, or something in it is wrong.
     """
-    path = data_dir / "metadata.json"
-    columns = _read(path)[split]
-    where = f"{path}: {split}"
-    frames = _frames(where, columns)
-    paths, poses, intrinsics = [], [], []
-    for frame_where, frame in frames:
-        file_path = checked_text(frame_where, frame, "file_path")
-        paths.append(find_image(data_dir, file_path, frame_where, options))
-        poses.append(checked_pose(frame_where, frame.get("cam2world"), "cam2world"))
-        intrinsics.append(_intrinsics(frame_where, frame))
-    labels = [_label(*frame) for frame in frames]
-    nears, fars = (
-        [checked_number(*frame, name, 0.0, 1e6) for frame in frames] for name in ("near", "far")
-    )
+    path = data_dir / FILE_NAME
+    finder = ImageFinder(data_dir, allow_external_paths=options.allow_external_paths)
+    paths: list[Path] = []
+    poses, lenses, labels, weights, nears, fars = [], [], [], [], [], []
+    names: list[str] = []
+    splits: dict[str, list[int]] = {}
+    for split, columns in sorted(_read(path).items()):
+        frames = _frames(f"{path}: {split}", columns)
+        splits[split] = list(range(len(paths), len(paths) + len(frames)))
+        for where, frame in frames:
+            paths.append(_image(finder, where, frame))
+            poses.append(checked_pose(where, frame.get("cam2world"), "cam2world"))
+            lenses.append(_lens(where, frame))
+            labels.append(_label(where, frame))
+            weights.append(checked_number(where, frame, "lossmult", 1e-6, 1e9))
+            nears.append(checked_number(where, frame, "near", 0.0, 1e6))
+            fars.append(checked_number(where, frame, "far", 0.0, 1e6))
+        names += _names(paths[-len(frames) :], labels[-len(frames) :])
+    if not splits:
+        raise SceneError(f"{path}: must hold a JSON object with an object for each split")
     if min(fars) <= max(nears):
-        raise SceneError(f"{where}: near must be less than far")
-    transform = transform_from_poses(
-        np.stack(poses), placement := options.placement.or_else(PLACEMENT)
-    )
-    placed = transform.apply_to_poses(np.stack(poses))
-    fx, fy, cx, cy, width, height = torch.tensor(intrinsics).unbind(-1)
-    return SceneFiles(
+        raise SceneError(f"{path}: {next(iter(splits))}: near must be less than far")
+    return Description(
+        data_dir=data_dir,
+        origin=path,
+        names=names,
         image_paths=paths,
-        cameras=Cameras(
-            c2w=torch.from_numpy(placed).float(),
-            fx=fx,
-            fy=fy,
-            cx=cx,
-            cy=cy,
-            width=width.long(),
-            height=height.long(),
-        ),
-        names=[_name(path.stem, label) for path, label in zip(paths, labels, strict=True)],
-        near=min(nears) * transform.scale,
-        far=max(fars) * transform.scale,
-        aabb=placement.box(),
-        split=split,
-        transform=transform,
+        poses=np.stack(poses),
+        lenses=lenses,
+        splits=splits,
+        placement=PLACEMENT,
+        unbounded=False,
+        near=min(nears),
+        far=max(fars),
+        fits_files=False,
+        own_splits=True,
         scales=2 ** torch.tensor(labels),
-        pixel_weights=torch.tensor(
-            [checked_number(*frame, "lossmult", 1e-6, 1e9) for frame in frames]
-        ),
+        pixel_weights=torch.tensor(weights),
     )
 
 
@@ -117,15 +122,22 @@ def _frames(where: str, columns: dict) -> list[tuple[str, dict]]:
     ]
 
 
-def _intrinsics(where: str, frame: dict) -> list[float]:
-    """fx, fy, cx, cy, width and height; from `pix2cam` if it is there, else from `focal`."""
+def _image(finder: ImageFinder, where: str, frame: dict) -> Path:
+    file_path = checked_text(where, frame, "file_path")
+    path = finder.find_all([file_path], [where])[0]
+    if path is None:
+        raise SceneError(f"{where}: there is no image {shown(file_path)} in {finder.data_dir}")
+    return path
+
+
+def _lens(where: str, frame: dict) -> Lens:
+    """From `pix2cam` if it is there, else from `focal`."""
     width, height = (
-        float(round(checked_number(where, frame, name, 1.0, MAX_SIDE)))
-        for name in ("width", "height")
+        round(checked_number(where, frame, name, 1.0, MAX_SIDE)) for name in ("width", "height")
     )
     if "pix2cam" not in frame:
         focal = checked_number(where, frame, "focal", 1e-3, 1e7)
-        return [focal, focal, 0.5 * width, 0.5 * height, width, height]
+        return Lens(width, height, focal, focal, 0.5 * width, 0.5 * height)
     matrix = frame["pix2cam"]
     is_matrix = (
         isinstance(matrix, list)
@@ -143,7 +155,7 @@ def _intrinsics(where: str, frame: dict) -> list[float]:
     fx, fy, cx, cy = 1.0 / a, -1.0 / e, -c / a, -f / e
     if not (abs(cx) <= 10.0 * width and abs(cy) <= 10.0 * height):
         raise SceneError(f"{where}: pix2cam puts the principal point far outside of the image")
-    return [fx, fy, cx, cy, width, height]
+    return Lens(width, height, fx, fy, cx, cy)
 
 
 def _label(where: str, frame: dict) -> int:
@@ -153,6 +165,12 @@ def _label(where: str, frame: dict) -> int:
     return int(label)
 
 
-def _name(stem: str, label: int) -> str:
-    """The view's name, the same at all scales."""
-    return stem.removesuffix(f"_d{label}")
+def _names(paths: list[Path], labels: list[int]) -> list[str]:
+    """The views' names: the same at all scales, and another for each view of a scale."""
+    names = [
+        str(path.with_suffix("")).removesuffix(f"_d{label}")
+        for path, label in zip(paths, labels, strict=True)
+    ]
+    distinct = list(dict.fromkeys(names))
+    safe = dict(zip(distinct, image_names(distinct), strict=True))
+    return [safe[name] for name in names]

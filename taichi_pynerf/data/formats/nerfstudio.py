@@ -11,196 +11,133 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 import numpy as np
 
-from taichi_pynerf.data.formats.lenses import FISHEYE_MODELS, Lens, cameras_from_lenses, check_model
-from taichi_pynerf.data.formats.photos import fit_to_files, tell_missing
-from taichi_pynerf.data.formats.poses import checked_pose, far_side, near_and_far
+from taichi_pynerf.data.description import Description
+from taichi_pynerf.data.formats.fit import Fit, frames_in
+from taichi_pynerf.data.formats.frames import (
+    IMAGE_FOLDERS,
+    Frame,
+    circle_radius,
+    lens_of,
+    number_or,
+    read_frames,
+)
+from taichi_pynerf.data.formats.photos import tell_idle, tell_missing
+from taichi_pynerf.data.formats.poses import checked_pose
+from taichi_pynerf.data.image_files import image_names
 from taichi_pynerf.data.images import read_header
-from taichi_pynerf.data.placement import (
-    AS_IT_IS,
-    FROM_CAMERAS,
-    MAX_COORDINATE,
-    Placement,
-    transform_from_poses,
-)
-from taichi_pynerf.data.scene_files import (
-    LoadOptions,
-    SceneFiles,
-    checked_number,
-    checked_text,
-    find_file,
-    find_image,
-    image_names,
-    read_json,
-    shown,
-    warn_once,
-)
+from taichi_pynerf.data.placement import AS_IT_IS, FROM_CAMERAS, MAX_COORDINATE, Placement
+from taichi_pynerf.data.scene_files import LoadOptions, shown, warn_once
 from taichi_pynerf.errors import SceneError
-from taichi_pynerf.geometry.distortion import COEFFICIENTS
 
+FILE_NAME = "transforms.json"
 SPLITS = ("train", "val", "test")
 TRAIN_SHARE = 0.9
 
 NGP_SCALE, NGP_OFFSET = 0.33, 0.5
 """instant-ngp maps a scene into its unit cube by `scale * x + offset`; these are its defaults."""
 
-MAX_SIDE = 1e5
-MAX_FOCAL = 1e7
-MAX_COEFFICIENT = 1e3
+
+def probe(data_dir: Path) -> Fit:
+    """How well the folder fits."""
+    path = data_dir / FILE_NAME
+    if not path.is_file():
+        others = [p for p in sorted(data_dir.glob("*.json")) if frames_in(p)[0]]
+        if not others:
+            return Fit(False, "", f"no {FILE_NAME}")
+        names = ", ".join(p.name for p in others)
+        return Fit(False, names, f"no {FILE_NAME} (give {others[0]} itself to load it)")
+    count, fault = frames_in(path)
+    if fault:
+        return Fit(False, FILE_NAME, f"{FILE_NAME}: {fault}", is_claimed=True)
+    return Fit(True, f"{FILE_NAME} of {count} frames")
 
 
-class Frame(NamedTuple):
-    """A frame whose image is there."""
-
-    where: str
-    entry: dict
-    file_path: str
-    image_path: Path
-
-
-def detect(data_dir: Path) -> bool:
-    """Whether the folder looks like a scene of this format."""
-    return (data_dir / "transforms.json").is_file()
-
-
-def splits(data_dir: Path) -> list[str]:
-    """The splits that have images."""
-    path = data_dir / "transforms.json"
-    content, frames = _read(data_dir, LoadOptions(allow_external_paths=True))
-    return [split for split in SPLITS if _indices(path, content, frames, split)]
-
-
-def parse(data_dir: Path, split: str, options: LoadOptions) -> SceneFiles:
+def read(data_dir: Path, options: LoadOptions) -> Description:
     """Read and check `transforms.json`. Frames without their image are left out, with a warning.
+
+    Args:
+        data_dir: the scene folder, or a file of its own name in place of its `transforms.json`.
 
     Raises:
         SceneError: the file or all of its images are missing, or something in it is wrong.
     """
-    path = data_dir / "transforms.json"
-    content, frames = _read(data_dir, options)
-    poses = np.stack(
-        [
-            checked_pose(frame.where, frame.entry.get("transform_matrix"), "transform_matrix")
-            for frame in frames
-        ]
-    )
-    bounded = _number(str(path), content, "aabb_scale", 1e-6, 1e6, default=math.inf) <= 1.0
-    placement = options.placement.or_else(_default_placement(str(path), content, bounded))
-    transform = transform_from_poses(poses, placement)
-    poses = transform.apply_to_poses(poses)
-    near, far = near_and_far(poses, placement.box())
-    if "applied_transform" in content:
+    path = data_dir if data_dir.is_file() else data_dir / FILE_NAME
+    content, all_frames = read_frames(path, options)
+    missing = [frame.file_path for frame in all_frames if frame.image_path is None]
+    tell_missing(path, missing, len(all_frames))
+    frames = [frame for frame in all_frames if frame.image_path is not None]
+    frames.sort(key=lambda frame: frame.file_path)
+    images = [frame.image_path for frame in frames if frame.image_path is not None]
+    tell_idle(path, images, IMAGE_FOLDERS)
+    bounded = number_or(str(path), content, "aabb_scale", 1e-6, 1e6, math.inf) <= 1.0
+    applied = None
+    if content.get("applied_transform") is not None:
         applied = checked_pose(str(path), content["applied_transform"], "applied_transform")
-        transform = transform.after(applied)
-    indices = _indices(path, content, frames, split)
-    files = SceneFiles(
-        image_paths=[frame.image_path for frame in frames],
-        cameras=cameras_from_lenses(poses, [_lens(frame, content) for frame in frames]),
+    return Description(
+        data_dir=path.parent,
+        origin=path,
         names=image_names([frame.file_path for frame in frames]),
-        near=near,
-        far=far_side(poses, placement.box()) if bounded else far,
-        aabb=placement.box(),
-        split=split,
+        image_paths=images,
+        poses=np.stack([frame.pose() for frame in frames]),
+        lenses=[lens_of(frame, _stored_size(frame)) for frame in frames],
+        splits=_splits(path, content, frames, all_frames),
+        placement=_default_placement(str(path), content, bounded),
         unbounded=not bounded,
-        transform=transform,
-        mask_paths=[_mask_path(data_dir, frame, options) for frame in frames],
+        applied=applied,
+        mask_paths=[frame.mask_path for frame in frames],
+        circle_radii=[circle_radius(frame) for frame in frames],
     )
-    return fit_to_files(files.select(indices), options.img_downscale)
 
 
-def _read(data_dir: Path, options: LoadOptions) -> tuple[dict, list[Frame]]:
-    """The file, and those of its frames that have an image, in order of their paths."""
-    path = data_dir / "transforms.json"
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise SceneError(f"{path}: must hold a JSON object with frames, not {shown(content)}")
-    entries = content.get("frames")
-    if not isinstance(entries, list) or not entries:
-        raise SceneError(f"{path}: frames must be a list of at least one frame")
-    frames, missing = [], []
-    for i, entry in enumerate(entries):
-        where = f"{path}: frames[{i}]"
-        if not isinstance(entry, dict):
-            raise SceneError(f"{where} must be a JSON object, not {shown(entry)}")
-        file_path = checked_text(where, entry, "file_path")
-        image_path = find_file(
-            data_dir, file_path, where, allow_external_paths=options.allow_external_paths
-        )
-        if image_path is None:
-            missing.append(file_path)
-        else:
-            frames.append(Frame(where, entry, file_path, image_path))
-    tell_missing(path, missing, len(entries))
-    return content, sorted(frames, key=lambda frame: frame.file_path)
+def _stored_size(frame: Frame) -> tuple[int, int]:
+    if frame.image_path is None or frame.says_its_size():
+        return 1, 1  # never used
+    return read_header(frame.image_path).stored_size
 
 
-def _indices(path: Path, content: dict, frames: list[Frame], split: str) -> list[int]:
-    """Which frames are of a split."""
-    names = [f"{name}_filenames" for name in SPLITS]
-    if any(name in content for name in names):
-        listed = content.get(f"{split}_filenames", [])
+def _splits(
+    path: Path, content: dict, frames: list[Frame], all_frames: list[Frame]
+) -> dict[str, list[int]]:
+    """Which frames are of which split; empty splits are left out."""
+    if not any(f"{split}_filenames" in content for split in SPLITS):
+        # At least one is held out, where there are two.
+        num_train = min(math.ceil(TRAIN_SHARE * len(frames)), max(len(frames) - 1, 1))
+        train = {int(i) for i in np.linspace(0, len(frames) - 1, num_train)}
+        held = [i for i in range(len(frames)) if i not in train]
+        splits = {"train": sorted(train), "val": held, "test": held}
+        return {split: views for split, views in splits.items() if views}
+    known = {_listed(frame.file_path) for frame in all_frames}
+    splits, listed_views = {}, set()
+    for split in SPLITS:
+        listed = content.get(f"{split}_filenames")
+        if listed is None:
+            continue
         if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
             raise SceneError(f"{path}: {split}_filenames must be a list of file paths")
-        wanted = {PurePosixPath(name) for name in listed}
-        strangers = wanted - {PurePosixPath(entry["file_path"]) for entry in content["frames"]}
+        wanted = {_listed(name) for name in listed}
+        strangers = wanted - known
         if strangers:
             warn_once(
                 f"{path}: {split}_filenames: {len(strangers)} of {len(wanted)} names are of no "
                 f"frame and left out: {', '.join(sorted(map(shown, map(str, strangers))))}"
             )
-        return [i for i, frame in enumerate(frames) if PurePosixPath(frame.file_path) in wanted]
-    # At least one is held out, where there are two.
-    num_train = min(math.ceil(TRAIN_SHARE * len(frames)), max(len(frames) - 1, 1))
-    train = {int(i) for i in np.linspace(0, len(frames) - 1, num_train)} if frames else set()
-    return [i for i in range(len(frames)) if (i in train) == (split == "train")]
+        splits[split] = [i for i, frame in enumerate(frames) if _listed(frame.file_path) in wanted]
+        listed_views.update(splits[split])
+    if "train" not in splits:
+        splits["train"] = [i for i in range(len(frames)) if i not in listed_views]
+        warn_once(
+            f"{path}: no train_filenames: the {len(splits['train'])} frames that are in no other "
+            "list train"
+        )
+    return {split: splits[split] for split in SPLITS if splits.get(split)}
 
 
-def _lens(frame: Frame, content: dict) -> Lens:
-    """The intrinsics of one frame; what the frame does not say, the file does."""
-    where, entry = frame.where, {**content, **frame.entry}
-
-    def number(name: str, low: float, high: float, default: float) -> float:
-        return _number(where, entry, name, low, high, default)
-
-    model = entry.get("camera_model", "OPENCV_FISHEYE" if entry.get("is_fisheye") else "OPENCV")
-    check_model(where, model)
-    if "w" in entry or "h" in entry:
-        width, height = (round(checked_number(where, entry, name, 1.0, MAX_SIDE)) for name in "wh")
-    else:
-        width, height = read_header(frame.image_path).stored_size
-    focals = {
-        name: checked_number(where, entry, name, 1e-2, MAX_FOCAL)
-        for name in ("fl_x", "fl_y")
-        if name in entry
-    }
-    for name, angle_name, side in (
-        ("fl_x", "camera_angle_x", width),
-        ("fl_y", "camera_angle_y", height),
-    ):
-        if name not in focals and angle_name in entry:
-            angle = checked_number(where, entry, angle_name, 1e-3, math.pi - 1e-3)
-            focals[name] = 0.5 * side / math.tan(0.5 * angle)
-    if not focals:
-        raise SceneError(f"{where}: neither fl_x nor camera_angle_x says how wide the camera sees")
-    return Lens(
-        width=width,
-        height=height,
-        fx=focals["fl_x" if "fl_x" in focals else "fl_y"],
-        fy=focals["fl_y" if "fl_y" in focals else "fl_x"],
-        cx=number("cx", -10.0 * width, 11.0 * width, 0.5 * width),
-        cy=number("cy", -10.0 * height, 11.0 * height, 0.5 * height),
-        distortion=tuple(
-            number(name, -MAX_COEFFICIENT, MAX_COEFFICIENT, 0.0) for name in COEFFICIENTS
-        ),
-        fisheye=model in FISHEYE_MODELS,
-    )
-
-
-def _number(where: str, owner: dict, name: str, low: float, high: float, default: float) -> float:
-    return checked_number(where, owner, name, low, high) if name in owner else default
+def _listed(file_path: str) -> PurePosixPath:
+    """A path as lists and frames are compared by."""
+    return PurePosixPath(file_path.replace("\\", "/"))
 
 
 def _default_placement(where: str, content: dict, bounded: bool) -> Placement:
@@ -211,7 +148,7 @@ def _default_placement(where: str, content: dict, bounded: bool) -> Placement:
     """
     if not bounded and "scale" not in content and "offset" not in content:
         return replace(FROM_CAMERAS, orientation=_orientation(where, content))
-    scale = _number(where, content, "scale", 1e-6, 1e6, NGP_SCALE)
+    scale = number_or(where, content, "scale", 1e-6, 1e6, NGP_SCALE)
     offset = content.get("offset", [NGP_OFFSET] * 3)
     good = isinstance(offset, list) and len(offset) == 3
     if not good or not all(type(v) is float and abs(v) <= MAX_COORDINATE for v in offset):
@@ -228,10 +165,3 @@ def _orientation(where: str, content: dict) -> str:
     if override not in ("up", "vertical", "pca", "none"):
         raise SceneError(f"{where}: orientation_override is {shown(override)}, which is not known")
     return override
-
-
-def _mask_path(data_dir: Path, frame: Frame, options: LoadOptions) -> Path | None:
-    if frame.entry.get("mask_path") is None:
-        return None
-    mask_path = checked_text(frame.where, frame.entry, "mask_path")
-    return find_image(data_dir, mask_path, frame.where, options)

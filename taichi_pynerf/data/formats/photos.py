@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from taichi_pynerf.data.image_files import (
+    ImageFinder,
+    counted_suffixes,
+    is_mask_name,
+    is_readable,
+    list_images,
+    list_photos,
+)
 from taichi_pynerf.data.images import ImageHeader, read_header
-from taichi_pynerf.data.scene_files import IMAGE_SUFFIXES, SceneFiles, shown, warn_once
+from taichi_pynerf.data.scene_files import SceneFiles, shown, warn_once
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.cameras import Cameras
-
-
-def list_images(folder: Path) -> list[Path]:
-    """The image files of a folder, by name."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.suffix in IMAGE_SUFFIXES)
 
 
 def tell_missing(where: Path, missing: list[str], num_all: int) -> None:
@@ -37,16 +39,89 @@ def tell_missing(where: Path, missing: list[str], num_all: int) -> None:
         )
 
 
-def image_folder(data_dir: Path, img_downscale: int) -> tuple[Path, bool]:
-    """The folder of a scene's images, and whether it is of reduced ones: `images`, or `images_8`,
-    say, if it is alone and that is the reduction asked for."""
-    folder, reduced = data_dir / "images", data_dir / f"images_{img_downscale}"
-    if not folder.is_dir() and reduced.is_dir():
-        return reduced, True
-    return folder, False
+def tell_idle(where: Path, used: Sequence[Path], folders: Sequence[str] = ()) -> None:
+    """Warn of images that lie among those of a scene, and that it does not use.
+
+    Args:
+        where: the description, for messages.
+        used: its images.
+        folders: names of folders that are searched as well, if one of the images is in it.
+    """
+    tops = {path.parent for path in used}
+    for path in used:
+        tops.update(parent for parent in path.parents if parent.name in folders)
+    known = set(used)
+    for top in sorted(tops):
+        if top.parent in tops:
+            continue
+        deep = top.name in folders
+        photos = [path for path in list_photos(top, deep=deep) if not is_mask_name(path)]
+        idle = [path for path in photos if path not in known]
+        unreadable = [path for path in idle if not is_readable(path)]
+        idle = [path for path in idle if is_readable(path)]
+        if idle:
+            warn_once(
+                f"{where}: {len(idle)} of {len(photos)} images in {top} are of no view and not "
+                f"used ({shown(', '.join(path.name for path in idle))})"
+            )
+        if unreadable:
+            warn_once(
+                f"{where}: {len(unreadable)} of {len(photos)} images in {top} are of a kind that "
+                f"is not read: {counted_suffixes(unreadable)}"
+            )
 
 
-def fit_to_files(files: SceneFiles, img_downscale: int, *, are_reduced: bool = False) -> SceneFiles:
+def image_folder(
+    data_dir: Path, img_downscale: int, names: Sequence[str], folders: Sequence[str]
+) -> tuple[Path, int]:
+    """The folder of a scene's images, and by how much they are reduced.
+
+    Args:
+        data_dir: the scene folder.
+        img_downscale: the reduction that is asked for.
+        names: the images, relative to their folder; none, if any image will do.
+        folders: where the images at full size may be, the likeliest first, relative to `data_dir`.
+
+    Returns:
+        The first folder that has most of the images; else the folder of reduced ones beside, as
+        `images_8`, that is nearest to what is asked for.
+
+    Raises:
+        SceneError: no folder has any; the message lists those searched.
+    """
+    whole = [data_dir / folder for folder in folders]
+    counts = {folder: _count_present(folder, names) for folder in whole}
+    best = max(counts.values(), default=0)
+    for folder, count in counts.items():
+        if count and count >= 0.5 * best:
+            return folder, 1
+    reduced = {
+        folder: int(folder.name.rpartition("_")[2])
+        for parent in dict.fromkeys(folder.parent for folder in whole)
+        if parent.is_dir()
+        for folder in sorted(parent.glob("images_*"))
+        if folder.name.rpartition("_")[2].isdigit() and _count_present(folder, names)
+    }
+    fitting = [k for k in reduced.values() if k > 0 and (img_downscale % k == 0 or k == 1)]
+    chosen = max(fitting, default=min(reduced.values(), default=0))
+    if not chosen:
+        searched = ", ".join([*folders, "images_2, images_4 …"])
+        what = f"none of its {len(names)} images ({names[0]}, …)" if names else "no images"
+        raise SceneError(f"{data_dir}: {what} in any of these folders: {searched}")
+    return next(folder for folder, k in reduced.items() if k == chosen), chosen
+
+
+def _count_present(folder: Path, names: Sequence[str]) -> int:
+    """How many of the images a folder has."""
+    if not folder.is_dir():
+        return 0
+    if not names:
+        return len(list_images(folder))
+    finder = ImageFinder(folder, allow_external_paths=True)
+    return sum(finder.find(name, str(folder)) is not None for name in names)
+
+
+def fit_to_files(files: SceneFiles, img_downscale: int, *, file_scale: int = 1) -> SceneFiles:
     """Bring a scene's description and its image files together.
 
     If there is a folder `images_8`, say, beside `images`, and the reduction asked for is 8, its
@@ -57,21 +132,33 @@ def fit_to_files(files: SceneFiles, img_downscale: int, *, are_reduced: bool = F
     Args:
         files: `image_paths`, and `cameras` as the description has them, at full size.
         img_downscale: the reduction asked for.
-        are_reduced: the paths are of files reduced so already.
+        file_scale: by how much the files are reduced already, where there are none at full size.
 
     Raises:
         SceneError: a reduced file is missing, or a file's width and height are not in proportion
             to its camera's.
     """
-    reduced = None if are_reduced else _reduced_paths(files.image_paths, img_downscale)
-    paths = files.image_paths if reduced is None else reduced
-    reduction = img_downscale if are_reduced or reduced is not None else 1
+    if not files.has_images:
+        return replace(files, cameras=files.cameras.downscaled(img_downscale),
+                       reduction=img_downscale)  # fmt: skip
+    paths, reduction = files.image_paths, 1
+    if file_scale > 1:
+        reduction = file_scale if img_downscale % file_scale == 0 else img_downscale
+        if reduction != file_scale:
+            warn_once(
+                f"{paths[0].parent}: there are images at 1/{file_scale} of the full size alone; "
+                "they are taken as they are"
+            )
+    else:
+        reduced = _reduced_paths(paths, img_downscale)
+        if reduced is not None:
+            paths, reduction, file_scale = reduced, img_downscale, img_downscale
     headers = {path: read_header(path) for path in dict.fromkeys(paths)}
     upright, sizes, resampled, turned = [], [], [], []
     described = zip(paths, files.cameras.width.tolist(), files.cameras.height.tolist(), strict=True)
     for path, width, height in described:
         header = headers[path]
-        turn, exact = _fit(path, header, width / reduction, height / reduction)
+        turn, exact = _fit(path, header, width / file_scale, height / file_scale)
         upright.append(turn)
         sizes.append(header.upright_size if turn else header.stored_size)
         if not exact:
@@ -83,12 +170,17 @@ def fit_to_files(files: SceneFiles, img_downscale: int, *, are_reduced: bool = F
         turned, paths, "carry an EXIF orientation that does not fit the scene and is not followed"
     )
     width, height = torch.tensor(sizes).unbind(-1)
+    radii = files.circle_radii
+    if radii is not None:
+        shares = (width / files.cameras.width).tolist()
+        radii = [None if r is None else r * share for r, share in zip(radii, shares, strict=True)]
     return replace(
         files,
         image_paths=paths,
         cameras=files.cameras.resized(width, height),
         reduction=reduction,
         upright=upright,
+        circle_radii=radii,
     )
 
 
@@ -114,23 +206,38 @@ def _fit(path: Path, header: ImageHeader, width: float, height: float) -> tuple[
 
 def _reduced_paths(paths: list[Path], k: int) -> list[Path] | None:
     """The files in folders `NAME_k` for files in folders NAME, or None if there are none."""
-    folders = {path.parent: path.parent.with_name(f"{path.parent.name}_{k}") for path in paths}
-    if k == 1 or not all(folder.is_dir() for folder in folders.values()):
-        return None
+    tops: dict[Path, Path] = {}
+    for folder in {path.parent for path in paths}:
+        top = _folder_with_reduced(folder, k)
+        if k == 1 or top is None:
+            return None
+        tops[folder] = top
     reduced = {}
-    for folder, smaller in folders.items():
-        full, small = list_images(folder), list_images(smaller)
-        by_stem = {path.stem: path for path in small}
-        if all(path.stem in by_stem for path in paths if path.parent == folder):
-            reduced.update({path: by_stem[path.stem] for path in paths if path.parent == folder})
+    for top in set(tops.values()):
+        smaller = top.with_name(f"{top.name}_{k}")
+        mine = [path for path in paths if tops[path.parent] == top]
+        full, small = list_images(top, deep=True), list_images(smaller, deep=True)
+        by_stem = {path.relative_to(smaller).with_suffix(""): path for path in small}
+        stems = {path: path.relative_to(top).with_suffix("") for path in mine}
+        if all(stem in by_stem for stem in stems.values()):
+            reduced.update({path: by_stem[stem] for path, stem in stems.items()})
         elif len(full) == len(small):  # renamed, as LLFF's own scenes have them
             reduced.update(zip(full, small, strict=True))
         else:
             raise SceneError(
-                f"{smaller}: has {len(small)} images, and {folder.name} {len(full)}; which belong "
+                f"{smaller}: has {len(small)} images, and {top.name} {len(full)}; which belong "
                 "together cannot be told by their names"
             )
     return [reduced[path] for path in paths]
+
+
+def _folder_with_reduced(folder: Path, k: int) -> Path | None:
+    """The folder, or the nearest one that it is in, that has a reduced one `NAME_k` beside it."""
+    return next(
+        (top for top in (folder, *folder.parents)
+         if top.name and top.with_name(f"{top.name}_{k}").is_dir()),
+        None,
+    )  # fmt: skip
 
 
 def _warn(some: list[Path], paths: list[Path], what: str) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from taichi_pynerf.data.placement import MAX_COORDINATE
 from taichi_pynerf.errors import SceneError
 
 ROTATION_TOLERANCE = 1e-2
+
+MAX_FILE_COORDINATE = 1e8
+"""In files, whose coordinates are 64 bits wide. Georeferenced ones go up to 1e7 metres."""
 
 OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0])
 """Turns the columns of a rotation from OpenCV's axes (y down, looking along +z) to OpenGL's."""
@@ -47,8 +49,8 @@ def check_rigid(where: str, pose: np.ndarray, name: str) -> None:
     Raises:
         SceneError: it is not.
     """
-    if np.abs(pose).max() > MAX_COORDINATE:
-        raise SceneError(f"{where}: {name} has a value beyond {MAX_COORDINATE:g}")
+    if np.abs(pose).max() > MAX_FILE_COORDINATE:
+        raise SceneError(f"{where}: {name} has a value beyond {MAX_FILE_COORDINATE:g}")
     rotation = pose[:, :3]
     if abs(np.linalg.det(rotation)) < 1e-6:
         raise SceneError(f"{where}: {name} is not invertible")
@@ -66,12 +68,6 @@ def far_side(poses: np.ndarray, aabb: tuple[float, ...]) -> float:
     low, high = np.array(aabb[:3]), np.array(aabb[3:])
     farthest_corner = np.maximum(np.abs(poses[:, :, 3] - low), np.abs(poses[:, :, 3] - high))
     return 1.01 * float(np.linalg.norm(farthest_corner, axis=-1).max())
-
-
-def hold_out_every_eighth(num_views: int, split: str) -> list[int]:
-    """The views of a split where, as the field does with photographs, every eighth in order of
-    their names is held out, for "val" and "test" alike."""
-    return [i for i in range(num_views) if (i % 8 == 0) != (split == "train")]
 
 
 NEAR_SHARE = 0.05

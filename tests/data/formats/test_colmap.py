@@ -156,7 +156,12 @@ def test_models_that_no_ray_can_be_made_for(scene_dir):
     (scene_dir / "sparse" / "0" / "cameras.txt").write_text(
         f"1 FULL_OPENCV {WIDTH} {HEIGHT} 20 20 12 8 0 0 0 0 0 0 0.1 0\n"
     )
-    with pytest.raises(SceneError, match=r"camera 1: the camera model 'FULL_OPENCV' is not known"):
+    with pytest.raises(SceneError, match=r"camera model FULL_OPENCV .* k5 at 0 alone"):
+        load_scene(scene_dir, "train")
+    (scene_dir / "sparse" / "0" / "cameras.txt").write_text(
+        f"1 FOV {WIDTH} {HEIGHT} 20 20 12 8 1\n"
+    )
+    with pytest.raises(SceneError, match=r"camera 1: the camera model 'FOV' is not known"):
         load_scene(scene_dir, "train")
 
 

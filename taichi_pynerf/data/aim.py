@@ -1,0 +1,63 @@
+"""Where cameras look: into the scene box, or where else."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from taichi_pynerf.data.formats.lenses import Lens
+from taichi_pynerf.data.placement import SceneTransform, focus_point
+
+MARGIN = 1.03
+"""Half the side of the box over half of what a camera sees at the focus, for NeRF-synthetic's."""
+
+
+def looks_away(poses: np.ndarray, aabb: tuple[float, ...]) -> np.ndarray:
+    """[V] bool, whether the optical axis of a camera misses the scene box (in front of it).
+
+    Args:
+        poses: [V, 3, 4] camera-to-world.
+        aabb: (x0, y0, z0, x1, y1, z1).
+    """
+    return ~meets_box(poses[:, :, 3], -poses[:, :, 2], aabb)
+
+
+def meets_box(rays_o: np.ndarray, rays_d: np.ndarray, aabb: tuple[float, ...]) -> np.ndarray:
+    """[N] bool, whether rays meet the box in front of their origins.
+
+    Args:
+        rays_o, rays_d: [N, 3] origins and directions.
+        aabb: (x0, y0, z0, x1, y1, z1).
+    """
+    tiny = np.where(np.abs(rays_d) < 1e-12, 1e-12, rays_d)
+    a, b = (np.array(corner) - rays_o for corner in (aabb[:3], aabb[3:]))
+    enter = np.minimum(a / tiny, b / tiny).max(axis=1)
+    leave = np.maximum(a / tiny, b / tiny).min(axis=1)
+    return (leave >= 0.0) & (enter <= leave)
+
+
+def box_where_cameras_look(
+    poses: np.ndarray, lenses: list[Lens], half: float
+) -> SceneTransform | None:
+    """The transform that brings what cameras look at into the box ±half; axes are kept.
+
+    The point nearest to all optical axes becomes the origin, and what a camera sees around it just
+    fills the box.
+
+    Args:
+        poses: [V, 3, 4] float64.
+        lenses: V lenses.
+        half: half the side of the box.
+
+    Returns:
+        None if most cameras have that point behind them: they look apart.
+    """
+    focus = focus_point(poses)
+    depths = ((poses[:, :, 3] - focus) * poses[:, :, 2]).sum(axis=1)
+    if len(poses) < 2 or (depths > 0.0).mean() <= 0.5:
+        return None
+    tangents = np.array([0.5 * max(lens.width / lens.fx, lens.height / lens.fy) for lens in lenses])
+    seen = float(np.median((depths * tangents)[depths > 0.0]))
+    if not seen > 1e-9:
+        return None
+    matrix = np.concatenate([np.eye(3), -focus[:, None]], axis=1)
+    return SceneTransform(matrix, scale=half / (MARGIN * seen))

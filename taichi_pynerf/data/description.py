@@ -1,0 +1,273 @@
+"""What a scene's files say of it, all splits together, and how one split is made from that.
+
+A format's reader returns a `Description`, in the coordinates of the files and in float64. What
+follows is the same for every format, and is here: one transform for the whole scene, the box, the
+bounds, what is held out, the masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+
+from taichi_pynerf.data.aim import box_where_cameras_look, looks_away
+from taichi_pynerf.data.formats.lenses import Lens, cameras_from_lenses
+from taichi_pynerf.data.formats.photos import fit_to_files
+from taichi_pynerf.data.formats.poses import far_side, near_and_far
+from taichi_pynerf.data.masks import find_masks
+from taichi_pynerf.data.placement import (
+    FROM_CAMERAS,
+    MAX_COORDINATE,
+    Placement,
+    SceneTransform,
+    transform_from_poses,
+)
+from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles, warn_once
+from taichi_pynerf.errors import SceneError
+
+_T = TypeVar("_T")
+
+REMOTE = 1000.0
+"""Cameras farther from the origin than so many half sides of the box are in georeferenced
+coordinates, or in some other program's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Description:
+    """All views of a scene as its files describe them.
+
+    Attributes:
+        data_dir: the scene folder.
+        origin: the file or folder of the description, for messages.
+        names: V names, each another within a split.
+        image_paths: V files; None for a pose without an image.
+        poses: [V, 3, 4] float64 camera-to-world poses in OpenGL axes, in the files' coordinates.
+        lenses: V lenses, for the images at full size.
+        splits: the indices of the views of each split.
+        placement: how the scene stands where the user does not say; complete.
+        unbounded: whether things stand outside of the scene box too.
+        near, far: the least and the greatest distance that can hold anything, in the files' units;
+            None leaves it to what cameras and box say.
+        points: [K, 3] float64 points on surfaces, or None if the format has none.
+        transform: takes the place of one made from `placement`, unless the user asks for one.
+        applied: [3, 4] rigid transform that the files' coordinates went through before, if any.
+        mask_paths: V masks that the description names, None where it names none.
+        circle_radii: V radii of the image's circle in pixels at full size, None where it is whole.
+        fits_files: cameras are brought to the size of the image files (`fit_to_files`); else files
+            are as large as their cameras say, and follow their EXIF orientation.
+        file_scale: by how much the files are reduced, where there are none at full size.
+        has_usual_box: the box is where the format's scenes usually are, and the files have no word
+            for it: where cameras look elsewhere, the scene is moved to the box.
+        own_splits: the splits are the scene's own, each in a file or an object for itself.
+        scales, pixel_weights: as in `SceneFiles`.
+    """
+
+    data_dir: Path
+    origin: Path
+    names: list[str]
+    image_paths: Sequence[Path | None]
+    poses: np.ndarray
+    lenses: list[Lens]
+    splits: dict[str, list[int]]
+    placement: Placement
+    unbounded: bool
+    near: float | None = None
+    far: float | None = None
+    points: np.ndarray | None = None
+    transform: SceneTransform | None = None
+    applied: np.ndarray | None = None
+    mask_paths: Sequence[Path | None] | None = None
+    circle_radii: list[float | None] | None = None
+    fits_files: bool = True
+    file_scale: int = 1
+    has_usual_box: bool = False
+    own_splits: bool = False
+    scales: torch.Tensor | None = None
+    pixel_weights: torch.Tensor | None = None
+
+    def split_names(self, *, with_images: bool = True) -> list[str]:
+        """The splits that have images; or those that have poses alone, which can be rendered."""
+        return [
+            name
+            for name, views in self.splits.items()
+            if views and any(self.image_paths[i] is not None for i in views) == with_images
+        ]
+
+    def held_out(self, every: int | None) -> Description:
+        """This, with every so many of all images held out; 0 holds out none, None changes nothing.
+
+        Raises:
+            SceneError: the scene comes with splits of its own, or nothing would be left to train.
+        """
+        if every is None:
+            return self
+        present = self.split_names()
+        if self.own_splits and len(present) > 1:
+            raise SceneError(
+                f"{self.origin}: --holdout {every}: this scene comes with splits of its own, "
+                f"{', '.join(present)}: leave the flag out"
+            )
+        if every == 1:
+            raise SceneError(f"{self.origin}: --holdout 1 would leave no image to train on")
+        views = sorted({i for name in present for i in self.splits[name]})
+        return replace(self, splits=hold_out(views, every))
+
+
+def hold_out(views: list[int], every: int) -> dict[str, list[int]]:
+    """Splits where every so many of `views`, from the first on, are "test" and "val" alike.
+
+    A lone view trains. With 0 all do.
+    """
+    if every == 0 or len(views) < 2:
+        return {"train": list(views)}
+    held = views[::every]
+    return {"test": held, "train": sorted(set(views) - set(held)), "val": held}
+
+
+class Stand(NamedTuple):
+    """How a scene stands in its coordinates.
+
+    Attributes:
+        transform: from the files' coordinates to the scene's.
+        box: the scene box.
+        unbounded: whether things stand outside of the box too.
+        is_usual: the format's own bounds hold; else the scene was moved to where cameras look.
+    """
+
+    transform: SceneTransform
+    box: tuple[float, ...]
+    unbounded: bool
+    is_usual: bool = True
+
+
+def files_of(description: Description, split: str, options: LoadOptions) -> SceneFiles:
+    """One split of a scene, placed as the user or its format has it.
+
+    Raises:
+        SceneError: there is no such split, or the placement or an image does not fit.
+    """
+    description = description.held_out(options.holdout)
+    indices = description.splits.get(split)
+    if not indices:
+        known = [name for name, views in description.splits.items() if views]
+        raise SceneError(
+            f"{description.data_dir}: there is no split {split!r}; splits in this folder: "
+            f"{', '.join(known) or 'none'}"
+        )
+    masks = find_masks(description.data_dir, description.image_paths, description.mask_paths)
+    if split in description.split_names():
+        indices = [i for i in indices if description.image_paths[i] is not None]
+    stand = standing(description, options.placement)
+    poses = stand.transform.apply_to_poses(description.poses)
+    near, far = _bounds(description, stand, poses)
+    transform = stand.transform
+    if description.applied is not None:
+        transform = transform.after(description.applied)
+    scales, weights = description.scales, description.pixel_weights
+
+    def chosen(values: Sequence[_T]) -> list[_T]:
+        return [values[i] for i in indices]
+
+    radii = description.circle_radii
+    files = SceneFiles(
+        image_paths=[path for path in chosen(description.image_paths) if path is not None],
+        cameras=cameras_from_lenses(poses[indices], chosen(description.lenses)),
+        names=chosen(description.names),
+        near=near,
+        far=far,
+        aabb=stand.box,
+        split=split,
+        unbounded=stand.unbounded,
+        transform=transform,
+        mask_paths=None if masks is None else chosen(masks),
+        circle_radii=None if radii is None else chosen(radii),
+        scales=None if scales is None else scales[indices],
+        pixel_weights=None if weights is None else weights[indices],
+    )
+    if not description.fits_files:
+        return files
+    return fit_to_files(files, options.img_downscale, file_scale=description.file_scale)
+
+
+def standing(description: Description, asked: Placement) -> Stand:
+    """The one transform and box of a scene, for all of its splits.
+
+    Coordinates that a format keeps are kept if the cameras look into its box. If they look
+    elsewhere, and the user asks for nothing, the scene is moved to where they look, with a warning.
+
+    Raises:
+        SceneError: the cameras would stand too far from the origin.
+    """
+    placement = asked.or_else(description.placement)
+    box, unbounded = placement.box(), description.unbounded
+    own = (asked.orientation, asked.center, asked.auto_scale) == (None, None, None)
+    if own and description.transform is not None:
+        return Stand(description.transform, box, unbounded)
+    if asked == Placement() and _keeps_coordinates(placement):
+        moved = _where_cameras_look(description, placement)
+        if moved is not None:
+            return moved
+    transform = transform_from_poses(description.poses, placement, description.points)
+    reach = np.abs(transform.apply(description.poses[:, :, 3])).max()
+    if reach > MAX_COORDINATE:
+        raise SceneError(
+            f"{description.origin}: cameras stand {reach:.3g} from the origin of the scene, too "
+            "far for 32 bits: leave the placement flags out, or give --center poses --auto_scale"
+        )
+    return Stand(transform, box, unbounded)
+
+
+def _keeps_coordinates(placement: Placement) -> bool:
+    """Whether the files' coordinates are the scene's."""
+    return (placement.orientation, placement.center) == ("none", "none") and (
+        not placement.auto_scale
+    )
+
+
+def _where_cameras_look(description: Description, placement: Placement) -> Stand | None:
+    """The scene moved to where its cameras look, if that is elsewhere than in its box."""
+    box = placement.box()
+    seen = [i for name in description.split_names() for i in description.splits[name]]
+    seen = [i for i in dict.fromkeys(seen) if description.image_paths[i] is not None]
+    poses, lenses = description.poses[seen], [description.lenses[i] for i in seen]
+    away = looks_away(poses, box)
+    if not len(seen) or away.mean() <= 0.5:
+        return None
+    half = 0.5 * max(high - low for low, high in zip(box[:3], box[3:], strict=True))
+    is_remote = np.abs(poses[:, :, 3]).min(axis=0).max() > REMOTE * half
+    if not (description.has_usual_box or is_remote):
+        return None
+    transform = box_where_cameras_look(poses, lenses, half)
+    if transform is None:
+        return None
+    what = f"{away.sum()} of {len(seen)} cameras do not look into the box " + " ".join(
+        f"{value:g}" for value in box
+    )
+    if description.unbounded:
+        placement = replace(FROM_CAMERAS, orientation="none", center="focus")
+        transform = transform_from_poses(description.poses, placement, None)
+        half = 1.0
+    centre = " ".join(f"{value:.6g}" for value in transform.undo(np.zeros(3)))
+    warn_once(
+        f"{description.origin}: {what}; the scene is moved to where they look: {centre} becomes "
+        f"the origin, and lengths are multiplied by {transform.scale:.4g} (--aabb or --scene_scale "
+        "gives a box in the files' own coordinates)"
+    )
+    return Stand(transform, (-half,) * 3 + (half,) * 3, description.unbounded, is_usual=False)
+
+
+def _bounds(description: Description, stand: Stand, poses: np.ndarray) -> tuple[float, float]:
+    """Near and far, in the scene's units."""
+    near, far = near_and_far(poses, stand.box)
+    if not stand.unbounded:
+        far = far_side(poses, stand.box)
+    if stand.is_usual and description.near is not None:
+        near = description.near * stand.transform.scale
+    if stand.is_usual and description.far is not None:
+        far = description.far * stand.transform.scale
+    return near, far

@@ -1,0 +1,37 @@
+"""How well a folder fits a format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from taichi_pynerf.data.scene_files import read_json
+from taichi_pynerf.errors import SceneError
+
+
+class Fit(NamedTuple):
+    """How well a folder fits a format.
+
+    Attributes:
+        fits: the folder is a scene of the format.
+        found: what tells the format, or what there is of it; empty if there is nothing.
+        missing: the first thing that a scene of the format needs and the folder lacks.
+        is_claimed: the folder says that it is of this format, and its description is broken.
+    """
+
+    fits: bool
+    found: str = ""
+    missing: str = ""
+    is_claimed: bool = False
+
+
+def frames_in(path: Path) -> tuple[int, str]:
+    """How many frames a JSON file has, and what is wrong if it has none."""
+    try:
+        content = read_json(path)
+    except SceneError as error:
+        return 0, str(error).removeprefix(f"{path}: ")
+    frames = content.get("frames") if isinstance(content, dict) else None
+    if not isinstance(frames, list) or not frames:
+        return 0, "it has no list frames"
+    return len(frames), ""

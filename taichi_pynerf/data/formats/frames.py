@@ -1,0 +1,212 @@
+"""The frames of `transforms.json` and its like, as nerfstudio, instant-ngp, Blender add-ons and
+converters write them: one reader of cameras for all.
+
+What a frame does not say, its file says. Angles are in radians, but for instant-ngp's `x_fov` and
+`y_fov`, which are in degrees.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from taichi_pynerf.data.formats.lenses import FISHEYE_MODELS, Lens, checked_model
+from taichi_pynerf.data.formats.poses import checked_pose
+from taichi_pynerf.data.image_files import ImageFinder
+from taichi_pynerf.data.scene_files import (
+    LoadOptions,
+    checked_number,
+    checked_text,
+    read_json,
+    shown,
+)
+from taichi_pynerf.errors import SceneError
+from taichi_pynerf.geometry.distortion import COEFFICIENTS
+
+IMAGE_FOLDERS = (".", "images", "input", "rgb", "train", "test", "val")
+"""Where images may be though their paths do not say so."""
+
+MAX_SIDE = 1e5
+MAX_FOCAL = 1e7
+MAX_COEFFICIENT = 1e3
+MIN_ANGLE = 1e-3
+
+FOCALS = ("fl_x", "fl_y", "fx", "fy", "focal", "focal_length")
+ANGLES = ("camera_angle_x", "camera_angle_y", "x_fov", "y_fov")
+
+
+class Frame(NamedTuple):
+    """One frame of a file.
+
+    Attributes:
+        where: the place in the file, for messages.
+        entry: what the frame says, with what the file says for all.
+        file_path: as it is written.
+        image_path: the file, or None if it is not there.
+        mask_path: of the mask that the frame names, or None.
+    """
+
+    where: str
+    entry: dict
+    file_path: str
+    image_path: Path | None
+    mask_path: Path | None
+
+    def pose(self) -> np.ndarray:
+        """[3, 4] float64 camera-to-world pose.
+
+        Raises:
+            SceneError: the frame has none.
+        """
+        return checked_pose(self.where, self.entry.get("transform_matrix"), "transform_matrix")
+
+    def says_its_size(self) -> bool:
+        return any(name in self.entry for name in ("w", "h"))
+
+
+def read_frames(path: Path, options: LoadOptions) -> tuple[dict, list[Frame]]:
+    """A file and its frames, in the file's order.
+
+    Raises:
+        SceneError: the file is missing, or something in it is wrong.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise SceneError(f"{path}: must hold a JSON object with frames, not {shown(content)}")
+    entries = content.get("frames")
+    if not isinstance(entries, list) or not entries:
+        raise SceneError(f"{path}: frames must be a list of at least one frame")
+    wheres, file_paths = [f"{path}: frames[{i}]" for i in range(len(entries))], []
+    for where, entry in zip(wheres, entries, strict=True):
+        if not isinstance(entry, dict):
+            raise SceneError(f"{where} must be a JSON object, not {shown(entry)}")
+        file_paths.append(checked_text(where, entry, "file_path"))
+    finder = ImageFinder(
+        path.parent, folders=IMAGE_FOLDERS, allow_external_paths=options.allow_external_paths
+    )
+    paths = finder.find_all(file_paths, wheres)
+    for_all = {name: value for name, value in content.items() if name != "frames"}
+    frames = [
+        Frame(
+            where,
+            {**for_all, **entry},
+            file_path,
+            image,
+            None if image is None else _mask(finder, where, entry),
+        )
+        for where, entry, file_path, image in zip(wheres, entries, file_paths, paths, strict=True)
+    ]
+    return content, frames
+
+
+def lens_of(frame: Frame, size: tuple[int, int]) -> Lens:
+    """The lens of a frame.
+
+    Args:
+        frame: the frame.
+        size: width and height where the description does not give them.
+
+    Raises:
+        SceneError: a value is wrong, or nothing says how wide the camera sees.
+    """
+    where, entry = frame.where, frame.entry
+    default = "OPENCV_FISHEYE" if entry.get("is_fisheye") else "OPENCV"
+    model = checked_model(where, entry.get("camera_model", default))
+    width, height = size
+    if frame.says_its_size():
+        width, height = (round(checked_number(where, entry, name, 1.0, MAX_SIDE)) for name in "wh")
+    fx, fy = _focal_lengths(where, entry, width, height)
+    return Lens(
+        width=width,
+        height=height,
+        fx=fx,
+        fy=fy,
+        cx=number_or(where, entry, "cx", -10.0 * width, 11.0 * width, 0.5 * width),
+        cy=number_or(where, entry, "cy", -10.0 * height, 11.0 * height, 0.5 * height),
+        distortion=_distortion(where, entry, model),
+        fisheye=model in FISHEYE_MODELS,
+    )
+
+
+def circle_radius(frame: Frame) -> float | None:
+    """nerfstudio's `fisheye_crop_radius`: pixels farther from the image's middle do not count."""
+    if frame.entry.get("fisheye_crop_radius") is None:
+        return None
+    return checked_number(frame.where, frame.entry, "fisheye_crop_radius", 1.0, MAX_SIDE)
+
+
+def number_or(where: str, owner: dict, name: str, low: float, high: float, default: float) -> float:
+    """A number of an object, or a default where it has none.
+
+    Raises:
+        SceneError: it is there, and no number in [low, high].
+    """
+    return checked_number(where, owner, name, low, high) if name in owner else default
+
+
+def _focal_lengths(where: str, entry: dict, width: int, height: int) -> tuple[float, float]:
+    known = {
+        name: checked_number(where, entry, name, 1e-2, MAX_FOCAL)
+        for name in FOCALS
+        if entry.get(name) is not None
+    }
+    both = known.get("focal", known.get("focal_length"))
+    fx = known.get("fl_x", known.get("fx", both)) or _from_angle(where, entry, "x", width)
+    fy = known.get("fl_y", known.get("fy", both)) or _from_angle(where, entry, "y", height)
+    either = fx or fy
+    if either is None:
+        raise SceneError(f"{where}: neither fl_x nor camera_angle_x says how wide the camera sees")
+    return fx or either, fy or either
+
+
+def _from_angle(where: str, entry: dict, axis: str, side: int) -> float | None:
+    """The focal length for an angle of view."""
+    angle = entry.get(name := f"camera_angle_{axis}")
+    if angle is None:
+        if entry.get(name := f"{axis}_fov") is None:
+            return None
+        angle = math.radians(checked_number(where, entry, name, 0.1, 179.9))
+    elif type(angle) is not float or not MIN_ANGLE <= angle <= math.pi - MIN_ANGLE:
+        raise SceneError(
+            f"{where}: {name} must be an angle in radians between 0 and pi (at least {MIN_ANGLE} "
+            f"from both), not {shown(angle)}"
+        )
+    return 0.5 * side / math.tan(0.5 * angle)
+
+
+def _distortion(where: str, entry: dict, model: str) -> tuple[float, ...]:
+    """k1, k2, k3, k4, p1, p2."""
+    values = entry.get("distortion_params")
+    if values is not None and not any(name in entry for name in COEFFICIENTS):
+        good = isinstance(values, list) and len(values) == len(COEFFICIENTS)
+        if not good or not all(type(v) is float and abs(v) <= MAX_COEFFICIENT for v in values):
+            raise SceneError(
+                f"{where}: distortion_params is {shown(values)}: it must be the six numbers "
+                f"{', '.join(COEFFICIENTS)}"
+            )
+        return tuple(values)
+    for name in ("k4", "k5", "k6") if model == "FULL_OPENCV" else ("k5", "k6"):
+        if number_or(where, entry, name, -MAX_COEFFICIENT, MAX_COEFFICIENT, 0.0):
+            raise SceneError(
+                f"{where}: {name} is not 0: lenses with a denominator are not known; let COLMAP's "
+                "image_undistorter make images without distortion, and load these"
+            )
+    return tuple(
+        number_or(where, entry, name, -MAX_COEFFICIENT, MAX_COEFFICIENT, 0.0)
+        for name in COEFFICIENTS
+    )
+
+
+def _mask(finder: ImageFinder, where: str, entry: dict) -> Path | None:
+    if entry.get("mask_path") is None:
+        return None
+    mask_path = checked_text(where, entry, "mask_path")
+    path = finder.find_all([mask_path], [where])[0]
+    if path is None:
+        raise SceneError(
+            f"{where}: mask_path: there is no image {shown(mask_path)} in {finder.data_dir}"
+        )
+    return path

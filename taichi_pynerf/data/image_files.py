@@ -1,0 +1,289 @@
+"""Where a scene's image files are, and what its images are called.
+
+Descriptions are written on other machines, by other programs: with a Windows path, another case,
+another suffix, or a path from a folder that is not here. All formats look for files here alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from taichi_pynerf.data.image_kinds import RAW_SUFFIXES, SUFFIXES
+from taichi_pynerf.data.scene_files import shown, warn_once
+from taichi_pynerf.errors import SceneError
+
+IMAGE_SUFFIXES = SUFFIXES
+"""Of the images that can be read, in small letters. A name without one is tried with each."""
+
+PHOTO_SUFFIXES = (*SUFFIXES, *RAW_SUFFIXES, ".gif", ".jxl", ".jp2")
+"""Of what people call photos, in small letters, whether it can be read or not."""
+
+DYNAMIC_MASK = "dynamic_mask_"
+MASK_ENDS = ("_mask", ".mask", "-mask")
+"""How the masks of some programs are called: before, or after, the name of their image."""
+
+MOST_NAME_BYTES = 120
+
+
+class ImageFinder:
+    """Finds the files that a scene's description means.
+
+    Listings of folders are read once, so make a new one for each reading of a scene.
+
+    Args:
+        data_dir: the folder that paths are relative to.
+        folders: folders in it, relative, that images may be in though their paths do not say so.
+        root: the scene folder, if that is another one.
+        allow_external_paths: accept files outside of the scene folder. By default a scene reads its
+            own folder alone (symbolic links followed), as scenes are often somebody else's files.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        folders: Sequence[str] = (".",),
+        root: Path | None = None,
+        allow_external_paths: bool = False,
+    ) -> None:
+        self.data_dir, self.folders = data_dir, folders
+        self._allowed = allow_external_paths
+        self._root = (root or data_dir).resolve()
+        self._listings: dict[Path, dict[str, list[str]]] = {}
+
+    def find(self, file_path: str, where: str) -> Path | None:
+        """The file that a description means by `file_path`.
+
+        In each of the folders the path is tried as it is written, then with "/" for Windows'
+        separator, with an image's suffix added, in another case, and with another image's suffix.
+
+        Args:
+            file_path: as written in the description.
+            where: the place in the description, for messages.
+
+        Raises:
+            SceneError: the path is none, or leads out of `data_dir`.
+        """
+        path = self._find_named(file_path, where)
+        if path is not None:
+            self._check_inside(path, file_path, where)
+            return path
+        if _tail_of(file_path) is None or self._find_tail(file_path) is None:
+            self._check_inside(self.data_dir / _posix(file_path), file_path, where)
+        return None
+
+    def find_all(self, file_paths: Sequence[str], wheres: Sequence[str]) -> list[Path | None]:
+        """`find` for all images of a description.
+
+        A path into another folder, as of the machine that the description was made on, gets the
+        file of this folder that its last parts name, with a warning, unless that is the file of
+        another image too.
+
+        Raises:
+            SceneError: as `find`.
+        """
+        paths = [self.find(*pair) for pair in zip(file_paths, wheres, strict=True)]
+        tails = [
+            self._find_tail(file_path) if path is None else None
+            for file_path, path in zip(file_paths, paths, strict=True)
+        ]
+        taken = Counter(path for path in (*paths, *tails) if path is not None)
+        moved = {i: tail for i, tail in enumerate(tails) if tail is not None and taken[tail] == 1}
+        if moved:
+            examples = [f"{file_paths[i]} is {tail.name}" for i, tail in moved.items()]
+            names = shown(", ".join(examples[:2]))
+            warn_once(
+                f"{self.data_dir}: {len(moved)} of {len(paths)} image paths lead elsewhere; the "
+                f"files with these names in this folder are taken ({names})"
+            )
+        for i, tail in moved.items():
+            paths[i] = tail
+        return paths
+
+    def _find_named(self, file_path: str, where: str) -> Path | None:
+        try:
+            for given in dict.fromkeys((file_path, _posix(file_path))):
+                for folder in self.folders:
+                    path = self._find_in(self.data_dir / folder, given)
+                    if path is not None:
+                        return path
+        except (OSError, ValueError, RuntimeError):  # too long, a null byte, a loop of links
+            raise SceneError(f"{where}: {shown(file_path)} is no path of a file") from None
+        return None
+
+    def _find_in(self, folder: Path, given: str) -> Path | None:
+        exact = folder / given
+        if exact.is_file():
+            return exact
+        if exact.name in ("", ".."):
+            return None
+        for suffix in (s for small in IMAGE_SUFFIXES for s in (small, small.upper())):
+            if (path := exact.with_name(exact.name + suffix)).is_file():
+                return path
+        if exact.is_dir():
+            return None
+        parent = self._folder(exact.parent)
+        if parent is None:
+            return None
+        names, small = self._listing(parent), exact.name.casefold()
+        stem = Path(small).stem if small.endswith(IMAGE_SUFFIXES) else small
+        added = (start + suffix for start in (small, stem) for suffix in IMAGE_SUFFIXES)
+        for candidate in (small, *added):
+            for name in names.get(candidate, ()):
+                if (parent / name).is_file():
+                    return parent / name
+        return None
+
+    def _find_tail(self, file_path: str) -> Path | None:
+        """The file in `data_dir` that the longest end of a path names."""
+        tail = _tail_of(file_path)
+        if tail is None:
+            return None
+        for start in range(len(tail)):
+            given = "/".join(tail[start:])
+            try:
+                found = (self._find_in(self.data_dir / f, given) for f in self.folders)
+                path = next((p for p in found if p is not None), None)
+                if path is not None and path.resolve().is_relative_to(self._root):
+                    return path
+            except (OSError, ValueError, RuntimeError):
+                return None
+        return None
+
+    def _folder(self, folder: Path) -> Path | None:
+        """A folder that is there, or the one in `data_dir` whose name differs in case alone."""
+        if folder.is_dir():
+            return folder
+        if folder in (self.data_dir, folder.parent):
+            return None
+        parent = self._folder(folder.parent)
+        if parent is None:
+            return None
+        names = self._listing(parent).get(folder.name.casefold(), ())
+        return next((parent / name for name in names if (parent / name).is_dir()), None)
+
+    def _listing(self, folder: Path) -> dict[str, list[str]]:
+        """Names in a folder by their case-folded form."""
+        if folder not in self._listings:
+            listing: dict[str, list[str]] = {}
+            for name in sorted(path.name for path in folder.iterdir()):
+                listing.setdefault(name.casefold(), []).append(name)
+            self._listings[folder] = listing
+        return self._listings[folder]
+
+    def _check_inside(self, path: Path, file_path: str, where: str) -> None:
+        try:
+            inside = path.resolve().is_relative_to(self._root)
+        except (OSError, ValueError, RuntimeError):
+            raise SceneError(f"{where}: {shown(file_path)} is no path of a file") from None
+        if not inside and not self._allowed:
+            raise SceneError(
+                f"{where}: {shown(file_path)} leads out of {self._root}; move the file into the "
+                "folder, or load the scene with allow_external_paths (--allow_external_paths)"
+            )
+
+
+def list_images(folder: Path, *, deep: bool = False) -> list[Path]:
+    """The image files of a folder that can be read, by name; with `deep`, of its folders too.
+
+    Masks that lie beside their images are none of them.
+    """
+    photos = list_photos(folder, deep=deep)
+    return [path for path in photos if is_readable(path) and not is_mask_name(path)]
+
+
+def list_photos(folder: Path, *, deep: bool = False) -> list[Path]:
+    """What people would call a folder's photos, by name, whether it can be read or not."""
+    if not folder.is_dir():
+        return []
+    paths = folder.rglob("*") if deep else folder.iterdir()
+    return sorted(
+        path
+        for path in paths
+        if path.suffix.lower() in PHOTO_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+
+
+def is_readable(path: Path) -> bool:
+    """Whether a file has the name of an image that can be read."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def is_mask_name(path: Path) -> bool:
+    """Whether a file beside images is called as the mask of one of them."""
+    return path.name.startswith(DYNAMIC_MASK) or path.stem.endswith(MASK_ENDS)
+
+
+def counted_suffixes(paths: Iterable[Path]) -> str:
+    """How many files of which kind, as "40 .heic, 2 .gif"."""
+    counts = Counter(path.suffix.lower() or "without suffix" for path in paths)
+    return ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
+
+
+def image_names(file_paths: Sequence[str]) -> list[str]:
+    """Names for images, by which their renders are called: safe, and each another.
+
+    A name is the file's without folders and suffix, with folders where that tells names apart. No
+    name has a separator, begins with a dot or is longer than a file system allows; letters that
+    some system refuses become "_"; names that are still the same, or differ in case alone, are
+    numbered.
+    """
+    parts = [_name_parts(file_path) for file_path in file_paths]
+    names = [_safe_name(part[-1:]) for part in parts]
+    if len({name.casefold() for name in names}) < len(names):
+        columns = zip(*(part[:-1] for part in parts), strict=False)
+        common = len(list(itertools.takewhile(lambda column: len(set(column)) == 1, columns)))
+        names = [_safe_name(part[common:]) for part in parts]
+    wanted = Counter(name.casefold() for name in names)
+    used: set[str] = set()
+    unique = []
+    for name in names:
+        number, candidate = 1, name
+        while candidate.casefold() in used or (number > 1 and candidate.casefold() in wanted):
+            number += 1
+            candidate = f"{name}_{number}"
+        used.add(candidate.casefold())
+        unique.append(candidate)
+    return unique
+
+
+def _posix(file_path: str) -> str:
+    """A path with "/" between its parts, as Windows allows both."""
+    return file_path.replace("\\", "/")
+
+
+def _tail_of(file_path: str) -> list[str] | None:
+    """The parts that may be left of a path that leads out, or None for a path that does not."""
+    parts = [part for part in _posix(file_path).split("/") if part not in ("", ".")]
+    outside = _posix(file_path).startswith("/") or ".." in parts
+    if re.match(r"[A-Za-z]:", file_path):
+        outside, parts = True, parts[1:] if len(parts[0]) == 2 else [parts[0][2:], *parts[1:]]
+    if not outside or not parts or parts[-1] == ".." or "\0" in file_path:
+        return None
+    last_up = max((i for i, part in enumerate(parts) if part == ".."), default=-1)
+    return parts[last_up + 1 :]
+
+
+def _name_parts(file_path: str) -> list[str]:
+    parts = [part for part in _posix(file_path).split("/") if part not in ("", ".", "..")]
+    if not parts:
+        return ["image"]
+    last = PurePosixPath(parts[-1])
+    stem = last.stem if last.suffix.lower() in PHOTO_SUFFIXES else last.name
+    return [*parts[:-1], stem]
+
+
+def _safe_name(parts: Sequence[str]) -> str:
+    name = re.sub(r'[\x00-\x1f\x7f<>:"|?*\\/\ud800-\udfff]', "_", "_".join(parts))
+    name = name.lstrip(".").rstrip(". ") or "image"
+    while len(name.encode()) > MOST_NAME_BYTES:
+        name = name[1:]
+    if re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", name):
+        name = f"_{name}"
+    return name

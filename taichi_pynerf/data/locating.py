@@ -1,0 +1,169 @@
+"""Which format a folder is in, where in it the scene is, and what lacks where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from taichi_pynerf.data.formats import (
+    blender,
+    colmap,
+    llff,
+    mipnerf360,
+    multiscale_blender,
+    nerfstudio,
+)
+from taichi_pynerf.data.formats.fit import Fit, frames_in
+from taichi_pynerf.data.image_files import counted_suffixes, list_photos
+from taichi_pynerf.data.scene_files import shown, warn_once
+from taichi_pynerf.errors import SceneError
+
+FORMATS = {
+    "blender": blender,
+    "multiscale-blender": multiscale_blender,
+    "nerfstudio": nerfstudio,
+    "llff": llff,
+    "mipnerf360": mipnerf360,
+    "colmap": colmap,
+}
+"""Known formats by name, in the order in which a folder is compared with them. Each is a module
+with
+
+- `probe(data_dir) -> Fit`: how well a folder fits this format, and
+- `read(data_dir, options) -> Description`: the whole scene, read and checked.
+"""
+
+FORMAT_OF_FILE = {
+    "transforms.json": "nerfstudio",
+    "metadata.json": "multiscale-blender",
+    "poses_bounds.npy": None,
+}
+"""What a file's name says of the format of the folder that it is in; None leaves it open."""
+
+MOST_FOLDERS = 100
+"""In a folder, that are searched for scenes."""
+
+
+def detect_dataset_type(data_dir: str | Path) -> str:
+    """The name of the format that a scene folder is in.
+
+    Raises:
+        SceneError: the folder is absent or in no known format; the message names the nearest.
+    """
+    return locate_scene(data_dir)[1]
+
+
+def probe_formats(data_dir: Path) -> dict[str, Fit]:
+    """How well a folder fits each format."""
+    return {name: scene_format.probe(data_dir) for name, scene_format in FORMATS.items()}
+
+
+def locate_scene(data_dir: str | Path, dataset_type: str | None = None) -> tuple[Path, str]:
+    """The folder of a scene and its format; or the file that stands for a `transforms.json`.
+
+    Args:
+        data_dir: the scene folder, or a file in it.
+        dataset_type: one of `FORMATS`; found out by default. Where several fit, the first is
+            taken, and a warning says how to take another.
+
+    Raises:
+        SceneError: there is no such folder, or it is in no known format.
+    """
+    data_dir, named = _folder_of(Path(data_dir))
+    dataset_type = dataset_type or named
+    if dataset_type is not None:
+        if dataset_type not in FORMATS:
+            raise SceneError(
+                f"dataset_type {dataset_type!r} is not known; known: {', '.join(FORMATS)}"
+            )
+        return data_dir, dataset_type
+    fits = probe_formats(data_dir)
+    fitting = [name for name, fit in fits.items() if fit.fits]
+    if "mipnerf360" in fitting and "colmap" in fitting:
+        fitting.remove("colmap")  # which it reads
+    if len(fitting) > 1:
+        first, *others = fitting
+        warn_once(
+            f"{data_dir}: read as {first}, for it has {fits[first].found}; "
+            + "; ".join(
+                f"it also has {fits[name].found} (--dataset_type {name})" for name in others
+            )
+        )
+    claimed = [name for name, fit in fits.items() if fit.is_claimed]
+    if fitting or claimed:  # reading a broken description says what is wrong
+        return data_dir, (fitting or claimed)[0]
+    raise SceneError(
+        f"{data_dir}: no scene of a known format found here (known: {', '.join(FORMATS)}); "
+        f"{nearest_scene(data_dir, fits)}"
+    )
+
+
+def nearest_scene(data_dir: Path, fits: dict[str, Fit]) -> str:
+    """What a folder that fits no format is likely meant to be, and what it lacks."""
+    inside = scenes_inside(data_dir)
+    if inside:
+        listed = ", ".join(f"{name} ({kind})" for name, kind in list(inside.items())[:6])
+        return f"scenes are in its folders: {listed}: give one of them"
+    for parent in list(data_dir.absolute().parents)[:2]:
+        kind = _first_fit(parent)
+        if kind:
+            return f"the folder above is a scene ({kind}): give {parent}"
+    near = {name: fit for name, fit in fits.items() if fit.found}
+    if near:
+        name, fit = next(iter(near.items()))
+        return f"nearest is {name}: there is {fit.found}; first missing: {fit.missing}"
+    photos = list_photos(data_dir, deep=True)
+    if photos:
+        return (
+            f"there are {counted_suffixes(photos)} without cameras: make a scene of them first "
+            "(pynerf-photos, docs/your_own_photos.md)"
+        )
+    return (
+        "give the folder that holds transforms.json, transforms_train.json, metadata.json, "
+        "poses_bounds.npy or sparse/0"
+    )
+
+
+def scenes_inside(data_dir: Path) -> dict[str, str]:
+    """The format of each folder in a folder, or in one of these, that is a scene."""
+    found: dict[str, str] = {}
+    outer = _subfolders(data_dir)
+    for folder in [*outer, *(inner for top in outer for inner in _subfolders(top))]:
+        if any(folder.is_relative_to(data_dir / known) for known in found):
+            continue
+        kind = _first_fit(folder)
+        if kind:
+            found[str(folder.relative_to(data_dir))] = kind
+    return found
+
+
+def _first_fit(folder: Path) -> str | None:
+    return next((name for name, fit in probe_formats(folder).items() if fit.fits), None)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        inner = [path for path in folder.iterdir() if path.is_dir() and path.name[:1] != "."]
+    except OSError:
+        return []
+    return sorted(inner)[:MOST_FOLDERS]
+
+
+def _folder_of(data_dir: Path) -> tuple[Path, str | None]:
+    """The scene folder that is meant, and the format that a file's name says, if one was given."""
+    try:
+        if not data_dir.exists():
+            raise SceneError(f"{data_dir}: no such folder")
+        if data_dir.is_dir():
+            return data_dir, None
+    except OSError as error:
+        raise SceneError(f"{shown(str(data_dir))}: cannot be read ({error.strerror})") from None
+    name = data_dir.name
+    if name in FORMAT_OF_FILE:
+        return data_dir.parent, FORMAT_OF_FILE[name]
+    if name in ("transforms_train.json", "transforms_val.json", "transforms_test.json"):
+        return data_dir.parent, "blender"
+    if data_dir.stem in ("cameras", "images", "points3D") and data_dir.suffix in (".bin", ".txt"):
+        return data_dir.parent, None
+    if frames_in(data_dir)[0]:
+        return data_dir, "nerfstudio"
+    raise SceneError(f"{data_dir}: not a folder; give the folder that holds the scene")
