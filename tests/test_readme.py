@@ -27,6 +27,8 @@ def test_the_two_commands_stand_alone():
 
 def test_the_python_example_runs(tmp_path, monkeypatch):
     (example,) = blocks("python")
+    assert example.count("max_steps=300") == 1
+    example = example.replace("max_steps=300", "max_steps=80, samples_per_batch=4096")
     small = demo_scene_dir(tmp_path / "cache", resolution=64, num_train=24, num_val=1, num_test=2)
     monkeypatch.setattr(scene_source, "demo_scene_dir", lambda: small)
     monkeypatch.chdir(tmp_path)
@@ -39,7 +41,7 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     assert shapes == [(240, 320, 3), (240, 320), (240, 320)]
     with Image.open(tmp_path / "orbit.webp") as film:
         assert film.n_frames == 24
-    assert load(tmp_path / "model.pth").steps == 100
+    assert load(tmp_path / "model.pth").steps == 80
 
 
 def test_links_to_files_lead_somewhere():
