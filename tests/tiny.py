@@ -57,9 +57,8 @@ def tiny_field(seed: int = 0, **overrides) -> PyramidField:
     return roughen(PyramidField(tiny_config(**overrides)), seed)
 
 
-def tiny_model(init_seed: int = 0, **overrides) -> PyNeRF:
-    """A fresh model of 4 levels, the same for the same `init_seed`."""
-    torch.manual_seed(init_seed)
+def tiny_model(**overrides) -> PyNeRF:
+    """A fresh model of 4 levels, the same for the same `seed`."""
     return PyNeRF(tiny_config(**overrides))
 
 
@@ -107,3 +106,9 @@ def ball_scene(num_views: int = 6, size: int = 16, split: str = "train") -> Scen
     return Scene.from_images(
         images, cameras, near=0.05, far=8.0, aabb=(-1.0, -1.0, -1.0, 1.0, 1.0, 1.0), split=split
     )
+
+
+def uncontract(points: torch.Tensor) -> torch.Tensor:
+    """The inverse of `geometry.contraction.contract`: points of [..., 3] in (-2, 2)^3."""
+    m = points.abs().amax(-1, keepdim=True).clamp_min(1)
+    return points / (m * (2 - m))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 import torch
 
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
+from taichi_pynerf.errors import Notice
 from taichi_pynerf.evaluation.metrics import compute_psnr, compute_ssim
 from taichi_pynerf.model.images import RenderOptions, rays_bar, render_image
 from taichi_pynerf.model.model import PyNeRF
@@ -50,7 +53,8 @@ def evaluate(
 ) -> dict:
     """Render images of a dataset and compare them with the photographs, where these count.
 
-    Masked pixels do not count, and images without a pixel that does are left out.
+    Masked pixels do not count, and images without a pixel that does are left out; with none left
+    the means are NaN, and a warning says why.
 
     Args:
         indices: which images; all of them if None.
@@ -62,15 +66,22 @@ def evaluate(
     Returns:
         What `summarise` makes of the images' results.
     """
-    indices = range(len(dataset)) if indices is None else indices
-    masks = {index: dataset.mask(index) for index in indices}
+    stride = (options or RenderOptions()).stride
+    masks = {}
+    for index in range(len(dataset)) if indices is None else indices:
+        mask = dataset.mask(index)
+        masks[index] = None if mask is None else mask[::stride, ::stride]
     indices = [i for i, mask in masks.items() if mask is None or mask.any()]
-    results, stride = [], (options or RenderOptions()).stride
+    if masks and not indices:
+        warnings.warn(
+            Notice(f"the masks of the {dataset.split} images leave no pixel to compare"),
+            stacklevel=2,
+        )
+    results = []
     with rays_bar(dataset.cameras, indices, options, progress, f"render {dataset.split}") as bar:
         for index in indices:
             out = render_view(model, dataset, index, options, bar.update)
             target, mask = dataset.image(index)[::stride, ::stride], masks[index]
-            mask = None if mask is None else mask[::stride, ::stride]
             results.append(
                 {
                     "name": dataset.names[index],
@@ -115,7 +126,8 @@ def summarise(results: Sequence[dict], names: Sequence[str]) -> dict:
 
     Returns:
         {metric: mean, "scales": {"1": {metric: mean}, …}, "images": results}: per scale the mean
-        over its images, in dB for PSNR; the first ones are the means over the scales.
+        over its images, in dB for PSNR; the first ones are the means over the scales, NaN if
+        there are no results.
     """
     by_scale: dict[int, list[dict]] = {}
     for result in results:
@@ -124,5 +136,8 @@ def summarise(results: Sequence[dict], names: Sequence[str]) -> dict:
         str(scale): {name: fmean(result[name] for result in of_scale) for name in names}
         for scale, of_scale in sorted(by_scale.items())
     }
-    means = {name: fmean(values[name] for values in scales.values()) for name in names}
+    means = {
+        name: fmean(values[name] for values in scales.values()) if scales else math.nan
+        for name in names
+    }
     return {**means, "scales": scales, "images": list(results)}

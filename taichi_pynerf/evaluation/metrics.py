@@ -66,13 +66,13 @@ def compute_ssim(
         raise ValueError(f"the SSIM window needs an odd number of taps, got {window_size}")
     smaller_side = min(pred.shape[:2])
     window_size = min(window_size, smaller_side - (smaller_side + 1) % 2)
-    middles = torch.ones(1, 1, dtype=torch.bool)
+    middles = every = torch.ones(1, 1, dtype=torch.bool, device=pred.device)
     if mask is not None:
         pred = torch.where(mask[..., None], pred, target)
         border = window_size // 2
         middles = mask[border : mask.shape[0] - border, border : mask.shape[1] - border]
         if not middles.any():  # pixels of the border alone
-            middles = torch.ones(1, 1, dtype=torch.bool)
+            middles = every
 
     # float64: a variance is a small difference of large numbers in bright flat regions. One channel
     # at a time stays in the cache, which matters more than all else here.

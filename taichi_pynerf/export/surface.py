@@ -3,6 +3,7 @@
 import torch
 
 from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.model.normals import density_normals
 from taichi_pynerf.model.pyramid import get_pyramid_level
 
 POINTS_PER_CHUNK = 2**17
@@ -36,16 +37,8 @@ class Surface:
         return torch.cat([self._density(x.to(device)) for x in chunks]).to(points.device)
 
     def normal(self, points: torch.Tensor) -> torch.Tensor:
-        """Unit normals [K, 3]: against the gradient of the density, by central differences.
-
-        The differences span two footprints. Where the density is constant, the normal is 0.
-        """
-        columns = []
-        for axis in range(3):
-            step = points.new_zeros(3)
-            step[axis] = self.width
-            columns.append(self.density(points - step) - self.density(points + step))
-        return torch.nn.functional.normalize(torch.stack(columns, -1), dim=-1)
+        """Unit normals [K, 3] over two footprints; 0 where the density is constant."""
+        return density_normals(self.density, points, 2 * self.width)
 
     def is_dense(self, points: torch.Tensor) -> torch.Tensor:
         """bool [K]: whether the density at world points is one that rays are marched through."""

@@ -21,12 +21,6 @@ def contract(points: torch.Tensor) -> torch.Tensor:
     return points * ((2 - 1 / m) / m)
 
 
-def uncontract(points: torch.Tensor) -> torch.Tensor:
-    """The inverse of `contract`: [..., 3] in (-2, 2)^3 to the points they stand for."""
-    m = points.abs().amax(-1, keepdim=True).clamp_min(1)
-    return points / (m * (2 - m))
-
-
 def footprint_scale(points: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
     """How many times larger a small area perpendicular to a direction is after the contraction.
 

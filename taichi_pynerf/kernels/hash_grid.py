@@ -17,9 +17,11 @@ from typing import NamedTuple
 
 import taichi as ti
 
+from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.kernels.launch import Kernel, kernel
 
 PRIMES = (1, 2654435761, 805459861)  # instant-ngp, eq. 4
+MAX_NUMBERS = 2**31 - 1  # of a table: kernels count them in 32 bits with sign
 BLOCK = 256  # samples a task encodes: enough to pay for it, few enough to share small batches out
 
 
@@ -45,6 +47,13 @@ class HashGridSpec:
         size = self.hash_table_size
         if size < 8 or size & (size - 1):
             raise ValueError(f"hash_table_size must be a power of two from 8 on, got {size}")
+        numbers = self.num_entries * self.features_per_level
+        if numbers > MAX_NUMBERS:
+            raise ConfigError(
+                f"the hash grid has {numbers:,} numbers, and kernels reach {MAX_NUMBERS:,}: lower "
+                f"hash_table_size ({size:,}), features_per_level ({self.features_per_level}) or "
+                f"num_levels ({self.num_levels})"
+            )
 
     @property
     def num_levels(self) -> int:

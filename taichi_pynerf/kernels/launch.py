@@ -3,14 +3,28 @@
 At every launch Taichi 1.7 examines all arguments anew, in Python: some 50 us a tensor, half a
 millisecond for a kernel of eight, as long as many of ours run. Arguments of the same kinds as an
 earlier launch need none of it: here they are handed straight to the compiled kernel.
+
+That rests on private parts of Taichi. Where one of them is gone, all launches are Taichi's own,
+slower and as right. For debugging, TAICHI_PYNERF_PLAIN_LAUNCH=1 in the environment gives the same.
 """
 
 import functools
+import os
+import warnings
 from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 import taichi as ti
-from taichi.lang import impl
+
+from taichi_pynerf.errors import Notice
+
+try:
+    from taichi.lang import impl
+except ImportError:
+    impl = None
+
+PLAIN_LAUNCH = "TAICHI_PYNERF_PLAIN_LAUNCH"
+_GONE = (AttributeError, TypeError, KeyError)  # what a private part raises that is not as it was
 
 
 class _Compiled(NamedTuple):
@@ -27,6 +41,13 @@ class _Compiled(NamedTuple):
     code: object
     setters: list[Callable]
 
+    def context_of(self, args: tuple):
+        """What a launch with these arguments needs."""
+        context = self.kernel.make_launch_context()
+        for place, (put, arg) in enumerate(zip(self.setters, args, strict=True)):
+            put(context, (place,), arg)
+        return context
+
 
 class Kernel:
     """A Taichi kernel of arrays and numbers that returns nothing; see `kernel`.
@@ -39,12 +60,18 @@ class Kernel:
         functools.update_wrapper(self, function)
         self._taichi = ti.kernel(function)
         self.grad = self._taichi.grad
-        self._annotations = [argument.annotation for argument in self._taichi._primal.arguments]
+        self._direct = os.environ.get(PLAIN_LAUNCH) != "1"
+        self._compiled: dict[tuple, _Compiled] = {}
+        try:
+            arguments = self._taichi._primal.arguments
+            self._annotations = [argument.annotation for argument in arguments]
+        except _GONE as error:
+            self._stay_plain(error)
+            return
         self._element_dims = [
             getattr(getattr(annotation, "dtype", None), "ndim", 0)
             for annotation in self._annotations
         ]
-        self._compiled: dict[tuple, _Compiled] = {}
 
     def __call__(self, *args):
         """Launch it.
@@ -53,20 +80,29 @@ class Kernel:
             args: numbers, Taichi arrays, and torch tensors that want no gradient. What Taichi does
                 not take, it refuses when it meets it for the first time.
         """
-        if len(args) != len(self._annotations):
+        if not self._direct or len(args) != len(self._annotations):
             return self._taichi(*args)  # says what is missing
-        kinds = tuple(map(_kind, args, self._element_dims))
+        kinds, program = tuple(map(_kind, args, self._element_dims)), _program()
         compiled = self._compiled.get(kinds)
-        program = impl.get_runtime().prog
-        if compiled is None or compiled.program is not program:
-            self._taichi(*args)
-            if None not in kinds:
-                self._compiled[kinds] = self._find_compiled(args, program)
-            return
-        context = compiled.kernel.make_launch_context()
-        for place, (put, arg) in enumerate(zip(compiled.setters, args, strict=True)):
-            put(context, (place,), arg)
-        program.launch_kernel(compiled.code, context)
+        if compiled is not None and compiled.program is program:
+            try:
+                # A launch that does not take its arguments refuses them before it begins.
+                program.launch_kernel(compiled.code, compiled.context_of(args))
+                return
+            except _GONE as error:
+                self._stay_plain(error)
+        self._taichi(*args)
+        if self._direct and None not in kinds:
+            try:
+                self._compiled[kinds] = found = self._find_compiled(args, program)
+                found.context_of(args)  # so that what is gone is missed now
+            except _GONE as error:
+                self._stay_plain(error)
+
+    def _stay_plain(self, error: Exception) -> None:
+        """From now on let Taichi launch this kernel."""
+        self._direct = False
+        _tell(repr(error))
 
     def _find_compiled(self, args: tuple, program) -> _Compiled:
         """What Taichi has just launched with these arguments."""
@@ -87,6 +123,27 @@ def kernel(function: Callable) -> Kernel:
     return Kernel(function)
 
 
+@functools.cache
+def _tell(fault: str) -> None:
+    """Say once why launches are slower."""
+    version = ".".join(map(str, ti.__version__))
+    warnings.warn(
+        Notice(
+            f"Taichi {version} is not as direct launches need it ({fault}): kernels are launched "
+            "the slower way, some tenths of a millisecond each"
+        ),
+        stacklevel=4,
+    )
+
+
+def _program():
+    """Taichi's running program; None if it cannot be told."""
+    try:
+        return impl.get_runtime().prog
+    except AttributeError:
+        return None
+
+
 def _kind(arg, element_dims: int) -> Hashable:
     """All that Taichi asks of an argument; None where it is to ask itself.
 
@@ -99,7 +156,7 @@ def _kind(arg, element_dims: int) -> Hashable:
         return None if arg.grad is not None else (arg.dtype, arg.element_shape, len(arg.shape))
     if not hasattr(arg, "data_ptr") or arg.requires_grad or not arg.is_contiguous():
         return None
-    if arg.is_cuda and impl.current_cfg().arch != ti.cuda:
+    if arg.is_cuda and ti.cfg.arch != ti.cuda:
         return None  # Taichi would copy it there and back
     element_shape = tuple(arg.shape[arg.dim() - element_dims :])
     return arg.dtype, element_shape, arg.dim(), arg.is_cuda

@@ -102,6 +102,7 @@ class _ReadTable(torch.autograd.Function):
         ctx.accumulate_into = accumulate_into
         return table.view_as(table)
 
+    @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, None]:
         if ctx.accumulate_into is None:

@@ -53,7 +53,7 @@ def autodiff_leaf(tensor: torch.Tensor, grad: torch.Tensor | None = None) -> tor
     return leaf
 
 
-def once_differentiable(backward: Callable) -> Callable:
+def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator of the `backward` of a `torch.autograd.Function` that kernels compute.
 
     Torch would not know how its gradients depend on what it was given. With `create_graph=True`
@@ -72,7 +72,7 @@ def once_differentiable(backward: Callable) -> Callable:
         mark = torch.zeros((), requires_grad=True)
         return tuple(None if x is None else _NoMore.apply(x, mark, name) for x in found)
 
-    return staticmethod(once)
+    return once
 
 
 class _NoMore(torch.autograd.Function):

@@ -136,6 +136,7 @@ class _Composite(torch.autograd.Function):
         ctx.mark_non_differentiable(trans)
         return rgb, depth, acc, weights, trans
 
+    @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         grad_rgb, grad_depth, grad_acc, grad_weights, _ = grads

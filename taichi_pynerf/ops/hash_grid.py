@@ -113,6 +113,7 @@ class _HashEncode(torch.autograd.Function):
             encode(positions.detach(), entries, levels, level_begin, features)
         return features.view(positions.shape[0], spec.num_features)
 
+    @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_features: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         positions, table, level_begin = ctx.saved_tensors

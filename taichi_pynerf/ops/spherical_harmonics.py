@@ -38,6 +38,7 @@ class _SphericalHarmonics(torch.autograd.Function):
             spherical_harmonics_kernels(taichi_dtype(dirs)).evaluate(dirs.detach(), basis)
         return basis
 
+    @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_basis: torch.Tensor) -> tuple[torch.Tensor, None]:
         (dirs,) = ctx.saved_tensors

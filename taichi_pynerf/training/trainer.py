@@ -258,6 +258,7 @@ class PyNeRFTrainer:
         data, indices = self.val_dataset, []
         for scale in data.scales.unique().tolist():
             of_scale = (data.scales == scale).nonzero().squeeze(-1).tolist()
+            of_scale = [i for i in of_scale if data.mask(i) is None or data.mask(i).any()]
             indices += of_scale[:: max(1, len(of_scale) // num_images)][:num_images]
 
         largest = max(int(data.cameras.width[i] * data.cameras.height[i]) for i in indices)
@@ -339,7 +340,8 @@ class PyNeRFTrainer:
         return self.output_dir is not None and 0 < interval <= seconds and not self.finished()
 
     def _postfix(self, figures: dict) -> str:
-        validated = "" if self._val_psnr is None else f"val {self._val_psnr:.2f} dB, "
+        known = self._val_psnr is not None and not math.isnan(self._val_psnr)
+        validated = f"val {self._val_psnr:.2f} dB, " if known else ""
         return (
             f"loss {figures['loss']:.4f}, psnr {figures['psnr']:.2f} dB, {validated}"
             f"{figures['samples_per_second'] / 1e3:.0f}k samples/s"

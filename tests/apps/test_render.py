@@ -34,7 +34,7 @@ def render():
 
 
 def make_run(folder, scene, seed=0, **source):
-    model = tiny_model(seed)
+    model = tiny_model(seed=seed)
     roughen(model.field, seed)
     folder.mkdir()
     save_pyramid_model(

@@ -7,6 +7,8 @@ import torch
 from tiny import ball_scene, tiny_model
 
 from taichi_pynerf.data import MultiScaleDataset, PyNeRFDataset
+from taichi_pynerf.data.scene import Scene
+from taichi_pynerf.errors import Notice
 from taichi_pynerf.evaluation.evaluation import METRICS, evaluate, render_view, summarise
 from taichi_pynerf.model.images import RenderOptions
 
@@ -57,6 +59,43 @@ def test_some_images_by_one_metric():
     assert set(found["scales"]) == {"1", "2"}
     mean = sum(of_scale["psnr"] for of_scale in found["scales"].values()) / 2
     assert found["psnr"] == pytest.approx(mean)
+
+
+def masked_dataset(*, masked):
+    """The ball's pictures, some of them masked as a whole."""
+    scene = ball_scene(num_views=3, size=16)
+    masks = [torch.full((16, 16), i not in masked).numpy() for i in range(3)]
+    images = [image.copy() for image in scene.images]
+    return PyNeRFDataset.from_scene(
+        Scene.from_images(
+            images, scene.cameras, near=scene.near, far=scene.far, aabb=scene.aabb, masks=masks
+        )
+    )
+
+
+def test_images_that_are_masked_as_a_whole_are_left_out():
+    found = evaluate(tiny_model(), masked_dataset(masked=[0]))
+    assert len(found["images"]) == 2
+    assert found["psnr"] > 0
+
+
+def test_without_a_pixel_to_compare_there_are_no_figures_and_a_line_says_so():
+    with pytest.warns(Notice, match="leave no pixel to compare"):
+        found = evaluate(tiny_model(), masked_dataset(masked=[0, 1]), [0, 1])
+    assert math.isnan(found["psnr"])
+    assert math.isnan(found["ssim"])
+    assert (found["scales"], found["images"]) == ({}, [])
+    assert summarise([], [])["images"] == []
+
+
+def test_a_mask_between_the_pixels_of_a_stride_leaves_none():
+    data = masked_dataset(masked=[])
+    data.mask = lambda index: torch.zeros(16, 16, dtype=torch.bool).index_fill_(
+        0, torch.tensor([1, 3]), True
+    )
+    with pytest.warns(Notice, match="leave no pixel"):
+        found = evaluate(tiny_model(), data, [0], options=RenderOptions(stride=2))
+    assert math.isnan(found["psnr"])
 
 
 def test_scales_count_alike_however_many_images_they_have():

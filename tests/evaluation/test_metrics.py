@@ -41,6 +41,16 @@ def test_ssim_of_flat_images_by_hand():
     assert compute_ssim(pred, target) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_ssim_stays_on_the_device_of_its_images(masked):
+    """Here the images lie on the processor, and another device is where tensors go by default."""
+    x, y = torch.rand(12, 13, 3), torch.rand(12, 13, 3)
+    mask = torch.rand(12, 13) < 0.5 if masked else None
+    expected = compute_ssim(x, y, mask=mask)
+    with torch.device("meta"):
+        assert compute_ssim(x, y, mask=mask) == expected
+
+
 def test_ssim_is_symmetric_and_falls_with_noise():
     values = [compute_ssim(*image_pair(noise=noise)) for noise in (0.01, 0.05, 0.2)]
     assert values == sorted(values, reverse=True)

@@ -2,9 +2,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import uncontract
 from torch.nn.functional import normalize
 
-from taichi_pynerf.geometry.contraction import contract, footprint_scale, uncontract
+from taichi_pynerf.geometry.contraction import contract, footprint_scale
 from taichi_pynerf.model.pyramid import get_pyramid_level
 
 coordinate = st.floats(-1e3, 1e3)

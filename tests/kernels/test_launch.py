@@ -1,10 +1,14 @@
 """Kernels launched past Taichi's looking over: what they give and what they refuse."""
 
+from types import SimpleNamespace
+
 import pytest
 import taichi as ti
 import torch
 from taichi.lang import kernel_impl
 
+from taichi_pynerf.errors import Notice
+from taichi_pynerf.kernels import launch
 from taichi_pynerf.kernels.launch import kernel
 
 _vec3 = ti.types.vector(3, ti.f32)
@@ -30,11 +34,11 @@ def make_scale():
 def launches(monkeypatch):
     """The kernels that Taichi itself launched."""
     names = []
-    launch = kernel_impl.Kernel.launch_kernel
+    launch_kernel = kernel_impl.Kernel.launch_kernel
 
     def noted(self, *args):
         names.append(self.func.__name__)
-        return launch(self, *args)
+        return launch_kernel(self, *args)
 
     monkeypatch.setattr(kernel_impl.Kernel, "launch_kernel", noted)
     return names
@@ -139,3 +143,87 @@ def test_tensors_that_want_gradients_and_derivatives_are_taichis(launches):
     rows.grad, out.grad = torch.zeros(5, 3), torch.ones(5, 3)
     scale.grad(rows, factors, shift, first, out)
     torch.testing.assert_close(rows.grad, factors.unsqueeze(-1).expand(5, 3))
+
+
+# ---- without Taichi's private parts -----------------------------------------------------------
+
+
+class Lacking:
+    """Stands in for something of Taichi's that has lost a part, or whose part is another now."""
+
+    def __init__(self, whole, lost=None, **changed):
+        self.__dict__.update(_whole=whole, _lost=lost, **changed)
+
+    def __getattr__(self, name):
+        if name == self._lost:
+            raise AttributeError(f"no {name} here")
+        return getattr(self._whole, name)
+
+    def __call__(self, *args):
+        return self._whole(*args)
+
+
+def without_part_of_kernels(monkeypatch, name):
+    make = ti.kernel
+    monkeypatch.setattr(launch.ti, "kernel", lambda function: Lacking(make(function), name))
+
+
+def without_part_of_primals(monkeypatch, name):
+    def lacking(function, make=ti.kernel):
+        whole = make(function)
+        return Lacking(whole, _primal=Lacking(whole._primal, name))
+
+    monkeypatch.setattr(launch.ti, "kernel", lacking)
+
+
+def with_another_program(monkeypatch, lost=None, **changed):
+    program = Lacking(kernel_impl.impl.get_runtime().prog, lost, **changed)
+    runtime = SimpleNamespace(prog=program)
+    monkeypatch.setattr(launch, "impl", SimpleNamespace(get_runtime=lambda: runtime))
+
+
+def takes_other_arguments():
+    raise AssertionError("not to be called without arguments")
+
+
+BREAKS = {
+    "no impl": lambda m: m.setattr(launch, "impl", None),
+    "no _primal": lambda m: without_part_of_kernels(m, "_primal"),
+    "no arguments": lambda m: without_part_of_primals(m, "arguments"),
+    "no compiled_kernels": lambda m: without_part_of_primals(m, "compiled_kernels"),
+    "no ensure_compiled": lambda m: without_part_of_primals(m, "ensure_compiled"),
+    "no config": lambda m: with_another_program(m, "config"),
+    "no get_device_caps": lambda m: with_another_program(m, "get_device_caps"),
+    "no compile_kernel": lambda m: with_another_program(m, "compile_kernel"),
+    "no launch_kernel": lambda m: with_another_program(m, "launch_kernel"),
+    "another launch_kernel": lambda m: with_another_program(
+        m, launch_kernel=takes_other_arguments
+    ),
+}  # fmt: skip
+
+
+def assert_right_by_taichi(scale, launches):
+    for num_rows in (5, 3, 4):
+        rows, factors, shift, first, out = arguments(num_rows)
+        scale(rows, factors, shift, first, out)
+        torch.testing.assert_close(out, factors.unsqueeze(-1) * rows + shift)
+    assert launches == ["scale"] * 3
+    rows, factors, shift, first, out = arguments()
+    rows.grad, out.grad = torch.zeros(5, 3), torch.ones(5, 3)
+    scale.grad(rows.requires_grad_(), factors, shift, first, out.requires_grad_())
+    torch.testing.assert_close(rows.grad, factors.unsqueeze(-1).expand(5, 3))
+
+
+@pytest.mark.parametrize("part", BREAKS)
+def test_where_a_private_part_is_gone_launches_are_taichis(part, launches, monkeypatch):
+    launch._tell.cache_clear()
+    BREAKS[part](monkeypatch)
+    with pytest.warns(Notice, match="Taichi .* is not as direct launches need it") as said:
+        assert_right_by_taichi(make_scale(), launches)
+    assert len(said) == 1
+
+
+def test_direct_launches_can_be_turned_off(launches, monkeypatch, recwarn):
+    monkeypatch.setenv("TAICHI_PYNERF_PLAIN_LAUNCH", "1")
+    assert_right_by_taichi(make_scale(), launches)
+    assert not [w for w in recwarn if issubclass(w.category, Notice)]

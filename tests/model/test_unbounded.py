@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import torch
 from scene_makers import make_cameras
-from tiny import tiny_config, tiny_model
+from tiny import tiny_config, tiny_model, uncontract
 from torch.nn.functional import normalize
 
 from taichi_pynerf.data.datasets import PyNeRFDataset
 from taichi_pynerf.data.scene import Scene
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.geometry.contraction import uncontract
 from taichi_pynerf.geometry.rays import Rays, view_rays
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.occupancy import OccupancyGrid, TrainedLevels

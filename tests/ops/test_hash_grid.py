@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.kernels.hash_grid import HashGridSpec
-from taichi_pynerf.ops.hash_grid import hash_encode
+from taichi_pynerf.ops.hash_grid import hash_encode, level_table
 from taichi_pynerf.reference import hash_grid as reference
 
 # Two dense levels, two hashed ones; at 2048 the hash products leave 32 bits.
@@ -288,6 +289,14 @@ def test_wrong_buffer_to_accumulate_into(buffer):
 def test_wrong_spec(arguments):
     with pytest.raises(ValueError, match="must be"):
         HashGridSpec(*arguments)
+
+
+def test_a_grid_with_more_numbers_than_32_bits_count_is_refused():
+    resolutions = tuple(range(1000, 1032))  # all hashed
+    with pytest.raises(ConfigError, match=r"8,589,934,592 numbers.*lower hash_table_size"):
+        HashGridSpec(resolutions, features_per_level=4, hash_table_size=2**26)
+    largest = HashGridSpec(resolutions[:31], features_per_level=1, hash_table_size=2**26)
+    assert level_table(largest, torch.device("cpu"))[-1].tolist() == [1030, 30 * 2**26, 0]
 
 
 def test_spec_lays_levels_one_after_another():

@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from tiny import ball_scene, tiny_config, tiny_model
+from tiny import ball_scene, roughen, tiny_config, tiny_model
 from torch import nn
 
 from taichi_pynerf.data import MultiScaleDataset, PyNeRFDataset
+from taichi_pynerf.data.scene import Scene
 from taichi_pynerf.errors import CheckpointError, ConfigError, TrainingError
 from taichi_pynerf.evaluation.evaluation import METRICS, evaluate
 from taichi_pynerf.evaluation.metrics import compute_psnr
@@ -30,11 +31,11 @@ def multi_scale_dataset(**kwargs):
     return MultiScaleDataset.from_scene(ball_scene(4), (1, 2, 4), white_background=True, **kwargs)
 
 
-def make_trainer(model_seed=0, kind=PyNeRFTrainer, data=None, **settings):
+def make_trainer(kind=PyNeRFTrainer, data=None, **settings):
     """A trainer of a tiny model; arguments that are no settings go to the trainer."""
     names = ("val_dataset", "loss", "output_dir", "scene", "scale_schedule")
     others = {name: settings.pop(name) for name in names if name in settings}
-    model = tiny_model(model_seed, **settings)
+    model = tiny_model(**settings)
     return kind(model, train_dataset=data or dataset(), progress=False, **others)
 
 
@@ -132,20 +133,21 @@ def test_the_same_seed_gives_the_same_parameters_to_the_bit():
     ids=["occupancy", "hierarchical", "multi_scale"],
 )
 def test_a_resumed_training_goes_on_to_the_bit(tmp_path, settings):
-    def fresh(model_seed, **more):
+    def fresh(**more):
         kind = settings.get("kind")
         data = multi_scale_dataset() if kind else dataset()
-        return make_trainer(model_seed, data=data, max_steps=6, **{**settings, **more})
+        return make_trainer(data=data, max_steps=6, **{**settings, **more})
 
-    in_one_go = fresh(0)
+    in_one_go = fresh()
     in_one_go.train()
 
-    interrupted = fresh(0, output_dir=tmp_path)
+    interrupted = fresh(output_dir=tmp_path)
     interrupted.train(lambda t, _: t.request_stop() if t.step == 3 else None)
     assert interrupted.step == 3
     assert interrupted.save() == tmp_path / FILE_NAME
 
-    resumed = fresh(1)
+    resumed = fresh()
+    roughen(resumed.model.field, seed=1)  # other weights than those of the file
     content = read_checkpoint(tmp_path)
     model_from_checkpoint(content, tmp_path, resumed.model)
     resumed.load_state_dict(content["training"])
@@ -496,6 +498,24 @@ def test_the_log_has_training_and_validation_figures(tmp_path):
     assert [line["step"] for line in validation] == [15, 30]  # the end is the test's
     assert set(validation[0]["val"]["scales"]) == {"1", "2", "4"}
     assert 25 > validation[1]["val"]["psnr"] > validation[0]["val"]["psnr"] > 8
+
+
+def test_images_that_are_masked_as_a_whole_are_not_chosen_to_be_validated(tmp_path):
+    scene = ball_scene(num_views=4, size=8)
+    masks = [np.full((8, 8), i == 3) for i in range(4)]  # two of four, spread: the first and third
+    data = PyNeRFDataset.from_scene(
+        Scene.from_images(
+            [image.copy() for image in scene.images], scene.cameras, near=scene.near,
+            far=scene.far, aabb=scene.aabb, masks=masks,
+        )
+    )  # fmt: skip
+    trainer = make_trainer(
+        val_dataset=data, output_dir=tmp_path, max_steps=3, val_interval=1, batch_size=8
+    )
+    trainer.train()
+    found = [line["val"]["psnr"] for line in read_log(tmp_path)]
+    assert len(found) == 2
+    assert all(psnr > 0 for psnr in found)
 
 
 def test_a_perfect_picture_leaves_the_log_readable(tmp_path):

@@ -11,6 +11,7 @@ import os
 import sys
 
 from taichi_pynerf.errors import DisplayError
+from taichi_pynerf.runtime import hardware
 
 _INSTEAD = "render pictures with apps/render.py instead"
 
@@ -50,58 +51,10 @@ def _require_x_server() -> None:
         )
 
 
-class _ApplicationInfo(ctypes.Structure):
-    _fields_ = (
-        ("type", ctypes.c_int),
-        ("next", ctypes.c_void_p),
-        ("application", ctypes.c_char_p),
-        ("application_version", ctypes.c_uint32),
-        ("engine", ctypes.c_char_p),
-        ("engine_version", ctypes.c_uint32),
-        ("api_version", ctypes.c_uint32),
-    )
-
-
-class _InstanceInfo(ctypes.Structure):
-    _fields_ = (
-        ("type", ctypes.c_int),
-        ("next", ctypes.c_void_p),
-        ("flags", ctypes.c_uint32),
-        ("application", ctypes.POINTER(_ApplicationInfo)),
-        ("num_layers", ctypes.c_uint32),
-        ("layers", ctypes.c_void_p),
-        ("num_extensions", ctypes.c_uint32),
-        ("extensions", ctypes.c_void_p),
-    )
-
-
 def _require_vulkan() -> None:
     """Ask the Vulkan loader for a device; macOS is left out, where Taichi brings its own."""
-    if sys.platform == "darwin":
-        return
-    library = "vulkan-1.dll" if sys.platform == "win32" else "libvulkan.so.1"
-    try:
-        vulkan = ctypes.CDLL(library)
-    except OSError:
+    if sys.platform != "darwin" and not hardware.vulkan_devices():
         raise DisplayError(
-            f"no Vulkan here ({library}): install a graphics driver with Vulkan (Debian without a "
-            f"GPU: libvulkan1 mesa-vulkan-drivers), or {_INSTEAD}"
-        ) from None
-    if _count_devices(vulkan) == 0:
-        raise DisplayError(
-            "Vulkan finds no device: install a graphics driver with Vulkan (Debian without a GPU: "
-            f"mesa-vulkan-drivers), or {_INSTEAD}"
+            "no Vulkan device here: install a graphics driver with Vulkan (Debian without a GPU: "
+            f"libvulkan1 mesa-vulkan-drivers), or {_INSTEAD}"
         )
-
-
-def _count_devices(vulkan: ctypes.CDLL) -> int:
-    """Devices that a Vulkan 1.0 instance sees; 0 if there is not even an instance."""
-    application = _ApplicationInfo(type=0, api_version=1 << 22)
-    info = _InstanceInfo(type=1, application=ctypes.pointer(application))
-    instance = ctypes.c_void_p()
-    if vulkan.vkCreateInstance(ctypes.byref(info), None, ctypes.byref(instance)) != 0:
-        return 0
-    count = ctypes.c_uint32()
-    result = vulkan.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), None)
-    vulkan.vkDestroyInstance(instance, None)
-    return count.value if result == 0 else 0

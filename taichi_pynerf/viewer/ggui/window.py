@@ -49,7 +49,6 @@ class Window:
         self._canvas, self._gui = self._window.get_canvas(), self._window.get_gui()
         self._canvas.set_background_color(tuple(c / 255 for c in _COLUMN))
         self._open, self._polled_at = True, time.perf_counter()
-        self._capture: Path | None = None
         self._packed: np.ndarray | None = None
         self._window.show()  # X11 knows the window from here on
         try:
@@ -89,15 +88,8 @@ class Window:
         self._packed = np.ascontiguousarray(image.view(np.uint32)[::-1, :, 0].T)
         self._canvas.canvas.set_image(get_field_info(self._packed))
         changed = draw_panels(self._gui, viewer, chart_height(viewer))
-        if self._capture is not None:
-            self._window.save_image(str(self._capture))
-            self._capture = None
         self._window.show()
         return changed
-
-    def capture(self, path: str | Path) -> None:
-        """Save the next frame of the whole window, panels and all, as an image."""
-        self._capture = Path(path)
 
     def close(self) -> None:
         """Close the window; again is no fault."""
