@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any
 
 CACHE_VARIABLE = "TAICHI_PYNERF_CACHE"
 
@@ -18,7 +18,7 @@ def cache_folder() -> Path:
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """A binary file that takes its name when it is complete; on an error nothing is left.
 
     Raises:
@@ -50,12 +50,12 @@ def atomic_write_text(path: str | Path, text: str) -> None:
         file.write(text.encode())
 
 
-def json_text(value, indent: int | None = None) -> str:
+def json_text(value: object, indent: int | None = None) -> str:
     """A value as JSON. Numbers that are not finite become null: JSON has none."""
     return json.dumps(_finite(value), indent=indent, allow_nan=False)
 
 
-def _finite(value):
+def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -128,7 +128,7 @@ def extract_point_cloud(
                     f"{RAYS_PER_ROUND * MAX_EMPTY_ROUNDS} rays in a row met nothing of opacity "
                     f"{min_opacity}: lower --min_opacity, or train longer"
                 )
-            part = [x[: num_points - found] for x in part]
+            part = tuple(x[: num_points - found] for x in part)
             parts.append(part)
             found += len(part[0])
             bar.update(len(part[0]))
@@ -138,7 +138,9 @@ def extract_point_cloud(
     )
 
 
-def _points_of_rays(model: PyNeRF, surface: Surface, rays: Rays, min_opacity: float):
+def _points_of_rays(
+    model: PyNeRF, surface: Surface, rays: Rays, min_opacity: float
+) -> tuple[torch.Tensor, ...]:
     """Points, normals and colours of the rays that end on a surface."""
     rays = rays.to(model.device)
     out = model.renderer.render_rays(rays)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def write_camera_path(
     atomic_write_text(path, json_text(content, indent=2) + "\n")
 
 
-def _entries(cameras: Cameras):
+def _entries(cameras: Cameras) -> Iterator[tuple[list[float], float]]:
     """(16 numbers, vertical angle in degrees) of each camera."""
     bottom = torch.tensor([[0.0, 0.0, 0.0, 1.0]])
     for pose, fy, height in zip(cameras.c2w, cameras.fy, cameras.height, strict=True):
@@ -138,7 +139,7 @@ def _pose(where: str, values: object) -> torch.Tensor:
     return pose.float()
 
 
-def _number(where, owner, name: str, default: float | None) -> float:
+def _number(where: object, owner: object, name: str, default: float | None) -> float:
     value = owner.get(name, default) if isinstance(owner, dict) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise SceneError(f"{where}: {name} must be a number, not {value!r}")

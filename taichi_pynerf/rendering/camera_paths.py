@@ -189,7 +189,14 @@ def _spread(items: list[int], count: int) -> list[int]:
     return [items[place] for place in places.tolist()]
 
 
-def _around(center, up, poses, distance, height, turns) -> torch.Tensor:
+def _around(
+    center: torch.Tensor,
+    up: torch.Tensor,
+    poses: torch.Tensor,
+    distance: torch.Tensor,
+    height: torch.Tensor,
+    turns: float,
+) -> torch.Tensor:
     """Poses on turns around an axis, [F] distances from the centre and heights above it."""
     start = poses[0, :, 3].double() - center
     start = start - (start @ up) * up
@@ -204,6 +211,6 @@ def _around(center, up, poses, distance, height, turns) -> torch.Tensor:
     return torch.stack([look_at(eye, center, up) for eye in eyes])
 
 
-def _not_along(up, side, poses) -> torch.Tensor:
+def _not_along(up: torch.Tensor, side: torch.Tensor, poses: torch.Tensor) -> torch.Tensor:
     """`up`, or a camera's own up axis where the view goes along it."""
     return up if abs(float(up @ side)) < 0.999 else poses[0, :, 1].double()

@@ -62,5 +62,5 @@ def level_colors(level: torch.Tensor, acc: torch.Tensor, num_levels: int) -> np.
 
 def on_paper(colors: np.ndarray, acc: torch.Tensor) -> np.ndarray:
     """uint8 [H, W, 3] colours over white by opacity [H, W]."""
-    acc = acc.unsqueeze(-1).numpy()
-    return (acc * colors + (1 - acc) * 255).round().astype(np.uint8)
+    opacity = acc.unsqueeze(-1).numpy()
+    return (opacity * colors + (1 - opacity) * 255).round().astype(np.uint8)

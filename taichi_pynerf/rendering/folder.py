@@ -143,7 +143,7 @@ def render_to_folder(
     ]
 
 
-def _figures(line: dict, metrics) -> dict[str, float]:
+def _figures(line: dict, metrics: Mapping[str, Metric]) -> dict[str, float]:
     """A line's figures; JSON's null is what was not finite."""
     missing = {"psnr": math.inf}  # of an image without any error
     return {

@@ -46,7 +46,13 @@ def _knots(positions: torch.Tensor, quaternions: torch.Tensor) -> torch.Tensor:
     return torch.cat([ways.new_zeros(1), ways.cumsum(0)])
 
 
-def _hermite(points, knots, segment, share, closed) -> torch.Tensor:
+def _hermite(
+    points: torch.Tensor,
+    knots: torch.Tensor,
+    segment: torch.Tensor,
+    share: torch.Tensor,
+    closed: bool,
+) -> torch.Tensor:
     """[F, 3] points of a cubic Hermite spline through [K, 3] points."""
     width = knots[1:] - knots[:-1]
     slopes = (points[1:] - points[:-1]) / width.unsqueeze(-1)
@@ -74,14 +80,14 @@ def _quaternions(rotations: torch.Tensor) -> torch.Tensor:
     """
     r = rotations
     xx, yy, zz = r[:, 0, 0], r[:, 1, 1], r[:, 2, 2]
-    rows = [
+    rows = [  # from the diagonal on
         [xx + yy + zz, r[:, 2, 1] - r[:, 1, 2], r[:, 0, 2] - r[:, 2, 0], r[:, 1, 0] - r[:, 0, 1]],
-        [None, xx - yy - zz, r[:, 0, 1] + r[:, 1, 0], r[:, 0, 2] + r[:, 2, 0]],
-        [None, None, yy - xx - zz, r[:, 1, 2] + r[:, 2, 1]],
-        [None, None, None, zz - xx - yy],
+        [xx - yy - zz, r[:, 0, 1] + r[:, 1, 0], r[:, 0, 2] + r[:, 2, 0]],
+        [yy - xx - zz, r[:, 1, 2] + r[:, 2, 1]],
+        [zz - xx - yy],
     ]
     matrix = torch.stack(
-        [torch.stack([rows[min(i, j)][max(i, j)] for j in range(4)], -1) for i in range(4)], -2
+        [torch.stack([rows[min(i, j)][abs(i - j)] for j in range(4)], -1) for i in range(4)], -2
     )
     return torch.linalg.eigh(matrix).eigenvectors[..., -1]
 

@@ -54,7 +54,9 @@ def write_video(
         raise ValueError(f"{path}: a film is .mp4, .webp or .gif")
 
 
-def _write_mp4(path: Path, frames: Iterator[np.ndarray], shape, fps: float, quality: int) -> None:
+def _write_mp4(
+    path: Path, frames: Iterator[np.ndarray], shape: tuple[int, ...], fps: float, quality: int
+) -> None:
     av = optional("av", "video")
     height, width = max(shape[0] // 2 * 2, 2), max(shape[1] // 2 * 2, 2)
     with atomic_write(path) as file:

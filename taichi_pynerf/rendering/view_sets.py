@@ -64,7 +64,7 @@ def photographed_views(source: SceneSource, split: str, scales: Sequence[Fractio
             raise ConfigError(f"--scale {scale}: there are photographs at scales 1/K alone")
     dataset = source.load(split, [scale.denominator for scale in scales])
 
-    def truth(i):
+    def truth(i: int) -> Callable[[], tuple[torch.Tensor, torch.Tensor | None]]:
         return lambda: (dataset.image(i), dataset.mask(i))
 
     shots = [

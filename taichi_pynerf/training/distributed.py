@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -103,7 +104,7 @@ class Workers:
         if self.count > 1:
             dist.destroy_process_group()
 
-    def _reduce(self, tensor: torch.Tensor, operation) -> None:
+    def _reduce(self, tensor: torch.Tensor, operation: Any) -> None:
         if dist.get_backend() == "nccl" and not tensor.is_cuda:  # NCCL takes nothing else
             on_device = tensor.cuda()
             dist.all_reduce(on_device, operation)

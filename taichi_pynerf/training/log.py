@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import warnings
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,11 +35,11 @@ class TrainingLog:
         self.folder = None if folder is None else Path(folder)
         if tensorboard is None:
             tensorboard = find_spec("tensorboard") is not None
-        self._writer_class = None
+        self._writer_class: Any = None
         if tensorboard and self.folder is not None:
             optional("tensorboard", "log")
             self._writer_class = optional("torch.utils.tensorboard", "log").SummaryWriter
-        self._writer = None
+        self._writer: Any = None
         self._failed = False  # to write a line; said once
 
     def write(self, figures: dict) -> None:
@@ -87,9 +89,10 @@ class TrainingLog:
         if self._writer is not None:
             self._writer.close()
 
-    def _board(self, step: int):
+    def _board(self, step: int) -> Any:
         # TensorBoard forgets what an earlier process wrote from this step on.
         if self._writer is None:
+            assert self.folder is not None
             folder = self.folder / TENSORBOARD_FOLDER
             self._writer = self._writer_class(str(folder), purge_step=step)
         return self._writer
@@ -106,7 +109,7 @@ def read_log(path: str | Path) -> list[dict]:
     return lines
 
 
-def _scalars(figures: dict, prefix: str = ""):
+def _scalars(figures: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
     """("group/name", number) of all numbers in nested dicts."""
     for name, value in figures.items():
         if isinstance(value, dict):

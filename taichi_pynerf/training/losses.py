@@ -152,7 +152,7 @@ def distortion(
     m, d = (starts + ends) / 2, ends - starts
     start = samples.packed_info[:, 0].index_select(0, samples.ray_indices)
 
-    def before(x):
+    def before(x: torch.Tensor) -> torch.Tensor:
         exclusive = x.cumsum(0) - x
         return exclusive - exclusive.index_select(0, start)
 

@@ -1,7 +1,10 @@
 """The optimizer of the feature tables, and which optimizer has which parameters."""
 
+from typing import Any
+
 import torch
 
+from taichi_pynerf.model.encodings import PyramidEncoder
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.ops.residence import keep_on_device, to_host
 from taichi_pynerf.ops.rmsprop import sparse_rmsprop
@@ -15,7 +18,9 @@ class TableRMSProp(torch.optim.Optimizer):
     It leaves every gradient zero: no `zero_grad` is needed.
     """
 
-    def __init__(self, tables, lr: float, beta: float = BETAS[1], eps: float = EPS):
+    def __init__(
+        self, tables: list[torch.nn.Parameter], lr: float, beta: float = BETAS[1], eps: float = EPS
+    ):
         super().__init__(tables, {"lr": lr, "beta": beta, "eps": eps})
 
     def state_dict(self) -> dict:
@@ -23,13 +28,13 @@ class TableRMSProp(torch.optim.Optimizer):
             to_host(state["square_avg"])
         return super().state_dict()
 
-    def zero_grad(self, set_to_none: bool = True):
+    def zero_grad(self, set_to_none: bool = True) -> None:
         """Zero the gradients in place: encoders add into these buffers, which are as large as the
         tables."""
         super().zero_grad(set_to_none=False)
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: Any = None) -> Any:  # nothing; torch's returns what a closure does
         if closure is not None:
             raise ValueError("TableRMSProp takes no closure")
         for group in self.param_groups:
@@ -68,6 +73,7 @@ def gather_in_place(model: PyNeRF) -> None:
     the table. `torch.autograd.grad` finds no gradient of the tables then.
     """
     for encoder in model.field.encoders:
+        assert isinstance(encoder, PyramidEncoder)
         encoder.accumulate_in_place = True
 
 

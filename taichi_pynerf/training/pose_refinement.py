@@ -28,6 +28,8 @@ class PoseRefinement(nn.Module):
             rate suits both kinds of numbers.
     """
 
+    camera_of_view: torch.Tensor
+
     def __init__(self, cameras: Cameras, unit: float = 1.0):
         super().__init__()
         poses, camera_of_view = torch.unique(

@@ -5,13 +5,14 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from tqdm import tqdm
 
 from taichi_pynerf.config import PyNeRFConfig
-from taichi_pynerf.data.datasets import MultiScaleDataset
+from taichi_pynerf.data.datasets import Batch
 from taichi_pynerf.errors import CheckpointError, ConfigError, TrainingError
 from taichi_pynerf.evaluation.evaluation import METRICS, Dataset, evaluate
 from taichi_pynerf.model.images import RenderOptions
@@ -256,6 +257,8 @@ class PyNeRFTrainer:
         """PSNR on a few validation images of each scale, evenly spread; of large ones estimated."""
         self.model.eval()
         data, indices = self.val_dataset, []
+        if data is None:
+            raise ValueError("the trainer has no val_dataset to validate on")
         for scale in data.scales.unique().tolist():
             of_scale = (data.scales == scale).nonzero().squeeze(-1).tolist()
             of_scale = [i for i in of_scale if data.mask(i) is None or data.mask(i).any()]
@@ -264,7 +267,7 @@ class PyNeRFTrainer:
         largest = max(int(data.cameras.width[i] * data.cameras.height[i]) for i in indices)
         stride = math.ceil(math.sqrt(largest / VAL_PIXELS))
 
-        def show(index, out):
+        def show(index: int, out: dict[str, torch.Tensor]) -> None:
             if self.log.wants_images:
                 pair = torch.cat([data.image(index)[::stride, ::stride], out["rgb"]], 1)
                 name = f"val/{data.names[index]}, 1/{int(data.scales[index])}: truth, render"
@@ -348,7 +351,7 @@ class PyNeRFTrainer:
         )
 
     @staticmethod
-    def _square_error(outputs: dict, batch) -> float:
+    def _square_error(outputs: dict, batch: Batch) -> float:
         return (outputs["rgb"].detach() - batch.rgb).square().mean().item()
 
 
@@ -364,14 +367,14 @@ class MultiScaleTrainer(PyNeRFTrainer):
         self,
         model: PyNeRF,
         config: PyNeRFConfig | None = None,
-        train_dataset: MultiScaleDataset | None = None,
-        *args,
+        train_dataset: Dataset | None = None,
+        *args: Any,
         scale_schedule: Mapping[int, int] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(model, config, train_dataset, *args, **kwargs)
         self.scale_schedule = dict(scale_schedule or {0: 1})
-        self.scales = sorted(set(train_dataset.scales.tolist()))
+        self.scales = sorted(set(self.train_dataset.scales.tolist()))
         scale_at(0, self.scale_schedule)  # complain now rather than at the first step
 
     def state_dict(self) -> dict:
