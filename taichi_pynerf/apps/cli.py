@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 from taichi_pynerf.errors import Notice, UserError
 
@@ -56,7 +57,7 @@ def in_commands_of_the_user(text: str) -> str:
 class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Shows defaults, except where there is none to show, and keeps the description's lines."""
 
-    def _get_help_string(self, action):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default is None or action.default is False or action.default == []:
             return action.help
         return super()._get_help_string(action)
@@ -72,7 +73,7 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         self.exit(EXIT_USER_ERROR, f"error: {message}; {self.prog} --help lists the flags\n")
 
 
@@ -84,7 +85,7 @@ def run(main: Callable[[list[str]], None]) -> None:
     """
     show_others = warnings.showwarning
 
-    def show(message, category, *place):
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
         if issubclass(category, Notice):
             print(f"warning: {message}", file=sys.stderr)
         else:

@@ -7,6 +7,7 @@ python apps/export.py --checkpoint outputs/lego/taichi-pynerf-synthetic/2026-01-
     --format checkpoint --output lego.pth        (a run of ns-train brought back)
 """
 
+import argparse
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -116,11 +117,11 @@ def main(argv: list[str]) -> None:
         print(f"checkpoint: {path}")
 
 
-def export_point_cloud(args, opened: Run, path: Path, at_hand: bool) -> None:
+def export_point_cloud(args: argparse.Namespace, opened: Run, path: Path, at_hand: bool) -> None:
     transform = transform_of(args, opened, at_hand)
     if choose(args, "rays", ("views", "box"), at_hand) == "views":
         # One scale will do: rays are drawn from the finest images alone.
-        views = replace(opened.source, multiscale=False).load("train")
+        views = replace(opened.scene, multiscale=False).load("train")
         rays = rays_of_views(views, args.seed)
     else:
         rays = rays_through_box(opened.model, args.seed)
@@ -131,7 +132,7 @@ def export_point_cloud(args, opened: Run, path: Path, at_hand: bool) -> None:
     print(f"{len(cloud)} points: {path}")
 
 
-def export_mesh(args, opened: Run, path: Path, at_hand: bool) -> None:
+def export_mesh(args: argparse.Namespace, opened: Run, path: Path, at_hand: bool) -> None:
     transform = transform_of(args, opened, at_hand)
     mesh = extract_mesh(opened.model, args.resolution, args.density, args.min_faces, progress=True)
     move_back(mesh, transform)
@@ -139,14 +140,14 @@ def export_mesh(args, opened: Run, path: Path, at_hand: bool) -> None:
     print(f"{len(mesh.vertices)} vertices, {len(mesh.faces)} triangles: {path}")
 
 
-def transform_of(args, opened: Run, at_hand: bool) -> SceneTransform:
+def transform_of(args: argparse.Namespace, opened: Run, at_hand: bool) -> SceneTransform:
     """From the coordinates that are asked for to those of the model."""
     if choose(args, "coordinates", ("file", "scene"), at_hand) == "scene":
         return SceneTransform()
-    return opened.source.files("train").transform
+    return opened.scene.files("train").transform
 
 
-def output_path(args, opened: Run) -> Path:
+def output_path(args: argparse.Namespace, opened: Run) -> Path:
     """The file to write, found good before the long work begins."""
     if args.format == "checkpoint" and not is_nerfstudio_run(args.checkpoint):
         raise ConfigError(
@@ -163,7 +164,7 @@ def output_path(args, opened: Run) -> Path:
     return path
 
 
-def choose(args, name: str, choices: tuple[str, str], at_hand: bool) -> str:
+def choose(args: argparse.Namespace, name: str, choices: tuple[str, str], at_hand: bool) -> str:
     """What a flag says, or else its first choice, which needs the scene, where that is at hand."""
     given = getattr(args, name)
     if given is None:

@@ -5,6 +5,7 @@ python apps/render.py --checkpoint outputs/lego --render_mode video --camera_pat
 python apps/render.py --compare outputs/pyramid outputs/single --split test
 """
 
+import argparse
 from fractions import Fraction
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def main(argv: list[str]) -> None:
         raise ConfigError("the memory is not enough: give a smaller --chunk_size") from None
 
 
-def check(args) -> None:
+def check(args: argparse.Namespace) -> None:
     """Refuse what makes no sense before anything is loaded."""
     if bool(args.checkpoint) == bool(args.compare):
         raise ConfigError("give either --checkpoint RUN_OR_FILE or --compare RUN_A RUN_B …")
@@ -121,7 +122,7 @@ def check(args) -> None:
 # ---- the three jobs ----------------------------------------------------------------------------
 
 
-def render_images(args, opened: Run) -> None:
+def render_images(args: argparse.Namespace, opened: Run) -> None:
     split = chosen_split(args, opened)
     folder = output_dir(args, opened, split)
     metrics = chosen_metrics(args) if args.compute_metrics else {}
@@ -133,8 +134,8 @@ def render_images(args, opened: Run) -> None:
         print(write_reports(folder, summarise(results, list(metrics)), facts), end="")
 
 
-def render_video(args, opened: Run) -> None:
-    dataset = opened.source.load("train", [1])
+def render_video(args: argparse.Namespace, opened: Run) -> None:
+    dataset = opened.scene.load("train", [1])
     name, fps = args.camera_path or "spiral", args.fps or FPS
     if name not in PATHS:
         path = read_camera_path(name)
@@ -167,13 +168,13 @@ def render_video(args, opened: Run) -> None:
         print(f"{len(views.shots)} frames at {fps:g} a second: {film}")
 
 
-def compare(args) -> None:
+def compare(args: argparse.Namespace) -> None:
     """Render each run, then strips of all of them and a table."""
     opened = [open_run(path, args.data_dir) for path in args.compare]
     names = distinct_names(opened)
-    source, split = opened[0].source, chosen_split(args, opened[0])
+    source, split = opened[0].scene, chosen_split(args, opened[0])
     for one in opened:
-        if (one.source.folder(), one.source.img_downscale) != (
+        if (one.scene.folder(), one.scene.img_downscale) != (
             source.folder(), source.img_downscale,
         ):  # fmt: skip
             raise ConfigError(f"{one.checkpoint} is of other images than {opened[0].checkpoint}")
@@ -194,6 +195,7 @@ def compare(args) -> None:
             name: torch.from_numpy(read_png(folder / name / f"{shot.stem}.png")) / 255
             for name in names
         }
+        assert shot.truth is not None  # these are photographed views
         strip = folder / "strips" / f"{shot.stem}.png"
         strip.parent.mkdir(parents=True, exist_ok=True)
         write_png(strip, comparison_strip(shot.truth()[0], renders))
@@ -206,21 +208,23 @@ def compare(args) -> None:
 # ---- what the flags mean -----------------------------------------------------------------------
 
 
-def render_split(args, opened: Run, split: str, folder: Path, metrics: dict) -> list[dict]:
+def render_split(
+    args: argparse.Namespace, opened: Run, split: str, folder: Path, metrics: dict
+) -> list[dict]:
     if args.width:
-        views = sized_views(opened.source, split, args.width, args.height)
+        views = sized_views(opened.scene, split, args.width, args.height)
     else:
         kind = photographed_views if metrics else scaled_views
-        views = kind(opened.source, split, chosen_scales(args, opened))
+        views = kind(opened.scene, split, chosen_scales(args, opened))
     return render_to_folder(
         opened, views, folder, options=render_options(args, opened), outputs=outputs(args),
         metrics=metrics, overwrite=args.overwrite, progress=True,
     )  # fmt: skip
 
 
-def chosen_split(args, opened: Run) -> str:
+def chosen_split(args: argparse.Namespace, opened: Run) -> str:
     """--split, or the first of test, val and train that the scene has."""
-    splits = opened.source.splits()
+    splits = opened.scene.splits()
     if args.split is None:
         return next((split for split in ("test", "val", "train") if split in splits), splits[0])
     if args.split not in splits:
@@ -228,15 +232,15 @@ def chosen_split(args, opened: Run) -> str:
     return args.split
 
 
-def chosen_scales(args, opened: Run) -> list[Fraction]:
+def chosen_scales(args: argparse.Namespace, opened: Run) -> list[Fraction]:
     """--scale, or the scales that the run was trained at."""
     if args.scale:
         scales = [parse_scale(text) for text in args.scale]
         return list(dict.fromkeys(scales))
-    return [Fraction(1, k) for k in (MULTISCALE if opened.source.multiscale else (1,))]
+    return [Fraction(1, k) for k in (MULTISCALE if opened.scene.multiscale else (1,))]
 
 
-def chosen_metrics(args) -> dict:
+def chosen_metrics(args: argparse.Namespace) -> dict:
     """PSNR and SSIM, and LPIPS where it can be had; asked for by name, it must be."""
     metrics = dict(METRICS)
     if args.lpips != "none":
@@ -250,7 +254,7 @@ def chosen_metrics(args) -> dict:
     return metrics
 
 
-def render_options(args, opened: Run) -> RenderOptions:
+def render_options(args: argparse.Namespace, opened: Run) -> RenderOptions:
     level = None
     if args.level != "auto":
         num_levels = len(opened.model.field.resolutions)
@@ -260,11 +264,11 @@ def render_options(args, opened: Run) -> RenderOptions:
     return RenderOptions(level, args.supersample, chunk_size=args.chunk_size)
 
 
-def outputs(args, depth_range: tuple[float, float] | None = None) -> Outputs:
+def outputs(args: argparse.Namespace, depth_range: tuple[float, float] | None = None) -> Outputs:
     return Outputs(args.save_depth, args.save_acc, args.save_levels, depth_range)
 
 
-def output_dir(args, opened: Run, name: str) -> Path:
+def output_dir(args: argparse.Namespace, opened: Run, name: str) -> Path:
     """--output_dir, or a folder in the run's that says what is rendered."""
     if args.output_dir:
         return Path(args.output_dir)

@@ -24,7 +24,7 @@ from taichi_pynerf.apps.scene_flags import (
 from taichi_pynerf.apps.setting_flags import add_setting_flags, settings_given
 from taichi_pynerf.data.locating import FORMATS
 from taichi_pynerf.errors import CheckpointError, ConfigError
-from taichi_pynerf.evaluation.evaluation import evaluate
+from taichi_pynerf.evaluation.evaluation import Dataset, evaluate
 from taichi_pynerf.files import atomic_write_text, json_text
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.presets import PRESETS
@@ -126,7 +126,7 @@ def main(argv: list[str]) -> None:
         train(args, backend, workers)
 
 
-def train(args, backend: str, workers: Workers) -> None:
+def train(args: argparse.Namespace, backend: str, workers: Workers) -> None:
     """Train, as one of the workers; the first of them writes and shows."""
     resumed = None
     if args.resume:
@@ -197,7 +197,7 @@ def train_and_report(
     report(trainer, tested, run_dir, backend)
 
 
-def new_settings(args) -> dict:
+def new_settings(args: argparse.Namespace) -> dict:
     """Settings of a new run that the command line gives."""
     settings = settings_given(args)
     if args.data_dir is None:
@@ -205,7 +205,7 @@ def new_settings(args) -> dict:
     return settings
 
 
-def new_source(args) -> SceneSource:
+def new_source(args: argparse.Namespace) -> SceneSource:
     """The scene of a new run, from the command line."""
     if args.img_downscale is not None and args.img_downscale < 1:
         raise ConfigError(f"--img_downscale is {args.img_downscale}: give a whole number from 1 on")
@@ -226,7 +226,7 @@ def new_source(args) -> SceneSource:
     return source
 
 
-def resumed_settings(args, content: dict) -> tuple[SceneSource, PyNeRFConfig]:
+def resumed_settings(args: argparse.Namespace, content: dict) -> tuple[SceneSource, PyNeRFConfig]:
     """Scene and settings of a run that goes on: its own, and where to stop from the command."""
     fixed = (
         "dataset_type img_downscale multiscale black_background preset scale_schedule "
@@ -264,7 +264,7 @@ def parse_schedule(text: str, source: SceneSource) -> dict[int, int]:
     return schedule
 
 
-def new_run_dir(args) -> Path:
+def new_run_dir(args: argparse.Namespace) -> Path:
     """`output_dir/experiment_name`."""
     name = args.experiment_name
     if name is None:
@@ -298,7 +298,7 @@ def watch(trainer: PyNeRFTrainer, run_dir: Path) -> LiveTraining:
     return LiveTraining(viewer, Window(f"taichi_pynerf: {run_dir.name}"), trainer)
 
 
-def report(trainer: PyNeRFTrainer, dataset, run_dir: Path, backend: str) -> None:
+def report(trainer: PyNeRFTrainer, dataset: Dataset | None, run_dir: Path, backend: str) -> None:
     """Test, write `metrics.json` and pictures, and say what to do next."""
     if find_spec("matplotlib") is not None and (run_dir / LOG_NAME).exists():
         write_curves(run_dir / LOG_NAME, run_dir / "curves.png")

@@ -40,7 +40,7 @@ def main(argv: list[str]) -> None:
     runtime.start_backend(args)
     opened = open_run(args.checkpoint, args.data_dir)
     try:
-        dataset = opened.source.load("train")
+        dataset = opened.scene.load("train")
     except SceneError as error:
         print(f"without training cameras: {error}", file=sys.stderr)
         dataset = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -42,6 +43,26 @@ class Batch:
     def __getitem__(self, index: slice | torch.Tensor) -> Batch:
         """Some of the pixels."""
         return Batch(**{name: value[index] for name, value in vars(self).items()})
+
+
+class TrainingImages(Protocol):
+    """What the fit to a scene and the carving of space read of training images.
+
+    The members are those of `PyNeRFDataset`.
+    """
+
+    cameras: Cameras
+    scales: torch.Tensor
+    near: float
+    far: float
+    aabb: tuple[float, ...]
+    unbounded: bool
+    background: torch.Tensor
+    has_alpha: bool
+
+    def __len__(self) -> int: ...
+    def alpha(self, index: int) -> torch.Tensor: ...
+    def mask(self, index: int) -> torch.Tensor | None: ...
 
 
 class _SceneDataset:

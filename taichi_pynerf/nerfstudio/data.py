@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from nerfstudio.data.dataparsers.base_dataparser import (
@@ -51,7 +52,9 @@ class PyNeRFDataParser(DataParser):
 
     config: PyNeRFDataParserConfig
 
-    def _generate_dataparser_outputs(self, split: str = "train", **kwargs) -> DataparserOutputs:
+    def _generate_dataparser_outputs(
+        self, split: str = "train", **kwargs: Any
+    ) -> DataparserOutputs:
         config = self.config
         options = LoadOptions(config.img_downscale, config.placement, config.allow_external_paths)
         split = self._present(split)

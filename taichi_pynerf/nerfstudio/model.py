@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from nerfstudio.cameras.cameras import Cameras as StudioCameras
@@ -35,12 +37,12 @@ from taichi_pynerf.nerfstudio.views import (
 )
 from taichi_pynerf.training.carving import possible_cells
 from taichi_pynerf.training.losses import PyNeRFLoss, loss_inputs
-from taichi_pynerf.training.optimizers import gather_in_place, parameter_groups
+from taichi_pynerf.training.optimizers import gather_in_place, network_parameters, parameter_groups
 from taichi_pynerf.training.scene_fit import fit_to_scene
 
 
 @contextmanager
-def untraced():
+def untraced() -> Iterator[None]:
     """Keep nerfstudio's viewer, which interrupts renders by tracing them, out of Taichi's compiler.
 
     It can interrupt between two chunks of rays.
@@ -127,7 +129,7 @@ class PyNeRFStudioModel(Model):
                 f"the checkpoint is of another scene than the data here ({'; '.join(different)})"
             )
 
-    def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """Always strict: nerfstudio would go on with weights that are no one's."""
         return super().load_state_dict(state_dict, strict=True, assign=assign)
 
@@ -220,7 +222,9 @@ class PyNeRFStudioModel(Model):
             return torch.rand(num_rays, 3, generator=self.generator, device=device)
         return torch.full((3,), float(kind == "white"), device=device)
 
-    def get_loss_dict(self, outputs, batch, metrics_dict=None) -> dict[str, torch.Tensor]:
+    def get_loss_dict(
+        self, outputs: dict, batch: dict, metrics_dict: dict | None = None
+    ) -> dict[str, torch.Tensor]:
         target = self.target(outputs, batch["image"])
         if "loss_inputs" not in outputs:  # in evaluation nothing but the colour is compared
             return {"color_loss": (outputs["rgb"] - target).square().mean()}
@@ -228,10 +232,10 @@ class PyNeRFStudioModel(Model):
         targets = {"rgb": target, "weights": weights.to(target.device)}
         loss = self.loss(outputs["loss_inputs"], targets)["total_loss"]
         if not outputs["num_samples"]:  # no ray met anything, but a gradient there must be
-            loss = loss + 0 * self.pynerf.field.heads[0][0].weight.sum()
+            loss = loss + 0 * network_parameters(self.pynerf)[0].sum()
         return {"total_loss": loss}
 
-    def get_metrics_dict(self, outputs, batch) -> dict[str, torch.Tensor]:
+    def get_metrics_dict(self, outputs: dict, batch: dict) -> dict[str, torch.Tensor]:
         error = (outputs["rgb"].detach() - self.target(outputs, batch["image"])).square().mean()
         metrics = {"psnr": -10 * error.clamp_min(1e-10).log10()}
         if "num_samples" in outputs:

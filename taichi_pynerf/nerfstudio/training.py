@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from nerfstudio.cameras.rays import RayBundle
@@ -71,12 +71,13 @@ class WarmupDecayScheduler(Scheduler):
 
     def get_scheduler(self, optimizer: torch.optim.Optimizer, lr_init: float) -> LambdaLR:
         config = self.config
-        if config.max_steps is None:
+        max_steps = config.max_steps
+        if max_steps is None:
             raise ValueError("max_steps must be given outside of a training run")
         return LambdaLR(
             optimizer,
             lambda step: learning_rate_factor(
-                step, step / config.max_steps, config.warmup_steps, config.final
+                step, step / max_steps, config.warmup_steps, config.final
             ),
         )
 
@@ -108,7 +109,9 @@ class PyNeRFDataManager(VanillaDataManager):
     is to be fitted to, and the colour that is to be shown instead.
     """
 
-    def __init__(self, *args, **kwargs):
+    train_dataset: InputDataset
+
+    def __init__(self, *args: Any, **kwargs: Any):
         self.generator = torch.Generator()  # of training pixels, and the colours behind them
         self.random_background = False
         super().__init__(*args, **kwargs)
@@ -121,7 +124,7 @@ class PyNeRFDataManager(VanillaDataManager):
         self.generator.manual_seed(config.seed + comms.get_rank())
         self.random_background = config.background == "random"
 
-    def create_train_dataset(self):
+    def create_train_dataset(self) -> InputDataset:
         dataset = super().create_train_dataset()
         dataset.metadata["training_images"] = dataset
         dataset.metadata["alpha_color"] = self.train_dataparser_outputs.alpha_color
@@ -130,7 +133,7 @@ class PyNeRFDataManager(VanillaDataManager):
         dataset.metadata["scene"] = None if source is None else source.to_dict()
         return dataset
 
-    def setup_train(self):
+    def setup_train(self) -> None:
         """Only pixels to train on keep their alpha: images that nerfstudio shows have a ground."""
         shown = self.train_dataset
         self.train_dataset = with_alpha(shown)
@@ -177,11 +180,11 @@ def with_alpha(dataset: InputDataset) -> InputDataset:
 class PyNeRFPipeline(VanillaPipeline):
     """nerfstudio's, with as many rays in a step as have about `samples_per_batch` samples."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.datamanager.draw_as(self.model.pynerf.config)
 
-    def get_train_loss_dict(self, step: int):
+    def get_train_loss_dict(self, step: int) -> tuple[Any, dict, dict]:
         outputs, losses, metrics = super().get_train_loss_dict(step)
         sampler = self.datamanager.train_pixel_sampler
         metrics["num_rays"] = sampler.num_rays_per_batch

@@ -42,6 +42,17 @@ class Run:
     step: int
 
     @property
+    def scene(self) -> SceneSource:
+        """The source, where one is needed.
+
+        Raises:
+            CheckpointError: the checkpoint names none.
+        """
+        if self.source is None:
+            raise CheckpointError(f"{self.checkpoint}: the checkpoint does not say its scene")
+        return self.source
+
+    @property
     def folder(self) -> Path:
         """The run folder."""
         parent = self.checkpoint.absolute().parent

@@ -13,7 +13,7 @@ import math
 import torch
 from torch.nn.functional import max_pool2d
 
-from taichi_pynerf.evaluation.evaluation import Dataset
+from taichi_pynerf.data.datasets import TrainingImages
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.rays import generate_rays
 from taichi_pynerf.geometry.scene_box import SceneBox
@@ -23,7 +23,7 @@ MAX_VIEWS = 64
 
 @torch.no_grad()
 def possible_cells(
-    dataset: Dataset, box: SceneBox, resolution: int, use_alpha: bool = True
+    dataset: TrainingImages, box: SceneBox, resolution: int, use_alpha: bool = True
 ) -> torch.Tensor:
     """Which cells of the occupancy grid may hold something.
 
@@ -52,7 +52,7 @@ def possible_cells(
 
 
 @torch.no_grad()
-def seen_cells(dataset: Dataset, box: SceneBox, resolution: int) -> torch.Tensor:
+def seen_cells(dataset: TrainingImages, box: SceneBox, resolution: int) -> torch.Tensor:
     """Which cells reach into some view, between the dataset's near and far.
 
     The test is conservative: it holds the ball around a cell against the planes through the
@@ -81,7 +81,9 @@ def _cell_balls(box: SceneBox, resolution: int) -> tuple[torch.Tensor, float]:
     return (grid - 0.5) * box.size + torch.tensor(box.center), 0.87 * box.size / resolution
 
 
-def _in_view(dataset: Dataset, view: int, centers: torch.Tensor, radius: float) -> torch.Tensor:
+def _in_view(
+    dataset: TrainingImages, view: int, centers: torch.Tensor, radius: float
+) -> torch.Tensor:
     """bool [C]: which balls reach into a view."""
     c2w = dataset.cameras.c2w[view]
     offsets = centers - c2w[:, 3]
@@ -99,7 +101,7 @@ def _in_view(dataset: Dataset, view: int, centers: torch.Tensor, radius: float) 
     return inside
 
 
-def _outermost_slopes(dataset: Dataset, view: int) -> list[tuple[float, float]] | None:
+def _outermost_slopes(dataset: TrainingImages, view: int) -> list[tuple[float, float]] | None:
     """Least and greatest x / depth and y / depth of a view's rays, found along its border.
 
     None if the view is so wide that some of its rays do not point forwards.
@@ -118,7 +120,7 @@ def _outermost_slopes(dataset: Dataset, view: int) -> list[tuple[float, float]] 
 
 
 @torch.no_grad()
-def carve(dataset: Dataset, box: SceneBox, resolution: int) -> torch.Tensor:
+def carve(dataset: TrainingImages, box: SceneBox, resolution: int) -> torch.Tensor:
     """Which cells may hold something.
 
     The test is conservative: a cell is carved only where everything within its projected size is
@@ -149,7 +151,7 @@ def carve(dataset: Dataset, box: SceneBox, resolution: int) -> torch.Tensor:
 
 
 def _empty_in_view(
-    dataset: Dataset, view: int, points: torch.Tensor, radius: float
+    dataset: TrainingImages, view: int, points: torch.Tensor, radius: float
 ) -> torch.Tensor:
     """bool [K]: balls of the radius around world points that fall on see-through pixels alone."""
     cameras, alpha, mask = dataset.cameras, dataset.alpha(view), dataset.mask(view)

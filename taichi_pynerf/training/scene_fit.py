@@ -5,7 +5,7 @@ import math
 import torch
 
 from taichi_pynerf.config import PyNeRFConfig
-from taichi_pynerf.evaluation.evaluation import Dataset
+from taichi_pynerf.data.datasets import TrainingImages
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.pyramid import create_pyramid_hierarchy
 from taichi_pynerf.presets import AUTO
@@ -16,7 +16,7 @@ CELLS_PER_FOOTPRINT = 1.5
 MAX_CASCADES = 6
 
 
-def fit_to_scene(config: PyNeRFConfig, dataset: Dataset) -> PyNeRFConfig:
+def fit_to_scene(config: PyNeRFConfig, dataset: TrainingImages) -> PyNeRFConfig:
     """The configuration for a dataset: its scene box, whether it is unbounded and how far it goes.
 
     A `max_resolution` that is "auto" is taken from the cameras, such a `background` from the images
@@ -42,7 +42,7 @@ def fit_to_scene(config: PyNeRFConfig, dataset: Dataset) -> PyNeRFConfig:
     )
 
 
-def fit_background(dataset: Dataset) -> str:
+def fit_background(dataset: TrainingImages) -> str:
     """What to train over: a random colour behind each ray where the images leave that open.
 
     Over one colour a surface of that colour may as well be see-through; no transparency matches
@@ -53,7 +53,7 @@ def fit_background(dataset: Dataset) -> str:
     return "white" if bool((dataset.background > 0.5).all()) else "black"
 
 
-def fit_cascades(dataset: Dataset, box: SceneBox) -> int:
+def fit_cascades(dataset: TrainingImages, box: SceneBox) -> int:
     """The least number of cascades that hold all that the cameras see up to the dataset's far.
 
     `MAX_CASCADES` at most: from there on everything is as good as infinitely far.
@@ -63,7 +63,7 @@ def fit_cascades(dataset: Dataset, box: SceneBox) -> int:
     return min(max(1 + math.ceil(math.log2(reach)), 1), MAX_CASCADES)
 
 
-def finest_footprint(dataset: Dataset, box: SceneBox) -> float:
+def finest_footprint(dataset: TrainingImages, box: SceneBox) -> float:
     """Width, in world units, of the smallest pixel footprint at the middle of the scene box."""
     cameras = dataset.cameras
     center = torch.tensor(box.center, dtype=torch.float32)

@@ -299,7 +299,7 @@ class PyNeRFTrainer:
             "generator": self.generator.get_state(),
         }
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: Any) -> None:
         """The inverse of `state_dict`.
 
         Raises:
@@ -380,7 +380,7 @@ class MultiScaleTrainer(PyNeRFTrainer):
     def state_dict(self) -> dict:
         return {**super().state_dict(), "scale_schedule": self.scale_schedule}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: Any) -> None:
         super().load_state_dict(state)
         schedule = state.get("scale_schedule")
         if not isinstance(schedule, dict) or 0 not in schedule:

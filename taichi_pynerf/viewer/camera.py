@@ -6,6 +6,7 @@ All of this is float64: a camera that is moved a thousand times stays a rotation
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from taichi_pynerf.geometry.cameras import Cameras, look_at
 
 POLE = math.radians(1.0)  # an orbit stops so close to straight above or below
 FOV_RANGE = (math.radians(5.0), math.radians(120.0))
+Vector = Sequence[float] | np.ndarray
 _NEAR_SHARE = 1e-3  # clipping distance for lines, as a share of the distance to the target
 
 
@@ -39,18 +41,20 @@ class ViewCamera:
     world_up: np.ndarray
 
     @classmethod
-    def looking_at(cls, eye, target, world_up, fov_y: float) -> ViewCamera:
+    def looking_at(cls, eye: Vector, target: Vector, world_up: Vector, fov_y: float) -> ViewCamera:
         """A camera at `eye` [3] that looks at `target` [3] with `world_up` upwards.
 
         Raises:
             ValueError: `eye` and `target` coincide, or `world_up` points along the view.
         """
-        pose = look_at(*(np.asarray(v, dtype=np.float64) for v in (eye, target, world_up)))
+        pose = look_at(*(torch.tensor(np.asarray(v)) for v in (eye, target, world_up)))
         distance = float(np.linalg.norm(np.subtract(target, eye)))
         return cls.from_pose(pose.numpy(), distance, fov_y, world_up)
 
     @classmethod
-    def from_pose(cls, c2w, distance: float, fov_y: float, world_up) -> ViewCamera:
+    def from_pose(
+        cls, c2w: np.ndarray, distance: float, fov_y: float, world_up: Vector
+    ) -> ViewCamera:
         """A camera with the camera-to-world pose `c2w` [3, 4], made a rotation if it nearly is."""
         c2w = np.asarray(c2w, dtype=np.float64)
         u, _, vh = np.linalg.svd(c2w[:, :3])

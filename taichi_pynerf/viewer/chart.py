@@ -22,7 +22,8 @@ class Curve:
 
     def __init__(self) -> None:
         self._points: list[float] = []
-        self._stride, self._pending = 1, []
+        self._stride = 1
+        self._pending: list[float] = []
         self._mean: float | None = None
 
     def add(self, value: float) -> None:

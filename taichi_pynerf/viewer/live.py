@@ -28,7 +28,7 @@ class LiveTraining:
 
     def __init__(self, viewer: Viewer, screen: Screen, trainer: PyNeRFTrainer):
         self.viewer, self.screen, self.trainer = viewer, screen, trainer
-        viewer.figures = TrainingFigures(trainer.config.max_steps)
+        self.figures = viewer.figures = TrainingFigures(trainer.config.max_steps)
         self._left_at: float | None = None  # when training went on
         self._looked_at = float("-inf")
 
@@ -38,7 +38,7 @@ class LiveTraining:
         now = time.perf_counter()
         if self._left_at is not None:
             viewer.share.trained(now - self._left_at)
-        viewer.figures.note(figures)
+        self.figures.note(figures)
         viewer.renderer.model_changed(training=True)
         if screen.open:
             if screen.hidden or not viewer.settings.drawing:
@@ -51,7 +51,7 @@ class LiveTraining:
 
     def finish(self) -> None:
         """After the training: show its model until the window is closed, or at once if asked."""
-        self.viewer.figures.finished = True
+        self.figures.finished = True
         if self.trainer.stop_requested:
             self.screen.close()
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.rendering.pictures import write_png
 from taichi_pynerf.viewer import overlays
+from taichi_pynerf.viewer.camera import ViewCamera
 from taichi_pynerf.viewer.controls import Controls, InputFrame
 from taichi_pynerf.viewer.drawing.canvas import PictureCanvas
 from taichi_pynerf.viewer.drawing.pacing import Rate, TimeShare
@@ -66,7 +68,7 @@ class Viewer:
         model: PyNeRF,
         dataset: Dataset | None = None,
         output_dir: str | Path = ".",
-        save=None,
+        save: Callable[[], Path] | None = None,
     ):
         self.model, self.output_dir, self.save = model, Path(output_dir), save
         box = model.renderer.box
@@ -122,7 +124,8 @@ class Viewer:
 
     def react(self, frame: InputFrame) -> bool:
         """Let a frame of input act. Whether it did, or may have done something in a panel."""
-        layout = Layout(*(max(n, 1) for n in frame.size), self.settings.panels, self.settings.help)
+        width, height = (max(n, 1) for n in frame.size)
+        layout = Layout(width, height, self.settings.panels, self.settings.help)
         changed = layout != self.layout
         self.layout = layout
         camera, actions = self.controls.update(frame, self.camera, layout)
@@ -161,7 +164,7 @@ class Viewer:
     def picture(self) -> np.ndarray:
         """uint8 [H, W, 3]: what is drawn so far, with the lines over it."""
         image = self.canvas.image(self.layout.picture_size, self.settings.background)
-        if self.settings.frusta and self._frusta is not None:
+        if self.settings.frusta and self.views is not None and self._frusta is not None:
             overlays.draw_world_lines(
                 image, self.camera, self._frusta, overlays.FRUSTUM_COLOR, opacity=0.8
             )
@@ -197,7 +200,7 @@ class Viewer:
         self.look_from(self.views.camera(self.view))
         self.message = f"training view {self.view}: {self.views.name(self.view)}"
 
-    def look_from(self, camera) -> None:
+    def look_from(self, camera: ViewCamera) -> None:
         """Take another camera."""
         if camera is not self.camera:
             self.camera, self._moved_at = camera, time.perf_counter()

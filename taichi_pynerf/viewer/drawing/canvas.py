@@ -65,4 +65,5 @@ class PictureCanvas:
             self._image = colours
             return
         left, top, right, bottom = patch.box
+        assert self._image is not None  # the first patch is a whole one
         self._image[top:bottom, left:right] = colours

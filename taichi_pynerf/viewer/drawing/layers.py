@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 
@@ -30,19 +31,22 @@ class Layers:
     @classmethod
     def empty(cls, height: int, width: int, normals: bool = False) -> Layers:
         """Layers of nothing."""
-        maps = (torch.zeros(height, width) for _ in range(3))
         rgb, normal_map = torch.zeros(height, width, 3), torch.zeros(height, width, 3)
-        return cls(rgb, *maps, normal_map if normals else None)
+        depth, acc, level = (torch.zeros(height, width) for _ in range(3))
+        return cls(rgb, depth, acc, level, normal_map if normals else None)
 
     def store(self, index: torch.Tensor, rendered: Rendered, normals: torch.Tensor | None) -> None:
         """Put rendered pixels in place; `index` [N] counts pixels row by row."""
         for name in Rendered.__dataclass_fields__:
             getattr(self, name).flatten(0, 1)[index] = getattr(rendered, name).cpu()
         if normals is not None:
+            assert self.normals is not None
             self.normals.flatten(0, 1)[index] = normals.cpu()
 
     def crop(self, box: tuple[int, int, int, int]) -> Layers:
         """A window (left, top, right, bottom) on these layers."""
         left, top, right, bottom = box
-        maps = (getattr(self, field.name) for field in fields(self))
-        return Layers(*(None if m is None else m[top:bottom, left:right] for m in maps))
+        maps: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Layers(
+            **{n: None if m is None else m[top:bottom, left:right] for n, m in maps.items()}
+        )

@@ -219,7 +219,7 @@ class ProgressiveRenderer:
     def complete(self) -> bool:
         """Whether the shot is drawn at its full size, if not yet with the finest steps."""
         return (
-            self.finished is not None and self.finished.full and self.shot.same(self.finished.shot)
+            self.finished is not None and self.finished.full and self.finished.shot.same(self.shot)
         )
 
     @property
@@ -250,7 +250,7 @@ class ProgressiveRenderer:
         patches: list[Patch] = []
         started = time.perf_counter()
         while True:
-            fresh = self.finished is None or not self.shot.same(self.finished.shot)
+            fresh = self.finished is None or not self.finished.shot.same(self.shot)
             if self._current is None:
                 plan = self._next_plan()
                 if plan is None or not (refine or fresh):
@@ -287,7 +287,7 @@ class ProgressiveRenderer:
             return None
         if self.finished is None or not self.shot.same(self.finished.shot):
             return self._plan(self._size_for(self.budget.num_rays))
-        best = self._refresh_size() if self._training else (self.shot.width, self.shot.height)
+        best = self._refresh_size() if self._training else self._full_size
         width, height = self.finished.size
         if width < best[0]:
             expected = best[0] * best[1] * self._seconds_per_ray.get("full", math.inf)
@@ -302,13 +302,19 @@ class ProgressiveRenderer:
 
     def _plan(self, size: tuple[int, int]) -> _Plan:
         """A pass of this size, with the steps that suit it."""
-        if size == (self.shot.width, self.shot.height):
+        if size == self._full_size:
             return _Plan(size, "full")
-        return _Plan(size, "preview" if GROWTH * size[0] < self.shot.width else "coarse")
+        return _Plan(size, "preview" if GROWTH * size[0] < self._full_size[0] else "coarse")
+
+    @property
+    def _full_size(self) -> tuple[int, int]:
+        """(width, height) of the shot."""
+        assert self.shot is not None
+        return self.shot.width, self.shot.height
 
     def _refresh_size(self) -> tuple[int, int]:
         """Of a pass that keeps pace with a model in training."""
-        full = (self.shot.width, self.shot.height)
+        full = self._full_size
         coarse = self._seconds_per_ray.get("coarse", 0.0)
         size = self._size_for(REFRESH_SECONDS / coarse) if coarse else full
         expected = full[0] * full[1] * self._seconds_per_ray.get("full", 0.0)
@@ -318,7 +324,7 @@ class ProgressiveRenderer:
 
     def _size_for(self, num_rays: float, best: tuple[int, int] | None = None) -> tuple[int, int]:
         """The size of a pass with about so many rays, in the shot's proportions."""
-        full = (self.shot.width, self.shot.height)
+        full = self._full_size
         best = best or full
         scale = math.sqrt(num_rays / (full[0] * full[1]))
         size = (max(round(full[0] * scale), 1), max(round(full[1] * scale), 1))
@@ -327,13 +333,15 @@ class ProgressiveRenderer:
         return best if near else size
 
     def _begin(self, plan: _Plan) -> _Pass:
-        cameras = self.shot.camera.cameras(self.shot.width, self.shot.height)
+        shot = self.shot
+        assert shot is not None
+        cameras = shot.camera.cameras(shot.width, shot.height)
         cameras = cameras.resized(*(torch.tensor([side]) for side in plan.size))
         far = farthest(cameras, self.model.config.aabb, self.far)
         rays = view_rays(cameras, 0, (self.near, far)).to(self.model.device)
         renderer, at_once = self._renderers[plan.kind], self._at_once(plan.kind)
-        begin = partial(renderer.begin, level=self.shot.level, at_once=at_once)
-        return _Pass(self.shot, plan, self._version, rays, begin)
+        begin = partial(renderer.begin, level=shot.level, at_once=at_once)
+        return _Pass(shot, plan, self._version, rays, begin)
 
     def _draw(self, work: _Pass, seconds: float) -> list[tuple[int, int, int, int]]:
         """Draw for about so long, at least one round of rays; return the tiles that are done."""

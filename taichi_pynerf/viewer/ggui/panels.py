@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
 from taichi_pynerf import runtime
 from taichi_pynerf.viewer.camera import FOV_RANGE
@@ -15,7 +16,7 @@ from taichi_pynerf.viewer.viewer import Viewer
 _WRAP = 31  # characters of a line of the panel
 
 
-def draw_panels(gui, viewer: Viewer, chart_height: int = 0) -> bool:
+def draw_panels(gui: Any, viewer: Viewer, chart_height: int = 0) -> bool:
     """Declare all panels for one frame.
 
     Args:
@@ -45,7 +46,7 @@ def draw_panels(gui, viewer: Viewer, chart_height: int = 0) -> bool:
     return changed
 
 
-def _training_panel(gui, viewer: Viewer) -> bool:
+def _training_panel(gui: Any, viewer: Viewer) -> bool:
     settings, share, figures = viewer.settings, viewer.share, viewer.figures
     before = (share.share, settings.paused, settings.drawing)
     if figures is not None:
@@ -76,7 +77,7 @@ def _training_panel(gui, viewer: Viewer) -> bool:
     return (share.share, settings.paused, settings.drawing) != before
 
 
-def _view_panel(gui, viewer: Viewer) -> bool:
+def _view_panel(gui: Any, viewer: Viewer) -> bool:
     settings, camera, changed = viewer.settings, viewer.camera, False
     for mode in Mode:
         if gui.checkbox(mode.value, settings.mode is mode) and settings.mode is not mode:
@@ -86,8 +87,10 @@ def _view_panel(gui, viewer: Viewer) -> bool:
     last = len(viewer.model.field.resolutions) - 1
     settings.level = gui.slider_float("level", settings.level, 0.0, float(last))
     settings.exposure = gui.slider_float("exposure", settings.exposure, *EXPOSURE_RANGE)
-    background = gui.color_edit_3("back", settings.background)
-    settings.background = tuple(min(max(float(c), 0.0), 1.0) for c in background)
+    red, green, blue = (
+        min(max(float(c), 0.0), 1.0) for c in gui.color_edit_3("back", settings.background)
+    )
+    settings.background = (red, green, blue)
     now = (settings.fixed_level, settings.level, settings.exposure, settings.background)
     changed |= now != before
     if settings.level != before[1]:

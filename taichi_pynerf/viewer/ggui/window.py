@@ -52,7 +52,7 @@ class Window:
         self._packed: np.ndarray | None = None
         self._window.show()  # X11 knows the window from here on
         try:
-            self._x11 = X11Window(title)
+            self._x11: X11Window | None = X11Window(title)
         except OSError:
             self._x11 = None  # Windows, macOS: no digits, and no word of minimising
 
@@ -113,11 +113,11 @@ def window_image(viewer: Viewer) -> np.ndarray:
     layout = viewer.layout
     left, (width, height) = layout.panel_width, layout.picture_size
     packed = np.array((*_COLUMN, 255), dtype=np.uint8).view(np.uint32)  # whole pixels fill faster
-    image = np.full((max(layout.height, 1), max(layout.width, 1)), packed).view(np.uint8)
-    image = image.reshape(*image.shape[:1], -1, 4)
+    rows, columns = max(layout.height, 1), max(layout.width, 1)
+    image = np.full((rows, columns), packed).view(np.uint8).reshape(rows, columns, 4)
     image[:height, left : left + width, :3] = viewer.picture()
     rows = chart_height(viewer)
-    if rows:
+    if rows and viewer.figures is not None:
         chart = draw_chart(left, rows, viewer.figures.losses, viewer.figures.psnrs)
         image[-rows:, :left, :3] = chart
     return image

@@ -20,7 +20,7 @@ _ErrorHandler = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
 
 @_ErrorHandler
-def _ignore(_display, _error):
+def _ignore(_display: int, _error: int) -> int:
     """Xlib's own handler ends the process, for a window that has just gone, say."""
     return 0
 
@@ -45,7 +45,7 @@ class X11Window:
         connection = x11.XOpenDisplay(None)
         if not connection:
             raise OSError("no X server answers")
-        self._display = ctypes.c_void_p(connection)
+        self._display: ctypes.c_void_p | None = ctypes.c_void_p(connection)
         x11.XSetErrorHandler(_ignore)
         root = ctypes.c_ulong(x11.XDefaultRootWindow(self._display))
         window = self._find(root, title.encode())
@@ -78,7 +78,7 @@ class X11Window:
             self._x11.XCloseDisplay(self._display)
             self._display = None
 
-    def _key(self, event) -> list[str]:
+    def _key(self, event: ctypes.Array) -> list[str]:
         """The key's name, if it is one that Taichi keeps to itself."""
         for column in (0, 1):  # plain and with Shift: some keyboards have digits there
             symbol = self._x11.XLookupKeysym(ctypes.byref(event), column)
