@@ -85,11 +85,11 @@ def run(main: Callable[[list[str]], None]) -> None:
     """
     show_others = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    def show(message: Warning | str, category: type[Warning], *place: Any, **named: Any) -> None:
         if issubclass(category, Notice):
             print(f"warning: {message}", file=sys.stderr)
         else:
-            show_others(message, category, *place)
+            show_others(message, category, *place, **named)
 
     warnings.showwarning = show
     try:

@@ -174,7 +174,7 @@ class PyramidRenderer:
     def update_occupancy(self, generator: torch.Generator) -> None:
         """Measure the field anew in some cells of the occupancy grid."""
 
-        def density_at(positions):
+        def density_at(positions: torch.Tensor) -> torch.Tensor:
             positions = self.box.unit_to_field(positions)
             levels = self.trained_levels.draw(positions, self.field.num_heads, generator)
             chunks = zip(
@@ -266,13 +266,16 @@ class PyramidRenderer:
 
     @torch.no_grad()
     def _fused_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
+        assert self.fused is not None
         sums, steps = torch.zeros(len(rays), 6, device=rays.rays_o.device), self._render_steps(rays)
         for step in steps.unique().tolist():
             index = (steps == step).nonzero().squeeze(-1)
             sums[index] = self.fused.sums(rays[index], step * self.step_size, level)
         return sums
 
-    def _levels_to_render(self, positions, levels, level: float | None) -> torch.Tensor:
+    def _levels_to_render(
+        self, positions: torch.Tensor, levels: torch.Tensor, level: float | None
+    ) -> torch.Tensor:
         if level is not None:
             return torch.full_like(levels, float(level))
         return self.trained_levels.clamp(positions, levels)
@@ -301,7 +304,14 @@ class PyramidRenderer:
         columns = (x.unsqueeze(-1) for x in (pixels.acc, pixels.depth, mean_level))
         return torch.cat([pixels.rgb, *columns], 1)
 
-    def _ask_visible(self, rays, samples, positions, levels, trans=None):
+    def _ask_visible(
+        self,
+        rays: Rays,
+        samples: Samples,
+        positions: torch.Tensor,
+        levels: torch.Tensor,
+        trans: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Densities [M], and colours [M, 3], black where they would not be seen."""
         codes = self.field.codes(positions, levels)
         eps = self.config.early_stop_eps
@@ -318,7 +328,9 @@ class PyramidRenderer:
         return codes.sigmas, rgbs
 
     @torch.no_grad()
-    def _seen(self, samples, positions, levels) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _seen(
+        self, samples: Samples, positions: torch.Tensor, levels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The samples that at least `cull_hidden` of the light reaches.
 
         Behind a surface a sample costs as much as before it and changes nothing: finding these by
@@ -349,7 +361,9 @@ class PyramidRenderer:
 
     # ---- shared ---------------------------------------------------------------------------
 
-    def _march(self, rays: Rays, jitter: torch.Tensor, max_samples: int, step: float = 1.0):
+    def _march(
+        self, rays: Rays, jitter: torch.Tensor, max_samples: int, step: float = 1.0
+    ) -> tuple[Samples, torch.Tensor]:
         return march_rays(
             self.box.to_unit(rays.rays_o),
             self.box.direction_to_unit(rays.rays_d),
@@ -375,8 +389,8 @@ class PyramidRenderer:
         """
         device, num_coarse = rays.rays_o.device, self.config.num_samples
 
-        def strata(count):
-            offset = 0.5
+        def strata(count: int) -> torch.Tensor:
+            offset: float | torch.Tensor = 0.5
             if generator is not None:
                 shape = (len(rays), count)
                 offset = torch.rand(shape, generator=generator, device=device)
@@ -390,7 +404,7 @@ class PyramidRenderer:
             steps[:, 1:-1] += shift / num_coarse
         near, far = self.box.to_spacing(near), self.box.to_spacing(far)
 
-        def place(s):
+        def place(s: torch.Tensor) -> torch.Tensor:
             return self.box.from_spacing(near + (far - near) * s)
 
         borders = place(steps)
@@ -429,7 +443,14 @@ class PyramidRenderer:
             positions = self.box.unit_to_field(positions)
         return positions, get_pyramid_level(areas, self.field.resolutions, self.level_size)
 
-    def _ask(self, rays, samples, positions, levels, known=None) -> FieldOutputs:
+    def _ask(
+        self,
+        rays: Rays,
+        samples: Samples,
+        positions: torch.Tensor,
+        levels: torch.Tensor,
+        known: KnownFeatures | None = None,
+    ) -> FieldOutputs:
         dirs = rays.rays_d.index_select(0, samples.ray_indices)
         return self.field(positions, dirs, levels, known)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
@@ -46,7 +45,14 @@ class Layers:
     def crop(self, box: tuple[int, int, int, int]) -> Layers:
         """A window (left, top, right, bottom) on these layers."""
         left, top, right, bottom = box
-        maps: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+
+        def cut(values: torch.Tensor) -> torch.Tensor:
+            return values[top:bottom, left:right]
+
         return Layers(
-            **{n: None if m is None else m[top:bottom, left:right] for n, m in maps.items()}
+            rgb=cut(self.rgb),
+            depth=cut(self.depth),
+            acc=cut(self.acc),
+            level=cut(self.level),
+            normals=None if self.normals is None else cut(self.normals),
         )
