@@ -175,7 +175,12 @@ def train(args: argparse.Namespace, backend: str, workers: Workers) -> None:
 
 
 def train_and_report(
-    args, trainer: PyNeRFTrainer, source: SceneSource, tested, run_dir: Path, backend: str
+    args: argparse.Namespace,
+    trainer: PyNeRFTrainer,
+    source: SceneSource,
+    tested: Dataset | None,
+    run_dir: Path,
+    backend: str,
 ) -> None:
     """Train in a folder of one's own, save, test, and write pictures."""
     if args.resume:

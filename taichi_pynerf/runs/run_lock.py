@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from taichi_pynerf.errors import RunFolderError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows has no locks on folders; there two trainings are not told apart
-    fcntl = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
@@ -28,7 +27,7 @@ def run_lock(run_dir: Path) -> Iterator[None]:
     Raises:
         RunFolderError: another process holds it.
     """
-    if fcntl is None:
+    if sys.platform == "win32":  # no locks on folders: there two trainings are not told apart
         yield
         return
     handle = os.open(run_dir, os.O_RDONLY)
