@@ -13,7 +13,7 @@ from taichi_pynerf.errors import Notice, UserError
 
 EXIT_USER_ERROR = 2
 
-# Each program: the command that an installation has, and its file in a checkout.
+# The command of each program in an installation, and its file in a checkout.
 PROGRAMS = {
     "train": "apps/train.py",
     "render": "apps/render.py",
@@ -27,14 +27,14 @@ PROGRAMS = {
 
 
 def command(program: str) -> str:
-    """What the user types to start a program: in a checkout, if the running one was started so.
+    """The command that starts a program, in the form in which the running one was started.
 
     Args:
         program: a name of `PROGRAMS`.
 
     Returns:
-        `python apps/train.py`, say, with the checkout's folder before it where that is not the
-        present one; else the installed command, `pynerf-train`.
+        In a checkout `python apps/train.py`, with the checkout's path unless it is the current
+        folder; otherwise the installed command, `pynerf-train`.
     """
     file = Path(PROGRAMS[program])
     started = Path(sys.argv[0])
@@ -48,14 +48,14 @@ def command(program: str) -> str:
 
 
 def in_commands_of_the_user(text: str) -> str:
-    """A text that names programs by their files, in the words of `command`."""
+    """A text with the files of programs replaced by their `command`."""
     of_file = {file: name for name, file in PROGRAMS.items()}
     pattern = "|".join(map(re.escape, of_file))
     return re.sub(rf"(?:python )?({pattern})", lambda found: command(of_file[found[1]]), text)
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows defaults, except where there is none to show, and keeps the description's lines."""
+    """Shows defaults where there are any, and keeps the line breaks of the description."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default is None or action.default is False or action.default == []:
@@ -64,7 +64,7 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionH
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports a wrong command line in one line."""
+    """Reports a wrong command line in a single line."""
 
     def __init__(self, description: str):
         super().__init__(
@@ -78,10 +78,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(main: Callable[[list[str]], None]) -> None:
-    """Run a program: a fault of the user's ends it with one line and status 2.
+    """Run a program; an error that the user can mend ends it with one line and status 2.
 
-    Warnings of the project are a line each too, without the place in the code. Programs that a
-    message names are named as the user started this one.
+    The project's warnings are one line each, without a place in the code. Programs named in a
+    message are named by their `command`.
     """
     show_others = warnings.showwarning
 

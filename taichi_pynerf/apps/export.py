@@ -1,4 +1,4 @@
-"""Bring a trained field to other programs: a point cloud, a mesh, or a run of nerfstudio's.
+"""Export a trained field for other programs: a point cloud, a mesh, or a nerfstudio run.
 
 python apps/export.py --checkpoint outputs/demo --format pointcloud
 python apps/export.py --checkpoint outputs/lego --format mesh --output lego.glb
@@ -34,7 +34,7 @@ DEFAULT_NAMES = {
     "checkpoint": "checkpoint.pth",
 }
 SUFFIXES = {"pointcloud": (".ply",), "mesh": MESH_SUFFIXES, "checkpoint": (".pth",)}
-NEEDED = {  # formats: a module that they need, and the extra that brings it
+NEEDED = {  # formats, the module that each needs, and the extra that installs it
     "pointcloud": ("plyfile", "export"),
     "mesh": ("trimesh", "export"),
     "nerfstudio": ("nerfstudio.engine.trainer", "nerfstudio"),
@@ -47,10 +47,10 @@ def build_parser() -> Parser:
         "--checkpoint",
         required=True,
         metavar="RUN_OR_FILE",
-        help="run folder or checkpoint file, of ns-train too",
+        help="run folder or checkpoint file; also a run of ns-train",
     )
     parser.add_argument(
-        "--format", required=True, choices=sorted(DEFAULT_NAMES), help="what to make of it"
+        "--format", required=True, choices=sorted(DEFAULT_NAMES), help="what to write"
     )
     parser.add_argument(
         "--output",
@@ -69,14 +69,14 @@ def build_parser() -> Parser:
     points = parser.add_argument_group("point cloud")
     points.add_argument("--num_points", type=int, default=300_000, help="points to write")
     points.add_argument(
-        "--min_opacity", type=float, default=0.8, help="least opacity of a ray that gives a point"
+        "--min_opacity", type=float, default=0.8, help="least opacity of a ray that yields a point"
     )
     points.add_argument(
         "--rays", choices=("views", "box"),
         help="cast rays from the training views, or from all around the scene box (views, if the "
         "scene is at hand)",
     )  # fmt: skip
-    points.add_argument("--seed", type=int, default=0, help="of the rays")
+    points.add_argument("--seed", type=int, default=0, help="seed of the random rays")
 
     mesh = parser.add_argument_group("mesh")
     mesh.add_argument(
@@ -88,7 +88,7 @@ def build_parser() -> Parser:
         "half of the light through)",
     )  # fmt: skip
     mesh.add_argument(
-        "--min_faces", type=int, default=50, help="leave out parts with fewer triangles"
+        "--min_faces", type=int, default=50, help="remove connected parts with fewer triangles"
     )
     return parser
 
@@ -120,7 +120,7 @@ def main(argv: list[str]) -> None:
 def export_point_cloud(args: argparse.Namespace, opened: Run, path: Path, at_hand: bool) -> None:
     transform = transform_of(args, opened, at_hand)
     if choose(args, "rays", ("views", "box"), at_hand) == "views":
-        # One scale will do: rays are drawn from the finest images alone.
+        # One scale is enough: rays are drawn from the finest images only.
         views = replace(opened.scene, multiscale=False).load("train")
         rays = rays_of_views(views, args.seed)
     else:
@@ -141,17 +141,17 @@ def export_mesh(args: argparse.Namespace, opened: Run, path: Path, at_hand: bool
 
 
 def transform_of(args: argparse.Namespace, opened: Run, at_hand: bool) -> SceneTransform:
-    """From the coordinates that are asked for to those of the model."""
+    """The transform from the requested coordinates to the model's."""
     if choose(args, "coordinates", ("file", "scene"), at_hand) == "scene":
         return SceneTransform()
     return opened.scene.files("train").transform
 
 
 def output_path(args: argparse.Namespace, opened: Run) -> Path:
-    """The file to write, found good before the long work begins."""
+    """The file to write, checked before the long work begins."""
     if args.format == "checkpoint" and not is_nerfstudio_run(args.checkpoint):
         raise ConfigError(
-            f"{args.checkpoint}: it is a checkpoint already; --format checkpoint is for runs of "
+            f"{args.checkpoint}: this is a checkpoint already; --format checkpoint is for runs of "
             "nerfstudio"
         )
     path = opened.folder / DEFAULT_NAMES[args.format]
@@ -165,12 +165,12 @@ def output_path(args: argparse.Namespace, opened: Run) -> Path:
 
 
 def choose(args: argparse.Namespace, name: str, choices: tuple[str, str], at_hand: bool) -> str:
-    """What a flag says, or else its first choice, which needs the scene, where that is at hand."""
+    """A flag's value; by default its first choice, which needs the scene, if that is there."""
     given = getattr(args, name)
     if given is None:
         given = choices[0] if at_hand else choices[1]
         if not at_hand:
-            print(f"the run's scene is not at hand (--data_dir gives it): --{name} {given}")
+            print(f"the run's scene was not found (give --data_dir): using --{name} {given}")
     if given == choices[0] and not at_hand:
         raise SceneError(
             f"{args.checkpoint}: --{name} {given} needs the run's scene: give --data_dir"
@@ -179,7 +179,7 @@ def choose(args: argparse.Namespace, name: str, choices: tuple[str, str], at_han
 
 
 def start() -> None:
-    """The program, with faults of the user's in one line."""
+    """Run the program; errors that the user can mend are one line each."""
     run(main)
 
 

@@ -1,7 +1,7 @@
 """Print a summary of a scene folder, and draw its cameras, scene box and images.
 
-A look at the picture tells whether the poses are sane: cameras should stand around what they show,
-their images' thick top edge up, and none should be red.
+The picture shows whether the poses make sense: cameras should stand around what they show, with the
+thick top edge of their images up, and none should be red.
 """
 
 from pathlib import Path
@@ -15,11 +15,9 @@ def build_parser() -> Parser:
 
     parser = Parser(description=__doc__)
     parser.add_argument("data_dir", metavar="DIR", type=Path, help="the scene folder")
+    parser.add_argument("--dataset_type", choices=FORMATS, help="its format (detected)")
     parser.add_argument(
-        "--dataset_type", choices=FORMATS, help="its format (default: found out from the folder)"
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path("scene.png"), help="where the picture goes"
+        "--output", type=Path, default=Path("scene.png"), help="picture file to write"
     )
     add_placement_flags(parser.add_argument_group("how the scene stands in its coordinates"))
     return parser
@@ -46,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def start() -> None:
-    """The program, with faults of the user's in one line."""
+    """Run the program; errors that the user can mend are one line each."""
     run(main)
 
 

@@ -1,5 +1,5 @@
-"""Render the built-in demo scene: a still life before nothing, in NeRF-synthetic ("Blender")
-layout, or in a landscape without bounds, in nerfstudio's."""
+"""Render the built-in demo scene: a still life in NeRF-synthetic ("Blender") layout, or the same
+in an unbounded landscape in nerfstudio's."""
 
 from pathlib import Path
 
@@ -41,12 +41,12 @@ def build_parser() -> Parser:
         help="jittered samples per pixel, a square number",
     )
     parser.add_argument(
-        "--seed", type=int, default=defaults.seed, help="of camera placement and jitter"
+        "--seed", type=int, default=defaults.seed, help="seed of camera placement and jitter"
     )
     parser.add_argument(
         "--unbounded",
         action="store_true",
-        help="set the still life in a landscape and write nerfstudio's layout: opaque images, "
+        help="put the still life in a landscape and write nerfstudio's layout: opaque images, "
         "and no bounds (needs --output_dir)",
     )
     return parser
@@ -74,7 +74,7 @@ def main(argv: list[str]) -> None:
 
 
 def start() -> None:
-    """The program, with faults of the user's in one line."""
+    """Run the program; errors that the user can mend are one line each."""
     run(main)
 
 

@@ -14,12 +14,16 @@ def build_parser() -> Parser:
     parser.add_argument("data_dir", metavar="IN", type=Path, help="folder of the Blender scene")
     parser.add_argument("out_dir", metavar="OUT", type=Path, help="new or empty folder")
     parser.add_argument(
-        "--num_scales", type=int, choices=range(1, 9), default=4, help="sizes of every view"
+        "--num_scales",
+        type=int,
+        choices=range(1, 9),
+        default=4,
+        help="number of sizes of each view",
     )
     parser.add_argument(
         "--as_published",
         action="store_true",
-        help="average straight colours and cut off fractions as Mip-NeRF's own converter does, "
+        help="average straight colours and truncate, as Mip-NeRF's own converter does, "
         "for figures on its very pixels; by default premultiplied pixels are averaged, which "
         "is right at outlines",
     )
@@ -27,7 +31,7 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--allow_external_paths",
         action="store_true",
-        help="let the scene name images outside of its folder",
+        help="allow images outside the scene folder",
     )
     return parser
 
@@ -39,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def start() -> None:
-    """The program, with faults of the user's in one line."""
+    """Run the program; errors that the user can mend are one line each."""
     run(main)
 
 

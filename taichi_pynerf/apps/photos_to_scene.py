@@ -33,25 +33,28 @@ def build_parser() -> Parser:
     )
     parser.add_argument("out_dir", metavar="OUT", type=Path, help="new or empty folder")
     parser.add_argument(
-        "--num_frames", type=count, default=150, help="frames to take of a video, the sharpest ones"
+        "--num_frames",
+        type=count,
+        default=150,
+        help="number of frames to take from a video, the sharpest ones",
     )
     parser.add_argument(
         "--matching",
         choices=MATCHINGS,
-        help="compare all pairs of photos, or neighbours by name alone, which is quicker "
+        help="match all pairs of photos, or only neighbours by name, which is quicker "
         "(default: exhaustive for photos, sequential for a video)",
     )
     parser.add_argument(
         "--camera_model",
         choices=CAMERA_MODELS,
         default="OPENCV",
-        help="the lens, in COLMAP's words; those with fewer parameters need fewer photos",
+        help="lens model, in COLMAP's terms; one with fewer parameters needs fewer photos",
     )
     parser.add_argument(
         "--feature_size",
         type=count,
         default=1600,
-        help="pixels along the longer side that features are sought at",
+        help="length of the longer side, in pixels, at which features are detected",
     )
     parser.add_argument(
         "--min_registered",
@@ -72,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def start() -> None:
-    """The program, with faults of the user's in one line."""
+    """Run the program; errors that the user can mend are one line each."""
     run(main)
 
 

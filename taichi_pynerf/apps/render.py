@@ -1,4 +1,4 @@
-"""Render a trained field: images, films and comparisons, with figures.
+"""Render a trained field: images, films and comparisons, with metrics.
 
 python apps/render.py --checkpoint outputs/lego --compute_metrics
 python apps/render.py --checkpoint outputs/lego --render_mode video --camera_path zoom
@@ -45,7 +45,10 @@ def build_parser() -> Parser:
     what = parser.add_argument_group("what to render")
     what.add_argument("--checkpoint", metavar="RUN_OR_FILE", help="run folder or checkpoint file")
     what.add_argument(
-        "--compare", nargs="+", metavar="RUN_OR_FILE", help="strips and a table of several runs"
+        "--compare",
+        nargs="+",
+        metavar="RUN_OR_FILE",
+        help="compare several runs in strips and a table",
     )
     what.add_argument("--data_dir", help="where the scene is now, if it has moved")
     what.add_argument("--render_mode", choices=("images", "video"), default="images")
@@ -66,19 +69,19 @@ def build_parser() -> Parser:
     how.add_argument("--height", type=int, help="height in pixels")
     how.add_argument("--level", default="auto", help="auto, or one pyramid level; 0 is coarsest")
     how.add_argument("--supersample", type=int, default=1, help="K x K rays in each pixel")
-    how.add_argument("--chunk_size", type=int, help="rays at once (by the free memory)")
+    how.add_argument("--chunk_size", type=int, help="rays at once (from the free memory)")
     runtime.add_backend_flags(how)
 
     out = parser.add_argument_group("output")
-    out.add_argument("--output_dir", help="where to (RUN/renders/…)")
-    out.add_argument("--overwrite", action="store_true", help="render anew what is there")
+    out.add_argument("--output_dir", help="output folder (RUN/renders/…)")
+    out.add_argument("--overwrite", action="store_true", help="render again what is already there")
     out.add_argument("--save_depth", action="store_true", help="depth, 16 bits and coloured")
     out.add_argument("--save_acc", action="store_true", help="opacity")
     out.add_argument("--save_levels", action="store_true", help="heat map of the pyramid levels")
     out.add_argument("--compute_metrics", action="store_true", help="PSNR, SSIM and LPIPS")
     out.add_argument(
         "--lpips", choices=("auto", "none", *NETS), default="auto",
-        help="LPIPS's network; auto: alex, if it can be had",
+        help="LPIPS's network; auto is alex, if available",
     )  # fmt: skip
     return parser
 
@@ -95,11 +98,11 @@ def main(argv: list[str]) -> None:
         else:
             render_images(args, open_run(args.checkpoint, args.data_dir))
     except torch.OutOfMemoryError:
-        raise ConfigError("the memory is not enough: give a smaller --chunk_size") from None
+        raise ConfigError("out of memory: give a smaller --chunk_size") from None
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse what makes no sense before anything is loaded."""
+    """Refuse contradictory flags before anything is loaded."""
     if bool(args.checkpoint) == bool(args.compare):
         raise ConfigError("give either --checkpoint RUN_OR_FILE or --compare RUN_A RUN_B …")
     video_only = [f"--{name}" for name in ("camera_path", "fps") if getattr(args, name)]
@@ -169,7 +172,7 @@ def render_video(args: argparse.Namespace, opened: Run) -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    """Render each run, then strips of all of them and a table."""
+    """Render each run, then write strips that compare them, and a table."""
     opened = [open_run(path, args.data_dir) for path in args.compare]
     names = distinct_names(opened)
     source, split = opened[0].scene, chosen_split(args, opened[0])
@@ -241,7 +244,7 @@ def chosen_scales(args: argparse.Namespace, opened: Run) -> list[Fraction]:
 
 
 def chosen_metrics(args: argparse.Namespace) -> dict:
-    """PSNR and SSIM, and LPIPS where it can be had; asked for by name, it must be."""
+    """PSNR, SSIM, and LPIPS if available; if its network was named, it is required."""
     metrics = dict(METRICS)
     if args.lpips != "none":
         try:
@@ -250,7 +253,7 @@ def chosen_metrics(args: argparse.Namespace) -> dict:
         except MissingPackageError as error:
             if args.lpips != "auto":
                 raise
-            print(f"without LPIPS: {error}")
+            print(f"LPIPS is left out: {error}")
     return metrics
 
 
@@ -269,7 +272,7 @@ def outputs(args: argparse.Namespace, depth_range: tuple[float, float] | None = 
 
 
 def output_dir(args: argparse.Namespace, opened: Run, name: str) -> Path:
-    """--output_dir, or a folder in the run's that says what is rendered."""
+    """--output_dir, or a folder inside the run's, named after what is rendered."""
     if args.output_dir:
         return Path(args.output_dir)
     name += f"_level{args.level}" if args.level != "auto" else ""
@@ -287,7 +290,7 @@ def distinct_names(opened: list[Run]) -> list[str]:
 
 
 def start() -> None:
-    """The program, with faults of the user's in one line."""
+    """Run the program; errors that the user can mend are one line each."""
     run(main)
 
 

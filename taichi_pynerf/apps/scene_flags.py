@@ -1,4 +1,4 @@
-"""Flags of command-line programs that say how a scene is to stand in its coordinates."""
+"""The flags that say how a scene is placed and read."""
 
 from __future__ import annotations
 
@@ -19,36 +19,34 @@ NAMES = (
     "exposure",
     "holdout",
 )
-"""Of all flags here, as argparse names their values; None means not given."""
+"""Names of all flags here, as argparse has them; None means not given."""
 
 
 def add_placement_flags(group: argparse._ArgumentGroup) -> None:
     """Add the flags to a group of a parser."""
     group.add_argument(
-        "--orientation", choices=ORIENTATIONS, help="which way is up; by default as the format has"
+        "--orientation", choices=ORIENTATIONS, help="which way is up (the format's own)"
     )
-    group.add_argument(
-        "--center", choices=CENTERS, help="what is the origin; by default as the format has"
-    )
+    group.add_argument("--center", choices=CENTERS, help="what the origin is (the format's own)")
     group.add_argument(
         "--auto_scale",
         action=argparse.BooleanOptionalAction,
-        help="scale the cameras' positions into [-1, 1]; by default as the format has",
+        help="scale the cameras' positions into [-1, 1] (the format's own)",
     )
     group.add_argument("--scene_scale", type=float, help="half the side of the scene box")
     group.add_argument(
         "--aabb", type=float, nargs=6, metavar=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
-        help="the scene box itself",
+        help="corners of the scene box",
     )  # fmt: skip
     group.add_argument(
         "--allow_external_paths",
         action="store_true",
         default=None,
-        help="let the scene name files outside of its folder",
+        help="allow files outside the scene folder",
     )
     group.add_argument(
         "--holdout", type=int, metavar="N",
-        help="hold out every Nth image to test with, 0 for none (as the scene has it)",
+        help="hold out every Nth image for testing, 0 for none (the scene's own splits)",
     )  # fmt: skip
     group.add_argument(
         "--exposure", type=float,

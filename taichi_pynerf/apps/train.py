@@ -66,25 +66,23 @@ def build_parser() -> Parser:
     scene.add_argument(
         "--data_dir", help=f"scene folder; if absent, the demo scene, in {DEMO_STEPS} steps"
     )
-    scene.add_argument(
-        "--dataset_type", choices=sorted(FORMATS), help="format; by default found out"
-    )
+    scene.add_argument("--dataset_type", choices=sorted(FORMATS), help="format (detected)")
     scene.add_argument(
         "--img_downscale",
         type=int,
-        help="reduce images by this factor (1; images of more than 1600 pixels are halved till "
+        help="reduce images by this factor (1; images of more than 1600 pixels are halved until "
         "they have fewer)",
     )
     scene.add_argument(
         "--multiscale",
         action=argparse.BooleanOptionalAction,
-        help="train and test at scales 1, 1/2, 1/4 and 1/8 (on for scenes that come in scales)",
+        help="train and test at scales 1, 1/2, 1/4 and 1/8 (on for scenes with several scales)",
     )
     scene.add_argument(
         "--black_background",
         action="store_true",
         default=None,
-        help="show black behind see-through pixels, not white",
+        help="black behind transparent pixels, not white",
     )
     add_placement_flags(scene)
 
@@ -108,7 +106,7 @@ def build_parser() -> Parser:
         "--gui", action="store_true", help="watch the training in a window (docs/viewer.md)"
     )
     run_group.add_argument(
-        "--resume", metavar="RUN_OR_FILE", help="go on with a run, its settings and its scene"
+        "--resume", metavar="RUN_OR_FILE", help="continue a run with its settings and its scene"
     )
     add_setting_flags(parser)
     return parser
@@ -118,7 +116,7 @@ def main(argv: list[str]) -> None:
     args = build_parser().parse_args(argv)
     if args.gui:
         if launched_by_torchrun():
-            raise ConfigError("--gui watches a training in one process: leave torchrun out")
+            raise ConfigError("--gui works in a single process: start without torchrun")
         require_display()
     claim_device()
     backend = runtime.start_backend(args)
@@ -127,7 +125,7 @@ def main(argv: list[str]) -> None:
 
 
 def train(args: argparse.Namespace, backend: str, workers: Workers) -> None:
-    """Train, as one of the workers; the first of them writes and shows."""
+    """Train as one of the workers; only the first one writes files and shows progress."""
     resumed = None
     if args.resume:
         resumed = read_checkpoint(args.resume)
@@ -168,7 +166,7 @@ def train(args: argparse.Namespace, backend: str, workers: Workers) -> None:
             trainer.train()
         return
 
-    # Nothing is written before all of the above was found good.
+    # Nothing is written until all of the above has been checked.
     run_dir.mkdir(parents=True, exist_ok=True)
     with run_lock(run_dir):
         train_and_report(args, trainer, source, test_set or val_set, run_dir, backend)
@@ -182,7 +180,7 @@ def train_and_report(
     run_dir: Path,
     backend: str,
 ) -> None:
-    """Train in a folder of one's own, save, test, and write pictures."""
+    """Train in the run folder, save, test, and write pictures."""
     if args.resume:
         trainer.log.cut(trainer.step)
     else:
@@ -197,13 +195,13 @@ def train_and_report(
         live.finish()
     if trainer.stop_requested:
         print(f"stopped at step {trainer.step}; checkpoint: {checkpoint}")
-        print(f"go on with:  {command('train')} --resume {shlex.quote(str(run_dir))}")
+        print(f"continue with:  {command('train')} --resume {shlex.quote(str(run_dir))}")
         return
     report(trainer, tested, run_dir, backend)
 
 
 def new_settings(args: argparse.Namespace) -> dict:
-    """Settings of a new run that the command line gives."""
+    """The settings that the command line gives for a new run."""
     settings = settings_given(args)
     if args.data_dir is None:
         settings.setdefault("max_steps", DEMO_STEPS)
@@ -232,7 +230,7 @@ def new_source(args: argparse.Namespace) -> SceneSource:
 
 
 def resumed_settings(args: argparse.Namespace, content: dict) -> tuple[SceneSource, PyNeRFConfig]:
-    """Scene and settings of a run that goes on: its own, and where to stop from the command."""
+    """Scene and settings of a resumed run: its own, except when to stop."""
     fixed = (
         "dataset_type img_downscale multiscale black_background preset scale_schedule "
         "experiment_name output_dir"
@@ -281,25 +279,25 @@ def new_run_dir(args: argparse.Namespace) -> Path:
 
 
 def resumed_run_dir(run_or_file: str) -> Path:
-    """The folder that a run goes on in."""
+    """The folder in which a run continues."""
     path = checkpoint_path(run_or_file)
     if path.name != FILE_NAME:
         raise CheckpointError(
-            f"{path}: a run goes on from its {FILE_NAME}, which this would write over; put this "
+            f"{path}: resuming would overwrite the {FILE_NAME} beside this file; put this "
             f"file as {FILE_NAME} into a new folder and resume that folder"
         )
     return path.parent
 
 
 def watch(trainer: PyNeRFTrainer, run_dir: Path) -> LiveTraining:
-    """A window on the training."""
+    """A window that shows the training."""
     viewer = Viewer(
         trainer.model,
         trainer.train_dataset,
         output_dir=run_dir,
         save=trainer.save,
     )
-    print("watching: H in the window shows its controls; the training goes on when it is closed")
+    print("watching: press H in the window for help; training continues when it is closed")
     return LiveTraining(viewer, Window(f"taichi_pynerf: {run_dir.name}"), trainer)
 
 
@@ -335,11 +333,11 @@ def report(trainer: PyNeRFTrainer, dataset: Dataset | None, run_dir: Path, backe
     more = f"--max_steps {2 * config.max_steps}"
     if config.max_seconds:
         more = f"--max_seconds {2 * config.max_seconds:g}"
-    print(f"go on with:  {command('train')} --resume {shlex.quote(str(run_dir))} {more}")
+    print(f"continue with:  {command('train')} --resume {shlex.quote(str(run_dir))} {more}")
 
 
 def start() -> None:
-    """The program, with faults of the user's in one line."""
+    """Run the program; errors that the user can mend are one line each."""
     run(main)
 
 

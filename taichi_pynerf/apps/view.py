@@ -54,7 +54,7 @@ def main(argv: list[str]) -> None:
 
 
 def start() -> None:
-    """The program, with faults of the user's in one line."""
+    """Run the program; errors that the user can mend are one line each."""
     run(main)
 
 

@@ -1,4 +1,4 @@
-"""A trained field as what other programs read: point clouds and meshes."""
+"""Exports of a trained field for other programs: point clouds and meshes."""
 
 from taichi_pynerf.export.mesh import extract_mesh, move_back, write_mesh
 from taichi_pynerf.export.points import (

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 MESH_SUFFIXES = (".ply", ".obj", ".glb")
 MAX_RESOLUTION = 2048
-LAYER = 0.03  # thickness of what is taken for a surface, in sides of the scene box
+LAYER = 0.03  # thickness of a surface layer, in sides of the scene box
 
 
 def default_density(model: PyNeRF) -> float:
-    """The density of which `LAYER` of the scene box's side lets half of the light through."""
+    """The density at which a layer of thickness `LAYER` passes half of the light."""
     return math.log(2) / (LAYER * model.renderer.box.size)
 
 
@@ -45,7 +45,7 @@ def extract_mesh(
     Args:
         model: a trained model.
         resolution: samples along the longest side of the scene box.
-        density: of the surface, per world unit; `default_density` if None.
+        density: density at the surface, per world unit; `default_density` if None.
         min_faces: connected parts with fewer triangles are left out.
         progress: show a bar.
 
@@ -89,10 +89,10 @@ def extract_mesh(
 def sample_opacity(
     surface: Surface, density: float, progress: bool = False
 ) -> tuple[np.ndarray, torch.Tensor]:
-    """Opacities on a lattice over the scene box, of a length at which `density` has 1/2.
+    """Opacities on a lattice over the scene box, over a length at which `density` gives 1/2.
 
-    Opacity changes more evenly than density, so that interpolating it between two samples places
-    the surface better. A border of zeros closes surfaces that leave the box. Neighbours are
+    Opacity changes more evenly than density, so interpolating it between two samples places the
+    surface better. A border of zeros closes surfaces that leave the box. Neighbours are
     `surface.width` apart.
 
     Returns:
@@ -115,8 +115,8 @@ def look_head_on(
 ) -> torch.Tensor:
     """Colours [K, 3] of surface points [K, 3], rendered along a short ray against their normals.
 
-    The field's colour at the very point would not do: a surface of equal density lies at the
-    fringe of what is seen, where colours were hardly trained.
+    The field's colour at the point itself is not good enough: a surface of equal density lies at
+    the fringe of what is seen, where colours were hardly trained.
     """
     length = 2 * LAYER * model.renderer.box.size
     rays = Rays(

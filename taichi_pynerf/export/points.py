@@ -21,7 +21,7 @@ from taichi_pynerf.model.model import PyNeRF
 
 RAYS_PER_ROUND = 2**14
 MAX_EMPTY_ROUNDS = 8
-NORMAL_WIDTH = 1 / 256  # footprint that normals are taken at, in sides of the scene box
+NORMAL_WIDTH = 1 / 256  # footprint at which normals are computed, in sides of the scene box
 RaySource = Callable[[int], Rays]
 
 
@@ -60,7 +60,7 @@ def rays_of_views(dataset: Dataset, seed: int = 0) -> RaySource:
 
 
 def rays_through_box(model: PyNeRF, seed: int = 0) -> RaySource:
-    """Random straight lines through the ball around the scene box, where no views are at hand.
+    """Random straight lines through the ball around the scene box, for use without views.
 
     Lines that are uniform in position and direction meet every piece of a surface in proportion
     to its area (Crofton's formula). A line's pixel is as wide, at the middle, as a cell of the
@@ -98,13 +98,14 @@ def extract_point_cloud(
 ) -> PointCloud:
     """Points where random rays end.
 
-    A ray gives the point at its mean depth. It is kept if the ray is opaque enough and if the
-    field is dense at that very place: past the edge of an object the mean depth of what is near
-    and what is far lies in the air between them.
+    A ray gives the point at its mean depth. The point is kept if the ray is opaque enough and the
+    field is dense there: at the edge of an object, the mean depth of near and far things lies in
+    the air between them.
 
     Args:
         model: a trained model.
-        draw_rays: gives so many random rays; see `rays_of_views` and `rays_through_box`.
+        draw_rays: returns the given number of random rays; see `rays_of_views` and
+            `rays_through_box`.
         num_points: N.
         min_opacity: least opacity of a ray, in [0, 1).
         progress: show a bar.
@@ -150,7 +151,7 @@ def _points_of_rays(
     dense = surface.is_dense(points)
     kept, dirs, points = kept[dense], dirs[dense], points[dense]
     normals = surface.normal(points)
-    # Past the middle of a thin sheet the density falls on the far side. Grazing rays say nothing.
+    # Beyond the middle of a thin sheet the normal flips. Grazing rays are unreliable.
     from_behind = (normals * dirs).sum(-1, keepdim=True) > 0.5
     normals = torch.where(from_behind, -normals, normals)
     known = normals.square().sum(-1) > 0.5

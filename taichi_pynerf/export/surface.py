@@ -1,4 +1,4 @@
-"""What a trained field says at points of the world: density, and the normal of its surfaces."""
+"""A trained field at points of the world: density, and surface normals."""
 
 import torch
 
@@ -10,15 +10,15 @@ POINTS_PER_CHUNK = 2**17
 
 
 class Surface:
-    """Asks a model about world points, as footprints of one width.
+    """Evaluates a model at world points, for footprints of one width.
 
-    The pyramid then answers at the level of that width, an average of what is finer, and not at
-    the noise of its finest level. Where the occupancy grid says empty, the density is 0: the field
-    was never taught there.
+    The pyramid then uses the level of that width, which averages what is finer, and not the noise
+    of its finest level. Where the occupancy grid is empty, the density is 0: the field was never
+    trained there.
 
     Args:
         model: a trained model.
-        width: of the footprints, world units.
+        width: width of the footprints, world units.
     """
 
     def __init__(self, model: PyNeRF, width: float):

@@ -1,4 +1,4 @@
-"""Whole pictures of a trained model: images, films, sheets, and tables of how good they are."""
+"""Output of a trained model: images, films, contact sheets, and tables of metrics."""
 
 from taichi_pynerf.model.images import RenderOptions, render_image, render_path
 

@@ -20,10 +20,10 @@ _MAX_SIDE = 16384
 
 @dataclass(frozen=True, eq=False)
 class CameraPath:
-    """A film's cameras and its speed.
+    """The cameras and the frame rate of a film.
 
     Attributes:
-        cameras: one of each frame.
+        cameras: one for each frame.
         fps: frames per second.
     """
 
@@ -36,7 +36,7 @@ def read_camera_path(path: str | Path) -> CameraPath:
 
     Each entry of "camera_path" has "camera_to_world", 16 numbers row by row in OpenGL axes, and
     "fov", the vertical angle of view in degrees. "render_height" and "render_width" are the size
-    of the frames; pixels are square, so "aspect" says nothing more. "fps" is 24 if absent.
+    of the frames; pixels are square, so "aspect" adds nothing. "fps" is 24 if absent.
 
     Raises:
         SceneError: the file cannot be read, or a value in it cannot be used.
@@ -78,9 +78,9 @@ def write_camera_path(
 
     Args:
         path: the file.
-        cameras: one of each frame, all of one size; with square pixels and centred images.
+        cameras: one for each frame, all of one size, with square pixels and centred images.
         fps: frames per second.
-        keyframes: the cameras that the path was laid through, for editing it again in a viewer.
+        keyframes: the cameras that the path passes through, so that a viewer can edit it.
 
     Raises:
         ValueError: there is no camera, or the sizes differ.

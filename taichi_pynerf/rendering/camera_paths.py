@@ -15,10 +15,10 @@ from taichi_pynerf.geometry.cameras import Cameras, look_at
 from taichi_pynerf.rendering.pose_interpolation import interpolate_poses, round_trip
 
 PATHS = ("spiral", "orbit", "interpolate", "zoom")
-_FORWARD_FACING = 0.7  # mean length of the sum of view directions from which on they agree
-_TURNS = 2  # of a spiral
-_ZOOM = (6.0, 0.7)  # distances of a zoom's ends, in mean distances of the training cameras
-_FRAMES_PER_KEY = 12  # between the training cameras that a path goes through
+_FORWARD_FACING = 0.7  # length of the mean view direction above which cameras all look one way
+_TURNS = 2  # turns of a spiral
+_ZOOM = (6.0, 0.7)  # start and end of a zoom, in mean distances of the training cameras
+_FRAMES_PER_KEY = 12  # frames between the training cameras on an interpolated path
 
 
 def scene_up(poses: torch.Tensor) -> torch.Tensor:
@@ -33,7 +33,7 @@ def scene_up(poses: torch.Tensor) -> torch.Tensor:
 
 
 def camera_path(kind: str, poses: torch.Tensor, num_frames: int) -> torch.Tensor:
-    """[F, 3, 4] poses of a path, laid out by the training cameras.
+    """[F, 3, 4] poses of a path, laid out around the training cameras.
 
     Args:
         kind: one of `PATHS`.
@@ -80,14 +80,14 @@ def winding_orbit(poses: torch.Tensor, num_frames: int) -> torch.Tensor:
 def spiral(poses: torch.Tensor, num_frames: int) -> torch.Tensor:
     """The path of LLFF (Mildenhall et al. 2019) for cameras that all look the same way.
 
-    Two turns around the mean camera, as wide as most of the cameras are apart, coming and going,
-    with the view held on a point before them.
+    Two turns around the mean camera, as wide as the spread of most cameras, moving back and forth,
+    with the view fixed on a point in front of them.
     """
     up, positions = scene_up(poses), poses[:, :, 3].double()
     middle, backward = positions.mean(0), poses[:, :, 2].double().mean(0)
     frame = look_at(middle, middle - backward, up).double()[:, :3]
     radii = ((positions - middle) @ frame).abs().quantile(0.9, dim=0)
-    # The focus is what the axes meet in, if that lies before the cameras.
+    # The focus is where the axes meet, if that is in front of the cameras.
     ahead = -((_center(poses) - middle) @ frame[:, 2])
     ahead = ahead if ahead > 2 * radii.max() else 5 * radii.max().clamp_min(1e-3)
     target = middle - ahead * frame[:, 2]
@@ -98,9 +98,9 @@ def spiral(poses: torch.Tensor, num_frames: int) -> torch.Tensor:
 
 
 def zoom(poses: torch.Tensor, num_frames: int) -> torch.Tensor:
-    """A dolly towards what the cameras look at, from far off to nearer than they were.
+    """A dolly towards what the cameras look at, from far away to closer than they were.
 
-    Each frame is nearer by the same factor, so that footprints pass all pyramid levels evenly.
+    Each frame is closer by the same factor, so footprints pass through all levels evenly.
     """
     center, up = _center(poses), scene_up(poses)
     offsets = poses[:, :, 3].double() - center
@@ -116,7 +116,7 @@ def zoom(poses: torch.Tensor, num_frames: int) -> torch.Tensor:
 
 
 def tour(poses: torch.Tensor) -> list[int]:
-    """An order of cameras in which each is followed by the nearest one not yet visited."""
+    """The cameras in an order in which each is followed by the nearest one not yet visited."""
     positions = poses[:, :, 3].double()
     order, left = [0], set(range(1, len(poses)))
     while left:
@@ -154,7 +154,7 @@ def frame_cameras(poses: torch.Tensor, focal: torch.Tensor, width: int, height: 
 
 
 def farthest(cameras: Cameras, aabb: tuple[float, ...], far: float) -> float:
-    """A far bound that leaves nothing of the scene box out, from however far it is seen."""
+    """A far bound that includes the whole scene box from any distance."""
     corner = torch.tensor(aabb).view(2, 3)
     reach = (corner[1] - corner[0]).norm() / 2
     distances = (cameras.c2w[:, :, 3].cpu() - corner.mean(0)).norm(dim=-1)
@@ -162,7 +162,7 @@ def farthest(cameras: Cameras, aabb: tuple[float, ...], far: float) -> float:
 
 
 def resized_cameras(cameras: Cameras, width: int, height: int) -> Cameras:
-    """The cameras with all images `width` x `height`, their vertical angles of view kept."""
+    """The cameras with all images `width` x `height` and unchanged vertical angles of view."""
     ratio = height / cameras.height.float()
     size = torch.full_like(cameras.width, width), torch.full_like(cameras.height, height)
     return replace(
@@ -197,7 +197,7 @@ def _around(
     height: torch.Tensor,
     turns: float,
 ) -> torch.Tensor:
-    """Poses on turns around an axis, [F] distances from the centre and heights above it."""
+    """Poses on a path that turns around an axis, at [F] distances and heights from the centre."""
     start = poses[0, :, 3].double() - center
     start = start - (start @ up) * up
     if start.norm() < 1e-6:  # right above
@@ -212,5 +212,5 @@ def _around(
 
 
 def _not_along(up: torch.Tensor, side: torch.Tensor, poses: torch.Tensor) -> torch.Tensor:
-    """`up`, or a camera's own up axis where the view goes along it."""
+    """`up`, or a camera's own up axis if the view is along `up`."""
     return up if abs(float(up @ side)) < 0.999 else poses[0, :, 1].double()

@@ -1,11 +1,11 @@
-"""Maps of one number per pixel in colour: ramps that rise evenly in lightness."""
+"""Colour maps for one number per pixel, whose lightness rises evenly."""
 
 import numpy as np
 import torch
 
-# From dark to light, evenly spaced in lightness (CIE L* 6 to 92), so that order can be seen in
-# print and without colour vision: through blue, teal, green and yellow; and through purple and
-# orange, for errors.
+# From dark to light, evenly spaced in lightness (CIE L* 6 to 92), so that the order is visible in
+# print and without colour vision. One ramp goes through blue, teal, green and yellow; the other,
+# for errors, through purple and orange.
 _RAMPS = {
     "sea": ((20, 11, 52), (52, 42, 118), (44, 88, 143), (35, 130, 142), (45, 170, 124),
             (134, 205, 75), (250, 231, 60)),
@@ -21,7 +21,7 @@ def color_map(
     """uint8 [H, W, 3] colours of a map [H, W], dark at `low` and light at `high`.
 
     Args:
-        values: what is shown; values beyond low and high get the end's colour.
+        values: the map; values below `low` or above `high` get the colour of that end.
         ramp: "sea" or "fire".
 
     Raises:
@@ -41,11 +41,11 @@ def depth_colors(
 ) -> np.ndarray:
     """uint8 [H, W, 3] colours of a depth map, light where near, on white where nothing is.
 
-    Depth is shown as its inverse, as the eye tells near things apart better than far ones.
+    The ramp is linear in inverse depth, which shows more differences among near things.
 
     Args:
         depth, acc: [H, W] distance and opacity.
-        near, far: the distances of the ramp's ends; those of what is seen by default.
+        near, far: the distances at the ends of the ramp; by default the range of what is seen.
     """
     seen = depth[acc > 0.5]
     seen = seen if seen.numel() else depth.new_ones(1)

@@ -1,4 +1,4 @@
-"""Runs side by side: crops where they differ most, and maps of their errors."""
+"""Comparison of runs: crops where they differ most, and error maps."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _FRAME = (228, 61, 48)
 def comparison_strip(
     truth: torch.Tensor, renders: dict[str, torch.Tensor], heading: str = "ground truth"
 ) -> Image.Image:
-    """One view of all runs: images, crops enlarged, error maps.
+    """One view in all runs: images, enlarged crops, error maps.
 
     Args:
         truth: [H, W, 3] photograph in [0, 1].
         renders: {run: [H, W, 3]}.
-        heading: what stands over the photograph.
+        heading: text above the photograph.
     """
     errors = {name: (image - truth).abs().mean(-1) for name, image in renders.items()}
     top, left, side = crop_where_runs_differ(list(errors.values()))
@@ -52,10 +52,10 @@ def comparison_strip(
 
 
 def crop_where_runs_differ(errors: Sequence[torch.Tensor]) -> tuple[int, int, int]:
-    """(top, left, side) of the square in which the runs' errors are most unlike.
+    """(top, left, side) of the square in which the runs' errors differ most.
 
     Args:
-        errors: [H, W] error maps; of one run, the square of its greatest error.
+        errors: [H, W] error maps; for a single run, the square with its greatest error is taken.
     """
     stack = torch.stack(list(errors)).float()
     height, width = stack.shape[1:]

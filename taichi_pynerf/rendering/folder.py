@@ -1,4 +1,4 @@
-"""A folder of rendered images that is gone on with where it stopped."""
+"""Rendering into a folder, which continues where an earlier render stopped."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ LEDGER = "renders.jsonl"
 
 @dataclass(frozen=True)
 class Outputs:
-    """What is written of each image besides its colours, NAME.png.
+    """What is written for each image besides its colours, NAME.png.
 
     Attributes:
         depth: NAME_depth.png of 16 bits with NAME_depth.json, and NAME_depth_color.png.
         acc: NAME_acc.png, the opacity.
         levels: NAME_level.png, a heat map of the pyramid levels.
-        depth_range: the distances between which depth is coloured; what is seen, by default.
+        depth_range: the distances between which depth is coloured; by default what is seen.
     """
 
     depth: bool = False
@@ -47,7 +47,7 @@ class Outputs:
         return [stem + suffix for suffix in suffixes]
 
     def colored(self) -> list[str]:
-        """What stands after the name in the images that can be shown: "", "_acc", …"""
+        """The suffixes of the images that can be shown: "", "_acc", …"""
         flags = ((self.depth, "_depth_color"), (self.acc, "_acc"), (self.levels, "_level"))
         return ["", *(suffix for wanted, suffix in flags if wanted)]
 
@@ -78,18 +78,18 @@ def render_to_folder(
 ) -> list[dict]:
     """Render images into a folder, except those that are there already.
 
-    Each image's files are whole or not there, and a line in `renders.jsonl` says which are done, of
-    which checkpoint and camera, and their figures. Called again after a crash, this goes on with
-    the image that was in hand.
+    An image's files are complete or absent. Lines in `renders.jsonl` say which images are done, of
+    which checkpoint and camera, and their metrics. After a crash, another call continues with the
+    image that was being rendered.
 
     Args:
-        run: whose model.
+        run: the run with the model.
         views: what to render.
-        folder: where to; made if it is not there.
+        folder: where images go; created if absent.
         options: how to render.
         outputs: what to write besides colours.
-        metrics: {name: metric}, for the shots that have a truth.
-        overwrite: render anew what is there.
+        metrics: {name: metric}, for the shots that have a photograph.
+        overwrite: render again what is there.
         progress: show a bar.
 
     Returns:
@@ -144,7 +144,7 @@ def render_to_folder(
 
 
 def _figures(line: dict, metrics: Mapping[str, Metric]) -> dict[str, float]:
-    """A line's figures; JSON's null is what was not finite."""
+    """A line's metrics; null in JSON stands for a value that was not finite."""
     missing = {"psnr": math.inf}  # of an image without any error
     return {
         name: missing.get(name, math.nan) if line["metrics"][name] is None
@@ -155,7 +155,7 @@ def _figures(line: dict, metrics: Mapping[str, Metric]) -> dict[str, float]:
 
 
 def _key(run: Run, views: ViewSet, view: int, options: RenderOptions) -> str:
-    """A digest of all that decides an image's pixels."""
+    """A digest of everything that determines an image's pixels."""
     camera = vars(views.cameras.select([view]))
     facts = [
         [run.checkpoint.stat().st_mtime_ns, run.step],
@@ -167,7 +167,7 @@ def _key(run: Run, views: ViewSet, view: int, options: RenderOptions) -> str:
 
 
 def _read_ledger(folder: Path) -> dict[str, dict]:
-    """{stem: its last line}; a line that a crash cut off is left out."""
+    """{stem: its last line}; a line that a crash truncated is skipped."""
     lines: dict[str, dict] = {}
     path = folder / LEDGER
     for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():

@@ -1,4 +1,4 @@
-"""Image files of renders, and sheets that show several pictures side by side."""
+"""Image files, and sheets that show several pictures side by side."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def read_png(path: str | Path) -> np.ndarray:
 def write_depth(path: Path, depth: torch.Tensor, acc: torch.Tensor) -> None:
     """Write a 16-bit PNG of a depth map, and beside it a JSON file with the unit of its values.
 
-    depth = value * "depth_unit", in world units along the ray; the value 0 says that nothing is
-    seen, which is where opacity is below a half.
+    depth = value * "depth_unit", in world units along the ray. The value 0 means that nothing is
+    seen: the opacity is below a half.
 
     Args:
-        path: the PNG; the JSON has its name with the suffix .json.
+        path: the PNG; the JSON has the same name with the suffix .json.
         depth, acc: [H, W] distance and opacity.
     """
     depth = torch.where(acc >= 0.5, depth, 0.0).double()
@@ -66,13 +66,12 @@ def sheet(rows: Sequence[Sequence[tuple[str, np.ndarray | None]]]) -> Image.Imag
     """Pictures in rows and columns, each under a heading.
 
     Args:
-        rows: (heading, uint8 [H, W, 3]) of each place; None leaves a place empty. A place is as
-            large as the largest picture in it needs; smaller ones are enlarged to fill it by whole
-            pixels' copies.
+        rows: (heading, uint8 [H, W, 3]) of each cell; None leaves a cell empty. All cells are as
+            large as the largest picture; smaller ones are enlarged without interpolation.
     """
     pictures = [picture for row in rows for _, picture in row if picture is not None]
     width, height = (max(p.shape[axis] for p in pictures) for axis in (1, 0))
-    enlarge = -(-_LEAST_WIDTH // width)  # so that headings have room
+    enlarge = -(-_LEAST_WIDTH // width)  # to make room for headings
     width, height = enlarge * width, enlarge * height
     num_columns = max(len(row) for row in rows)
     paper = Image.new(

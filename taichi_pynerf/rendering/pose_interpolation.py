@@ -6,12 +6,12 @@ import torch
 
 
 def round_trip(num_frames: int) -> torch.Tensor:
-    """[F] float64 shares of a round trip; the frame after the last would be the first again."""
+    """[F] float64 fractions of a round trip; the frame after the last would equal the first."""
     return torch.arange(num_frames, dtype=torch.float64) / num_frames
 
 
 def interpolate_poses(keys: torch.Tensor, num_frames: int, closed: bool = False) -> torch.Tensor:
-    """[F, 3, 4] poses on a smooth path through keys, at an even speed between each two.
+    """[F, 3, 4] poses on a smooth path through keys, at an even speed between neighbours.
 
     Positions lie on a cubic Hermite spline (Catmull-Rom tangents over uneven knots), rotations
     turn by spherical linear interpolation (Shoemake 1985).
@@ -19,7 +19,7 @@ def interpolate_poses(keys: torch.Tensor, num_frames: int, closed: bool = False)
     Args:
         keys: [K, 3, 4] poses, K >= 1; the first frame is the first key, and the last the last.
         num_frames: F.
-        closed: go back to the first key.
+        closed: return to the first key.
     """
     keys = keys.double()
     keys = torch.cat([keys, keys[:1]]) if closed else keys
@@ -39,7 +39,7 @@ def interpolate_poses(keys: torch.Tensor, num_frames: int, closed: bool = False)
 
 
 def _knots(positions: torch.Tensor, quaternions: torch.Tensor) -> torch.Tensor:
-    """[K] ascending times: the way between keys, by place and by turn."""
+    """[K] ascending times: the path length up to each key, from distances and rotations."""
     gaps = (positions[1:] - positions[:-1]).norm(dim=-1)
     turns = 2 * (quaternions[1:] * quaternions[:-1]).sum(-1).abs().clamp(max=1).acos()
     ways = torch.hypot(gaps / gaps.mean().clamp_min(1e-9), turns).clamp_min(1e-3)

@@ -13,14 +13,13 @@ _COLUMNS = ("ground truth", "render", "depth (near is light)", "pyramid level (f
 
 
 def median_view(images: Sequence[dict]) -> int:
-    """The image, of those that `evaluate` found figures of, that is as good as half of its scale.
+    """The image with the median PSNR, of those at the first image's scale.
 
     Args:
-        images: of each its "scale" and "psnr"; the first one's scale counts, and an infinite PSNR
-            may be None.
+        images: results of `evaluate`, with "scale" and "psnr"; None stands for an infinite PSNR.
 
     Returns:
-        Its place in `images`: neither the best picture nor the worst.
+        Its index in `images`.
     """
     same = [i for i, image in enumerate(images) if image["scale"] == images[0]["scale"]]
     same.sort(key=lambda i: float("inf") if images[i]["psnr"] is None else images[i]["psnr"])

@@ -1,4 +1,4 @@
-"""Figures as files: JSON for programs, CSV for sheets, Markdown for papers and pages."""
+"""Metrics as files: JSON for programs, CSV for spreadsheets, Markdown for reading."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_reports(folder: str | Path, summary: dict, facts: dict) -> str:
     Args:
         folder: where they go.
         summary: what `evaluation.summarise` gives.
-        facts: what else metrics.json says, before the figures.
+        facts: what else metrics.json contains, before the metrics.
 
     Returns:
         The Markdown table.
@@ -77,7 +77,7 @@ def metrics_table(summaries: dict[str, dict]) -> str:
 def markdown_table(
     headings: Sequence[str], rows: Sequence[Sequence[str]], num_words: int = 1
 ) -> str:
-    """Lines of a Markdown table: first `num_words` columns of words, then columns of figures."""
+    """Lines of a Markdown table: `num_words` columns of text, then columns of numbers."""
     rules = ["---" if column < num_words else "---:" for column in range(len(headings))]
     lines = [headings, rules, *rows]
     return "".join("| " + " | ".join(_escaped(cell) for cell in line) + " |\n" for line in lines)

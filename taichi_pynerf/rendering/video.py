@@ -14,7 +14,7 @@ from PIL import Image
 from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write
 
-QUALITY = 18  # H.264's constant rate factor: 18 is nearly without loss, 28 is small
+QUALITY = 18  # H.264's constant rate factor: 18 is nearly lossless, 28 gives small files
 _WEBP_QUALITY = 80
 
 
@@ -30,7 +30,7 @@ def write_video(
 
     Args:
         path: a file with the suffix .mp4, .webp or .gif. H.264 with 4:2:0 colour needs even sides:
-            an odd one loses its last row or column.
+            the last row or column is dropped where one is odd.
         frames: uint8 [H, W, 3] each, all of one size; taken one at a time for MP4.
         fps: frames per second.
         quality: H.264's constant rate factor, 0 (best) to 51.

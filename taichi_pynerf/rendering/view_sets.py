@@ -22,10 +22,10 @@ class Shot:
     """One image to render.
 
     Attributes:
-        stem: its file in a folder, without suffix; "/" makes a folder of its own.
-        name, scale: what its result says it is.
-        truth: gives the photograph, [H, W, 3], and its mask [H, W] or None, if there is a
-            photograph to compare with.
+        stem: its file within the folder, without suffix; it may contain subfolders.
+        name, scale: as they appear in the result.
+        truth: returns the photograph, [H, W, 3], and its mask [H, W] or None; None if there is
+            no photograph to compare with.
     """
 
     stem: str
@@ -40,7 +40,7 @@ class ViewSet:
 
     Attributes:
         cameras: one for each shot.
-        shots: what becomes of each.
+        shots: one for each camera.
         near, far: least and greatest distance along rays, world units.
         background: [3] colour behind.
     """
@@ -53,7 +53,7 @@ class ViewSet:
 
 
 def photographed_views(source: SceneSource, split: str, scales: Sequence[Fraction]) -> ViewSet:
-    """A split's views at scales at which its photographs can be had too: 1, 1/2, 1/3, …
+    """A split's views at scales for which there are photographs: 1, 1/2, 1/3, …
 
     Raises:
         ConfigError: there is no photograph at one of the scales.
@@ -75,7 +75,7 @@ def photographed_views(source: SceneSource, split: str, scales: Sequence[Fractio
 
 
 def scaled_views(source: SceneSource, split: str, scales: Sequence[Fraction]) -> ViewSet:
-    """A split's views at any scales; pixels are larger by as much as images are smaller.
+    """A split's views at any scales; pixels grow by the factor by which images shrink.
 
     Raises:
         ConfigError: a scale leaves an image without pixels.
@@ -87,7 +87,7 @@ def scaled_views(source: SceneSource, split: str, scales: Sequence[Fraction]) ->
 
 
 def sized_views(source: SceneSource, split: str, width: int, height: int) -> ViewSet:
-    """A split's views with images of one size, which see as far up and down as before."""
+    """A split's views with images of one size and unchanged vertical angles of view."""
     dataset = source.load(split, [1])
     cameras = resized_cameras(dataset.cameras, width, height)
     return _of_dataset(dataset, cameras, [Shot(name, name) for name in dataset.names])
@@ -96,7 +96,7 @@ def sized_views(source: SceneSource, split: str, width: int, height: int) -> Vie
 def path_views(dataset: Dataset, cameras: Cameras, folder: str) -> ViewSet:
     """The frames of a path through a dataset's scene, numbered in a folder of their own.
 
-    The far bound is moved to where the path sees the whole scene box.
+    The far bound is moved so that the path sees the whole scene box.
     """
     stems = [f"{folder}/{i:05d}" for i in range(len(cameras))]
     far = farthest(cameras, dataset.aabb, dataset.far)
@@ -135,7 +135,7 @@ def parse_scale(text: str) -> Fraction:
     """A scale like 1, 1/8, 0.5 or 2.
 
     Raises:
-        ConfigError: it is none, or not above 0 and up to 16.
+        ConfigError: it is not a number above 0 and up to 16.
     """
     try:
         scale = Fraction(text).limit_denominator(4096)
@@ -147,7 +147,7 @@ def parse_scale(text: str) -> Fraction:
 
 
 def _stem(name: str, scale: Fraction, scales: Sequence[Fraction]) -> str:
-    """An image's file: in a folder of its scale, where there are several."""
+    """The file stem of an image; in a folder for its scale if there are several."""
     return name if len(scales) == 1 else f"scale_{str(scale).replace('/', '-')}/{name}"
 
 

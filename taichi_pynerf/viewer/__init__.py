@@ -1,5 +1,5 @@
 """The live viewer: a Taichi GGUI window that shows a model while it trains, or afterwards.
 
-All but `ggui` is plain code that needs no screen. `docs/viewer.md` says how
-to use it and how the drawing works.
+Everything except `ggui` is plain code that needs no screen. `docs/viewer.md` explains how to use
+the viewer and how it draws.
 """

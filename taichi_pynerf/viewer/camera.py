@@ -1,6 +1,6 @@
-"""The camera of the viewer, and how a person moves it.
+"""The viewer's camera and its moves.
 
-All of this is float64: a camera that is moved a thousand times stays a rotation to float32's eye.
+Everything is float64: after thousands of moves a pose is still a rotation to float32 precision.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 from taichi_pynerf.geometry.cameras import Cameras, look_at
 
-POLE = math.radians(1.0)  # an orbit stops so close to straight above or below
+POLE = math.radians(1.0)  # closest angle of an orbit to straight above or below, radians
 FOV_RANGE = (math.radians(5.0), math.radians(120.0))
 Vector = Sequence[float] | np.ndarray
 _NEAR_SHARE = 1e-3  # clipping distance for lines, as a share of the distance to the target
@@ -22,14 +22,14 @@ _NEAR_SHARE = 1e-3  # clipping distance for lines, as a share of the distance to
 
 @dataclass(frozen=True, eq=False)
 class ViewCamera:
-    """A pinhole camera that turns about a target straight ahead of it. Axes are OpenGL's.
+    """A pinhole camera that orbits a target straight ahead of it. Axes are OpenGL's.
 
-    Every move gives a new camera; one that changes nothing gives the same object.
+    Every move returns a new camera, or the same object if nothing changes.
 
     Attributes:
         rotation: [3, 3], columns right, up, backward in the world.
         position: [3], world units.
-        distance: from the position to the target, world units.
+        distance: distance from the position to the target, world units.
         fov_y: vertical angle of view, radians.
         world_up: [3] unit vector, the axis of orbits.
     """
@@ -55,7 +55,7 @@ class ViewCamera:
     def from_pose(
         cls, c2w: np.ndarray, distance: float, fov_y: float, world_up: Vector
     ) -> ViewCamera:
-        """A camera with the camera-to-world pose `c2w` [3, 4], made a rotation if it nearly is."""
+        """A camera with the pose `c2w` [3, 4], whose rotation is made exact."""
         c2w = np.asarray(c2w, dtype=np.float64)
         u, _, vh = np.linalg.svd(c2w[:, :3])
         up = np.asarray(world_up, dtype=np.float64)
@@ -75,11 +75,11 @@ class ViewCamera:
 
     @property
     def target(self) -> np.ndarray:
-        """[3] the point that orbits turn about."""
+        """[3] the centre of orbits."""
         return self.position + self.distance * self.forward
 
     def cameras(self, width: int, height: int) -> Cameras:
-        """This camera with an image of so many pixels; its angle of view is that of the height."""
+        """This camera as `Cameras` of one view with an image of the given size."""
         focal = 0.5 * height / math.tan(0.5 * self.fov_y)
         return Cameras(
             c2w=torch.from_numpy(self.c2w).float()[None],
@@ -92,11 +92,11 @@ class ViewCamera:
         )
 
     def project_segments(self, segments: np.ndarray, width: int, height: int) -> np.ndarray:
-        """Straight lines in the world to lines in the image, cut off where they pass behind.
+        """Project line segments into the image; parts behind the camera are cut off.
 
         Args:
             segments: [K, 2, 3] end points in the world.
-            width, height: of the image, pixels.
+            width, height: image size, pixels.
 
         Returns:
             [K', 2, 2] end points in image coordinates (x, y), for those K' <= K that reach in
@@ -107,7 +107,7 @@ class ViewCamera:
         depth = -ends[..., 2]
         ends = ends[(depth > near).any(1)]
         depth = -ends[..., 2]
-        # An end behind moves along its segment to where that crosses the near plane.
+        # An end point behind the camera moves to where its segment crosses the near plane.
         share = (near - depth) / np.where(depth == depth[:, ::-1], 1.0, depth[:, ::-1] - depth)
         moved = ends + share[..., None] * (ends[:, ::-1] - ends)
         ends = np.where((depth < near)[..., None], moved, ends)
@@ -143,22 +143,22 @@ class ViewCamera:
         return replace(self, position=self.position + self.rotation @ [right, up, -forward])
 
     def dolly(self, amount: float) -> ViewCamera:
-        """Go `exp(amount)` times as far from the target; the target stays."""
+        """Multiply the distance to the target by `exp(amount)`; the target stays."""
         return self.at_distance(self.distance * math.exp(amount)) if amount else self
 
     def at_distance(self, distance: float) -> ViewCamera:
-        """Stand so far from the target, world units."""
+        """Move to a distance from the target, world units."""
         if distance == self.distance:
             return self
         return replace(self, position=self.target - distance * self.forward, distance=distance)
 
     def with_fov(self, fov_y: float) -> ViewCamera:
-        """The same place with another angle of view, held within `FOV_RANGE`."""
+        """The same place with another angle of view, clamped to `FOV_RANGE`."""
         fov_y = min(max(fov_y, FOV_RANGE[0]), FOV_RANGE[1])
         return self if fov_y == self.fov_y else replace(self, fov_y=fov_y)
 
     def _turned(self, yaw: float, pitch: float) -> np.ndarray:
-        """The rotation after a turn of its backward axis; a roll is kept, poles are kept away."""
+        """The rotation after turning its backward axis; keeps roll, avoids the poles."""
         rotation = _rotation_about(self.world_up, yaw) @ self.rotation
         backward = rotation[:, 2]
         angle = math.acos(float(np.clip(backward @ self.world_up, -1.0, 1.0)))  # from above
@@ -168,7 +168,7 @@ class ViewCamera:
         if pitch:
             wanted = min(max(angle - pitch, POLE), math.pi - POLE)
             rotation = _rotation_about(axis, wanted - angle) @ rotation
-        u, _, vh = np.linalg.svd(rotation)  # a thousand turns add up no rounding
+        u, _, vh = np.linalg.svd(rotation)  # rounding must not add up over thousands of turns
         return u @ vh
 
 

@@ -1,4 +1,4 @@
-"""A small curve of the training, drawn into an image."""
+"""A small chart of the training, drawn into an image."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _SMOOTHING = 0.1
 
 
 class Curve:
-    """A series of any length in at most 1024 points: when it is full, pairs become their means.
+    """A series of any length in at most 1024 points: when full, pairs are averaged.
 
-    Values are smoothed by a running mean first: single batches are noisy.
+    Values are first smoothed by a running mean, because single batches are noisy.
     """
 
     def __init__(self) -> None:

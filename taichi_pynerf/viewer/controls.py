@@ -1,4 +1,4 @@
-"""From mouse and keys to moves of the camera and actions by name."""
+"""Translates mouse and keys into camera moves and named actions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from taichi_pynerf.viewer.camera import ViewCamera
 from taichi_pynerf.viewer.layout import Layout
 
-# Keys as they are named in `InputFrame`, what they do, and how the help says it.
+# Keys as named in `InputFrame`, their actions, and the text of the help.
 ACTIONS = {
     " ": ("pause", "Space", "pause and go on with the training"),
     "r": ("reset", "R", "the first view again"),
@@ -39,16 +39,16 @@ MOVES = (
     ("Ctrl + left drag", "look around"),
     ("W A S D, Q E", "fly; down, up"),
 )
-_TURN = math.pi  # radians for a drag across the height of the picture
-_DOLLY = 3.0  # of log distance for a drag across the height, and 1/3 of it per second of a key
-_FLY = 0.8  # distances to the target per second
-_LEAST_HOLD = 0.04  # seconds: a key tapped between two frames moves this far
-_GREATEST_HOLD = 0.15  # after a slow frame nobody wants a leap
+_TURN = math.pi  # radians per drag across the height of the picture
+_DOLLY = 3.0  # log distance per drag across the height; a third of it per second of a held key
+_FLY = 0.8  # speed of flying, in distances to the target per second
+_LEAST_HOLD = 0.04  # seconds of movement for a key tapped between two frames
+_GREATEST_HOLD = 0.15  # seconds of movement per frame at most: no leaps after a slow frame
 
 
 @dataclass(frozen=True)
 class InputFrame:
-    """What mouse and keyboard did since the frame before.
+    """Mouse and keyboard input since the previous frame.
 
     Attributes:
         pressed: keys and buttons that went down, in order. Keys are named by their letter or
@@ -56,7 +56,7 @@ class InputFrame:
         held: keys and buttons that are down now.
         cursor: (x, y) from the top left corner of the window, pixels.
         size: (width, height) of the window, pixels.
-        seconds: since the frame before.
+        seconds: time since the previous frame.
     """
 
     pressed: tuple[str, ...] = ()
@@ -70,12 +70,12 @@ class InputFrame:
 class _Drag:
     button: str
     cursor: tuple[float, float]
-    before: ViewCamera  # to go back to, should the drag turn out to be a panel's
+    before: ViewCamera  # to restore if the drag turns out to belong to a panel
 
 
 @dataclass
 class Controls:
-    """Keeps what lasts from frame to frame: the drag in hand."""
+    """Keeps the state between frames: the current drag."""
 
     _drag: _Drag | None = field(default=None, init=False)
 
@@ -86,13 +86,13 @@ class Controls:
     def update(
         self, frame: InputFrame, camera: ViewCamera, layout: Layout
     ) -> tuple[ViewCamera, list[str]]:
-        """The camera after one frame of input, and the actions asked for."""
+        """The camera after one frame of input, and the requested actions."""
         actions = [ACTIONS[key][0] for key in frame.pressed if key in ACTIONS]
         camera = self._dragged(frame, camera, layout)
         return self._flown(frame, camera), actions
 
     def cancel_drag(self, camera: ViewCamera) -> ViewCamera:
-        """Something in a panel moved: the drag was its, not the camera's."""
+        """A widget in a panel moved, so the drag was not for the camera."""
         if self._drag is not None:
             camera, self._drag = self._drag.before, None
         return camera
@@ -135,5 +135,5 @@ class Controls:
 
 
 def help_lines() -> list[tuple[str, str]]:
-    """(keys, what they do) for all of the controls, for people to read."""
+    """(keys, what they do) for all controls, as the help shows them."""
     return [*MOVES, *((keys, says) for _, keys, says in ACTIONS.values() if keys)]

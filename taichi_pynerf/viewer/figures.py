@@ -1,4 +1,4 @@
-"""The figures of a training that the panel shows."""
+"""The figures of a training that the panel shows: loss, PSNR, speed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from taichi_pynerf.viewer.chart import Curve
 
 @dataclass
 class TrainingFigures:
-    """The newest figures and the curves of a training.
+    """The latest figures and the curves of a training.
 
     Attributes:
-        max_steps: steps at most.
-        step, loss, psnr, samples_per_second: of the last step.
+        max_steps: greatest number of steps.
+        step, loss, psnr, samples_per_second: those of the last step.
         losses, psnrs: their smoothed curves.
-        finished: whether the training came to its end.
+        finished: whether the training has ended.
     """
 
     max_steps: int

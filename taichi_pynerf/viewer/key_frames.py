@@ -19,7 +19,7 @@ SECONDS_PER_KEY = 2.0
 
 
 class KeyFrames:
-    """Cameras in the order in which a flight passes them."""
+    """The cameras of a flight, in order."""
 
     def __init__(self) -> None:
         self.cameras: list[ViewCamera] = []
@@ -28,11 +28,11 @@ class KeyFrames:
         return len(self.cameras)
 
     def add(self, camera: ViewCamera) -> None:
-        """One more at the end."""
+        """Append a camera."""
         self.cameras.append(camera)
 
     def drop(self) -> None:
-        """Take the last one away, if there is any."""
+        """Remove the last one, if there is any."""
         del self.cameras[-1:]
 
     def segments(self) -> np.ndarray:
@@ -45,7 +45,7 @@ class KeyFrames:
 
         Args:
             path: the file.
-            width, height: of the film's frames, pixels.
+            width, height: size of the film's frames, pixels.
 
         Raises:
             UserError: there are fewer than two key frames.
@@ -56,7 +56,7 @@ class KeyFrames:
         keys = Cameras.cat([camera.cameras(width, height) for camera in self.cameras])
         poses = interpolate_poses(keys.c2w, round(FPS * SECONDS_PER_KEY * (len(self) - 1)))
         passes = _passing_frames(poses, keys.c2w)
-        # Between key frames the focal length changes by even factors.
+        # Between key frames the focal length changes geometrically.
         logs = np.interp(np.arange(len(poses)), passes, keys.fy.log().numpy())
         frames = frame_cameras(poses, torch.from_numpy(np.exp(logs)), width, height)
         write_camera_path(path, frames, FPS, keyframes=keys)

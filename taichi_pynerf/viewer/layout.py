@@ -1,4 +1,4 @@
-"""Where panels and picture lie in the window."""
+"""Positions of the panels and the picture in the window."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _HELP_SIZE = (520, 400)
 
 @dataclass(frozen=True)
 class Layout:
-    """The parts of a window: a panel at each side and the picture between, or the picture alone.
+    """The parts of a window: a panel on each side of the picture, or the picture alone.
 
     Attributes:
-        width, height: of the window, pixels.
+        width, height: size of the window, pixels.
         panels: show the panels; a window too narrow for them shows none.
         help: show the help over the picture.
     """
@@ -27,7 +27,7 @@ class Layout:
 
     @property
     def panel_width(self) -> int:
-        """Of one panel; 0 without any."""
+        """Width of one panel; 0 if there are none."""
         fits = self.width >= 2 * PANEL_WIDTH + _LEAST_PICTURE
         return PANEL_WIDTH if self.panels and fits else 0
 
@@ -44,7 +44,7 @@ class Layout:
         return left, top, left + width, top + height
 
     def on_picture(self, cursor: tuple[float, float]) -> bool:
-        """Whether a point (x, y) of the window is on the picture and on nothing above it."""
+        """Whether a point (x, y) of the window is on the picture and not covered."""
         x, y = cursor
         if self.help:
             left, top, right, bottom = self.help_box
@@ -54,5 +54,5 @@ class Layout:
 
     @classmethod
     def window_size(cls, width: int, height: int) -> tuple[int, int]:
-        """The window that has a picture of this size beside its panels."""
+        """The window whose picture has the given size."""
         return width + 2 * PANEL_WIDTH, height

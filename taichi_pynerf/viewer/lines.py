@@ -1,18 +1,18 @@
-"""Smooth thin lines, drawn into an image in memory."""
+"""Anti-aliased thin lines, drawn into an image in memory."""
 
 from __future__ import annotations
 
 import numpy as np
 
-_MAX_COORDINATE = 1e5  # of an end point; farther ends are cut off first
+_MAX_COORDINATE = 1e5  # greatest coordinate of an end point; farther ones are clipped first
 
 
 def clip_segments(segments: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The parts of lines that lie within an image (Liang and Barsky).
+    """Clip lines to an image (Liang and Barsky).
 
     Args:
         segments: [K, 2, 2] end points (x, y).
-        width, height: of the image.
+        width, height: image size, pixels.
 
     Returns:
         [K', 2, 2] for those K' <= K that meet the image.
@@ -32,13 +32,13 @@ def clip_segments(segments: np.ndarray, width: int, height: int) -> np.ndarray:
 def draw_lines(
     image: np.ndarray, segments: np.ndarray, color: tuple[int, int, int], opacity: float = 1.0
 ) -> None:
-    """Draw lines one pixel wide, without jags (Wu): each step shares its ink among two pixels.
+    """Draw anti-aliased lines one pixel wide (Wu): each step is shared by two pixels.
 
     Args:
         image: uint8 [H, W, 3], drawn into.
         segments: [K, 2, 2] end points (x, y) in image coordinates, on the image or not.
-        color: of the lines.
-        opacity: of the lines, in [0, 1].
+        color: colour of the lines.
+        opacity: opacity of the lines, in [0, 1].
     """
     height, width = image.shape[:2]
     segments = np.clip(segments, -_MAX_COORDINATE, _MAX_COORDINATE)

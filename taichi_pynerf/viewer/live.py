@@ -1,4 +1,4 @@
-"""Running the viewer: beside a training on the same thread, or alone."""
+"""Runs the viewer: beside a training on the same thread, or alone."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from taichi_pynerf.viewer.drawing.progressive import ROUND_SECONDS
 from taichi_pynerf.viewer.figures import TrainingFigures
 from taichi_pynerf.viewer.viewer import Screen, Viewer
 
-_QUIET_SECONDS = 0.1  # between two looks at the input while nothing is drawn
-_REST_SECONDS = 0.03  # of sleep when all is drawn
-_SHOW_SECONDS = 0.02  # that showing a frame takes, about
+_QUIET_SECONDS = 0.1  # interval between checks of the input while drawing is off, s
+_REST_SECONDS = 0.03  # sleep when nothing is left to draw, s
+_SHOW_SECONDS = 0.02  # estimate of the time to show a frame, s
 
 
 class LiveTraining:
-    """Draws between the steps of a training; Taichi allows no second thread.
+    """Draws between the steps of a training, because Taichi is not thread-safe.
 
-    Pass it to `PyNeRFTrainer.train` as `on_step`. Training's share of the time is what the
-    viewer's slider says; without drawing, or with the window minimised, it has all.
+    Pass it to `PyNeRFTrainer.train` as `on_step`. The viewer's slider sets training's share of
+    the time. With drawing off, or the window minimised, training gets all of it.
 
     Args:
-        viewer: what is drawn.
-        screen: where.
-        trainer: the training, whose end it has to know.
+        viewer: the viewer.
+        screen: the window to draw in.
+        trainer: the trainer, which is asked whether it has finished.
     """
 
     def __init__(self, viewer: Viewer, screen: Screen, trainer: PyNeRFTrainer):
         self.viewer, self.screen, self.trainer = viewer, screen, trainer
         self.figures = viewer.figures = TrainingFigures(trainer.config.max_steps)
-        self._left_at: float | None = None  # when training went on
+        self._left_at: float | None = None  # when training resumed
         self._looked_at = float("-inf")
 
     def __call__(self, trainer: PyNeRFTrainer, figures: dict) -> None:
-        """After a step: draw as much as is due."""
+        """Called after a step: draw as much as is due."""
         viewer, screen = self.viewer, self.screen
         now = time.perf_counter()
         if self._left_at is not None:
@@ -50,7 +50,7 @@ class LiveTraining:
         self._left_at = time.perf_counter()
 
     def finish(self) -> None:
-        """After the training: show its model until the window is closed, or at once if asked."""
+        """Called after the training: show the model until the window is closed."""
         self.figures.finished = True
         if self.trainer.stop_requested:
             self.screen.close()
@@ -71,13 +71,13 @@ class LiveTraining:
                 viewer.share.settle()
 
     def _look_seldom(self, now: float) -> None:
-        """Input only, so that drawing can be switched on again."""
+        """Handle input only, so that drawing can be switched on again."""
         if now - self._looked_at >= _QUIET_SECONDS:
             self._looked_at = now
             self._round(0.0)
 
     def _hold(self) -> None:
-        """Training pauses; the picture is refined meanwhile."""
+        """Refine the picture while training is paused."""
         viewer, screen = self.viewer, self.screen
         viewer.renderer.training_rests()
         while viewer.settings.paused and screen.open and not self.trainer.stop_requested:
@@ -87,7 +87,7 @@ class LiveTraining:
 
 
 def view_until_closed(viewer: Viewer, screen: Screen) -> None:
-    """Show a model that stays as it is until the window is closed, or until Ctrl-C."""
+    """Show a model that does not change until the window is closed or Ctrl-C is pressed."""
     viewer.renderer.training_rests()
     try:
         while screen.open:

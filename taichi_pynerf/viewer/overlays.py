@@ -1,4 +1,4 @@
-"""Lines in the world that are drawn over the picture: the scene box and cameras."""
+"""Lines drawn over the picture: the scene box and the cameras."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def box_segments(aabb: tuple[float, ...]) -> np.ndarray:
     """[12, 2, 3] edges of the box (min x, min y, min z, max x, max y, max z)."""
     corners = np.array(list(itertools.product(*zip(aabb[:3], aabb[3:], strict=True))))
     pairs = itertools.combinations(range(8), 2)
-    # Corners are numbered by their coordinates in binary: an edge changes one of them.
+    # Corners are numbered by their coordinates as bits; an edge changes one bit.
     edges = [pair for pair in pairs if (pair[0] ^ pair[1]) in (1, 2, 4)]
     return corners[np.array(edges)]
 
@@ -33,7 +33,7 @@ def frustum_segments(cameras: Cameras, size: float) -> np.ndarray:
 
     Args:
         cameras: V cameras.
-        size: height of the drawn images, world units.
+        size: height of the drawn image planes, world units.
     """
     c2w = cameras.c2w.double().numpy()
     shape = np.stack([cameras.width.numpy(), cameras.height.numpy()], axis=-1).astype(np.float64)
@@ -56,7 +56,7 @@ def draw_world_lines(
     color: tuple[int, int, int],
     opacity: float = 1.0,
 ) -> None:
-    """Draw lines [..., 2, 3] of the world into uint8 [H, W, 3] as a camera sees them."""
+    """Draw world-space lines [..., 2, 3] into uint8 [H, W, 3] as a camera sees them."""
     height, width = image.shape[:2]
     flat = camera.project_segments(segments.reshape(-1, 2, 3), width, height)
     draw_lines(image, flat, color, opacity)

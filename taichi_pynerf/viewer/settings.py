@@ -1,4 +1,4 @@
-"""What a person can set in the viewer."""
+"""The viewer's settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class Mode(enum.Enum):
-    """What the picture shows; the values are what the panel calls them."""
+    """What the picture shows; the values are the names in the panel."""
 
     COLOUR = "colour"
     DEPTH = "depth"
@@ -18,7 +18,7 @@ class Mode(enum.Enum):
 
     @property
     def following(self) -> Mode:
-        """The next mode in the list, the first after the last."""
+        """The next mode, cyclically."""
         modes = list(Mode)
         return modes[(modes.index(self) + 1) % len(modes)]
 
@@ -28,17 +28,17 @@ EXPOSURE_RANGE = (-4.0, 4.0)
 
 @dataclass
 class ViewSettings:
-    """Everything that keys and panels change but the camera.
+    """Everything that keys and panels change, except the camera.
 
     Attributes:
         mode: what the picture shows.
-        fixed_level: ask one pyramid level everywhere.
-        level: which.
+        fixed_level: use one pyramid level everywhere.
+        level: that level.
         exposure: stops brighter; one stop is twice the light.
-        background: behind see-through pixels, each channel in [0, 1].
+        background: colour behind transparent pixels, each channel in [0, 1].
         frusta, box: draw the training cameras, the scene box.
-        drawing: draw at all; without it training has all the time.
-        paused: hold training.
+        drawing: draw at all; otherwise training gets all the time.
+        paused: pause training.
         panels, help: show them.
     """
 
@@ -55,5 +55,5 @@ class ViewSettings:
     help: bool = False
 
     def style(self) -> tuple:
-        """What the colours of a drawn picture depend on."""
+        """Everything that the colours of a drawn picture depend on."""
         return (self.mode, self.exposure, self.background)

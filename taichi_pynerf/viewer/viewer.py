@@ -1,4 +1,4 @@
-"""The viewer without its window: what is seen, how it is drawn, what each action does."""
+"""The viewer without its window: what is shown, how it is drawn, what each action does."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from taichi_pynerf.viewer.layout import Layout
 from taichi_pynerf.viewer.settings import Mode, ViewSettings
 from taichi_pynerf.viewer.views import TrainingViews, initial_camera
 
-MOVING_SECONDS = 0.15  # after the last move a picture counts as moving for so long
-IDLE_SECONDS = 1.0  # between two showings of a window in which nothing happens
-REFINING_SECONDS = 0.6  # between two while tiles come: showing takes time that they need
-_SETTLING_ROUNDS = 3  # to show after input: widgets answer some frames late
+MOVING_SECONDS = 0.15  # time after the last move during which the picture counts as moving, s
+IDLE_SECONDS = 1.0  # interval between frames of a window in which nothing happens, s
+REFINING_SECONDS = 0.6  # the same while tiles arrive, which need the time, s
+_SETTLING_ROUNDS = 3  # frames to show after input, because widgets react some frames late
 _FRUSTUM_SHARE = 0.04  # height of a drawn frustum, in sides of the scene box
 
 
 class Screen(Protocol):
-    """What the viewer needs of a window."""
+    """The interface of a window that the viewer needs."""
 
     def poll(self) -> InputFrame:
-        """Input since the last call."""
+        """The input since the last call."""
 
     def show(self, viewer: Viewer) -> bool:
-        """Show the viewer's picture and panels; whether something in a panel was changed."""
+        """Show the viewer's picture and panels; returns whether a panel changed something."""
 
     @property
     def open(self) -> bool:
@@ -54,13 +54,13 @@ class Screen(Protocol):
 
 
 class Viewer:
-    """A model looked at from anywhere.
+    """Shows a model from any point of view.
 
     Args:
         model: the model; it may be in training.
-        dataset: the training images, for their cameras and background; the viewer does without.
+        dataset: the training images, for their cameras and background; optional.
         output_dir: where screenshots and camera paths go.
-        save: writes a checkpoint and returns its path; None where there is nothing to save.
+        save: writes a checkpoint and returns its path; None if there is nothing to save.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Viewer:
         background = (1.0, 1.0, 1.0) if dataset is None else tuple(dataset.background.tolist())
         self.settings = ViewSettings(background=background)
         self.camera = initial_camera(self.views, box)
-        self.view: int | None = 0 if self.views is not None else None  # training view shown
+        self.view: int | None = 0 if self.views is not None else None  # training view
         self.renderer = ProgressiveRenderer(model, near, far)
         self.canvas = PictureCanvas(self.renderer, self.views)
         self.controls, self.key_frames = Controls(), KeyFrames()
@@ -98,7 +98,7 @@ class Viewer:
     # ---- one round ------------------------------------------------------------------------
 
     def round(self, screen: Screen, seconds: float) -> bool:
-        """Take input, draw for about so long, show what is new. Whether there was anything."""
+        """Handle input, draw for about `seconds`, show it; returns whether anything changed."""
         started = time.perf_counter()
         busy = self.react(screen.poll())
         if self.close_requested:
@@ -123,7 +123,7 @@ class Viewer:
         return drawn or busy
 
     def react(self, frame: InputFrame) -> bool:
-        """Let a frame of input act. Whether it did, or may have done something in a panel."""
+        """Apply a frame of input; returns whether it did anything, or may have in a panel."""
         width, height = (max(n, 1) for n in frame.size)
         layout = Layout(width, height, self.settings.panels, self.settings.help)
         changed = layout != self.layout
@@ -144,11 +144,11 @@ class Viewer:
 
     @property
     def moving(self) -> bool:
-        """Whether the camera moved a moment ago."""
+        """Whether the camera has just moved."""
         return time.perf_counter() - self._moved_at < MOVING_SECONDS
 
     def draw(self, seconds: float) -> bool:
-        """Draw for about so long. Whether the picture changed."""
+        """Draw for about `seconds`; returns whether the picture changed."""
         settings = self.settings
         if not settings.drawing:
             return False
@@ -162,7 +162,7 @@ class Viewer:
         return changed
 
     def picture(self) -> np.ndarray:
-        """uint8 [H, W, 3]: what is drawn so far, with the lines over it."""
+        """uint8 [H, W, 3]: what has been drawn so far, with the lines over it."""
         image = self.canvas.image(self.layout.picture_size, self.settings.background)
         if self.settings.frusta and self.views is not None and self._frusta is not None:
             overlays.draw_world_lines(
@@ -180,7 +180,7 @@ class Viewer:
     # ---- actions --------------------------------------------------------------------------
 
     def act(self, action: str) -> None:
-        """Do what a key or button asks for; see `controls.ACTIONS`. Faults become the message."""
+        """Perform an action of `controls.ACTIONS`; errors become the message shown."""
         try:
             if action.startswith("view_"):
                 self.show_view(self._spread(int(action.removeprefix("view_"))))
@@ -192,7 +192,7 @@ class Viewer:
             self.message = str(error)
 
     def show_view(self, view: int | None) -> None:
-        """Stand where a training camera stands."""
+        """Move to a training camera."""
         if self.views is None or view is None:
             self.message = "no training images here"
             return
@@ -201,12 +201,12 @@ class Viewer:
         self.message = f"training view {self.view}: {self.views.name(self.view)}"
 
     def look_from(self, camera: ViewCamera) -> None:
-        """Take another camera."""
+        """Set the camera."""
         if camera is not self.camera:
             self.camera, self._moved_at = camera, time.perf_counter()
 
     def _spread(self, digit: int) -> int | None:
-        """The training view of a digit key: 1 … 9, 0 are spread evenly over all."""
+        """The training view of a digit key; 1 … 9, 0 are spread evenly over all views."""
         if self.views is None:
             return None
         place, last = (digit - 1) % 10, len(self.views) - 1
@@ -257,7 +257,7 @@ class Viewer:
         self.message = f"saved {path}"
 
     def _free_path(self, stem: str, suffix: str) -> Path:
-        """A path in the output folder that no file has yet."""
+        """An unused path in the output folder."""
         self.output_dir.mkdir(parents=True, exist_ok=True)
         number = 1
         while (path := self.output_dir / f"{stem}_{number:03}{suffix}").exists():

@@ -1,4 +1,4 @@
-"""The training views as the viewer needs them: where they stand and what they look at."""
+"""The training views for the viewer: their positions and what they look at."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.viewer.camera import ViewCamera
 
-DEFAULT_FOV = 0.9  # radians, where no training camera gives one
+DEFAULT_FOV = 0.9  # angle of view without training cameras, radians
 
 
 class TrainingViews:
@@ -18,7 +18,7 @@ class TrainingViews:
 
     Args:
         dataset: the training images.
-        size: of the scene box, world units.
+        size: size of the scene box, world units.
 
     Attributes:
         cameras: V cameras.
@@ -48,7 +48,7 @@ class TrainingViews:
         return self.dataset.image(self._indices[view], background)
 
     def camera(self, view: int) -> ViewCamera:
-        """The view's camera without its lens distortion; it turns about what is ahead of it."""
+        """The view's camera without lens distortion; its target is straight ahead."""
         pose = self.c2w[view]
         ahead = float((self.focus - pose[:, 3]) @ -pose[:, 2])
         distance = ahead if ahead > 0.05 * self.size else 0.5 * self.size
@@ -56,9 +56,9 @@ class TrainingViews:
         return ViewCamera.from_pose(pose, distance, float(fov), self.world_up)
 
     def nearest(self, camera: ViewCamera) -> int:
-        """The view whose place and direction are most like the camera's.
+        """The view closest to the camera in position and direction.
 
-        A step as long as the camera's distance to its target counts like a turn of one radian.
+        A shift by the camera's distance to its target counts as much as a turn of one radian.
         """
         step = np.linalg.norm(self.c2w[:, :, 3] - camera.position, axis=1) / camera.distance
         turn = np.arccos(np.clip(-self.c2w[:, :, 2] @ camera.forward, -1.0, 1.0))
@@ -66,7 +66,7 @@ class TrainingViews:
 
 
 def initial_camera(views: TrainingViews | None, box: SceneBox) -> ViewCamera:
-    """The first training view's camera, or, without any, one that sees the whole box."""
+    """The first training view's camera, or one that sees the whole box if there is none."""
     if views is not None and len(views):
         return views.camera(0)
     center = np.array(box.center)

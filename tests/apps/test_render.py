@@ -291,7 +291,7 @@ def test_a_missing_checkpoint_and_lpips_asked_for_by_name(render, trained, monke
     with pytest.raises(MissingPackageError, match=r"\[lpips\]"):
         render([*flags, "--lpips", "vgg"])
     render(flags)
-    assert "without LPIPS: torchvision" in capsys.readouterr().out
+    assert "LPIPS is left out: torchvision" in capsys.readouterr().out
     with (trained / "renders" / "test" / "metrics.json").open() as file:
         assert "lpips_alex" not in json.load(file)
 
