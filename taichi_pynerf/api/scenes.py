@@ -169,7 +169,7 @@ def load_scene(
         multiscale: train and test at scales 1, 1/2, 1/4 and 1/8. By default only for scenes that
             come at several scales, such as the demo scene.
         white_background: put transparent pixels on white, not on black.
-        more: other attributes of `SceneSource`, such as `placement`.
+        more: other attributes of `SceneSource`: `placement`, `holdout`, `exposure`, …
 
     Raises:
         SceneError: the folder is absent, in no known format or damaged; the message says which.
