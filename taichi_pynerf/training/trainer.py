@@ -261,7 +261,7 @@ class PyNeRFTrainer:
             raise ValueError("the trainer has no val_dataset to validate on")
         for scale in data.scales.unique().tolist():
             of_scale = (data.scales == scale).nonzero().squeeze(-1).tolist()
-            of_scale = [i for i in of_scale if data.mask(i) is None or data.mask(i).any()]
+            of_scale = [i for i in of_scale if (mask := data.mask(i)) is None or mask.any()]
             indices += of_scale[:: max(1, len(of_scale) // num_images)][:num_images]
 
         largest = max(int(data.cameras.width[i] * data.cameras.height[i]) for i in indices)
