@@ -24,12 +24,14 @@ from taichi_pynerf.data.formats.frames import (
     number_or,
     read_frames,
 )
+from taichi_pynerf.data.formats.lenses import cameras_from_lenses
 from taichi_pynerf.data.formats.photos import tell_idle, tell_missing
 from taichi_pynerf.data.formats.poses import checked_pose
+from taichi_pynerf.data.formats.sparse_points import near_of_points, read_ply_points
 from taichi_pynerf.data.image_files import image_names
 from taichi_pynerf.data.images import read_header
 from taichi_pynerf.data.placement import AS_IT_IS, FROM_CAMERAS, MAX_COORDINATE, Placement
-from taichi_pynerf.data.scene_files import LoadOptions, shown, warn_once
+from taichi_pynerf.data.scene_files import LoadOptions, checked_text, shown, warn_once
 from taichi_pynerf.errors import SceneError
 
 FILE_NAME = "transforms.json"
@@ -76,16 +78,22 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     applied = None
     if content.get("applied_transform") is not None:
         applied = checked_pose(str(path), content["applied_transform"], "applied_transform")
+    poses = np.stack([frame.pose() for frame in frames])
+    lenses = [lens_of(frame, _stored_size(frame)) for frame in frames]
+    points = None if bounded else _points(path, content, options)
+    near = None if points is None else near_of_points(cameras_from_lenses(poses, lenses), points)
     return Description(
         data_dir=path.parent,
         origin=path,
         names=image_names([frame.file_path for frame in frames]),
         image_paths=images,
-        poses=np.stack([frame.pose() for frame in frames]),
-        lenses=[lens_of(frame, _stored_size(frame)) for frame in frames],
+        poses=poses,
+        lenses=lenses,
         splits=_splits(path, content, frames, all_frames),
-        placement=_default_placement(str(path), content, bounded),
+        placement=_default_placement(str(path), content, bounded, has_points=points is not None),
         unbounded=not bounded,
+        near=near,
+        points=points,
         applied=applied,
         mask_paths=[frame.mask_path for frame in frames],
         circle_radii=[circle_radius(frame) for frame in frames],
@@ -140,14 +148,45 @@ def _listed(file_path: str) -> PurePosixPath:
     return PurePosixPath(file_path.replace("\\", "/"))
 
 
-def _default_placement(where: str, content: dict, bounded: bool) -> Placement:
+def _points(path: Path, content: dict, options: LoadOptions) -> np.ndarray | None:
+    """[K, 3] the sparse points that `ply_file_path` names, in the file's coordinates, if any."""
+    if content.get("ply_file_path") is None:
+        return None
+    name = checked_text(str(path), content, "ply_file_path")
+    file = path.parent / name
+    try:
+        inside = file.resolve().is_relative_to(path.parent.resolve())
+        is_there = file.is_file()
+    except (OSError, ValueError, RuntimeError):  # too long, a null byte, a loop of links
+        raise SceneError(f"{path}: ply_file_path {shown(name)} is no path of a file") from None
+    if not inside and not options.allow_external_paths:
+        raise SceneError(
+            f"{path}: ply_file_path {shown(name)} leads out of {path.parent}; move the file into "
+            "the folder, or load the scene with allow_external_paths (--allow_external_paths)"
+        )
+    if not is_there:
+        warn_once(f"{path}: ply_file_path {shown(name)} is not there: placed by the cameras alone")
+        return None
+    points = read_ply_points(file)
+    if points is None:
+        warn_once(
+            f"{file}: these points place the scene better than the cameras alone, and plyfile, "
+            'which reads them, is not installed: pip install "taichi-pynerf[colmap]"'
+        )
+    return points if points is not None and len(points) else None
+
+
+def _default_placement(
+    where: str, content: dict, bounded: bool, has_points: bool = False
+) -> Placement:
     """How the scene stands where the user does not say.
 
     A `scale` or an `offset` says where instant-ngp's unit cube is in the file's coordinates; then,
     and in bounded scenes, these are kept and the box is that cube. Else nerfstudio's way holds.
     """
     if not bounded and "scale" not in content and "offset" not in content:
-        return replace(FROM_CAMERAS, orientation=_orientation(where, content))
+        center = "points" if has_points else FROM_CAMERAS.center
+        return replace(FROM_CAMERAS, orientation=_orientation(where, content), center=center)
     scale = number_or(where, content, "scale", 1e-6, 1e6, NGP_SCALE)
     offset = content.get("offset", [NGP_OFFSET] * 3)
     good = isinstance(offset, list) and len(offset) == 3

@@ -15,12 +15,14 @@ from format_makers import (
     write_nerfstudio_scene,
 )
 from PIL import Image
+from plyfile import PlyData, PlyElement
 from scene_makers import random_rgba
 
 from taichi_pynerf.data import Placement, detect_dataset_type, load_scene
+from taichi_pynerf.data.formats import sparse_points
 from taichi_pynerf.data.images import decode_image
 from taichi_pynerf.data.loading import scene_splits
-from taichi_pynerf.errors import SceneError, SceneWarning
+from taichi_pynerf.errors import MissingPackageError, SceneError, SceneWarning
 
 NUM_VIEWS = 20
 HELD_OUT = ["0009", "0018"]  # by nerfstudio's rule: 18 of 20, evenly spaced, from 0 to 19
@@ -312,3 +314,90 @@ def test_paths_that_lead_out_need_permission(scene_dir, poses):
     with pytest.raises(SceneError, match=r"frames\[0\].*leads out"):
         load_scene(scene_dir, "train")
     assert "outside" in load_scene(scene_dir, "train", allow_external_paths=True).names
+
+
+# ---- sparse points ----------------------------------------------------------------------------
+
+
+def write_points(path, points):
+    vertices = np.array([tuple(point) for point in points], dtype=[(axis, "f8") for axis in "xyz"])
+    PlyData([PlyElement.describe(vertices, "vertex")], byte_order="<").write(path)
+
+
+@pytest.fixture
+def points():
+    """A cloud that is not in the middle of the cameras, and a wrong point far away."""
+    cloud = np.random.default_rng(0).normal(size=(300, 3)) * 0.3 + [0.5, -0.25, 0.1]
+    return np.concatenate([cloud, [[1e5, 0.0, 0.0]]])
+
+
+@pytest.fixture
+def scene_with_points(scene_dir, poses, points):
+    write_points(scene_dir / "sparse.ply", points)
+    rewrite(scene_dir, nerfstudio_transforms(poses, ply_file_path="sparse.ply"))
+    return scene_dir
+
+
+def test_points_place_the_box_and_say_what_is_near(scene_with_points, points):
+    scene = load_scene(scene_with_points, "train")
+    placed = scene.transform.apply(points)
+    np.testing.assert_allclose(np.median(placed, axis=0), 0.0, atol=0.05)
+    assert np.median(np.abs(placed).max(axis=-1)) <= 1.0
+    assert np.abs(scene.cameras.c2w[:, :, 3].numpy()).max() <= 1.0 + 1e-5
+    # Near is half the depth of all but the nearest hundredth.
+    depths = []
+    for view in range(len(scene)):
+        pixels, depth = scene.cameras.project(view, torch.from_numpy(placed).float())
+        size = torch.tensor([int(scene.cameras.width[view]), int(scene.cameras.height[view])])
+        depths.append(depth[((pixels >= 0) & (pixels < size)).all(-1)])
+    depths = torch.cat(depths)
+    assert 0.25 * depths.median() < scene.near < depths.median()
+    assert (depths < 2.01 * scene.near).float().mean() < 0.02
+
+
+def test_all_splits_stand_alike_with_points(scene_with_points):
+    train, test = (load_scene(scene_with_points, split) for split in ("train", "test"))
+    assert train.near == test.near
+    np.testing.assert_array_equal(train.transform.matrix, test.transform.matrix)
+
+
+def test_what_the_user_asks_for_comes_before_the_points(scene_with_points, poses):
+    asked = Placement(center="poses")
+    with_points = load_scene(scene_with_points, "train", placement=asked)
+    (scene_with_points / "sparse.ply").unlink()
+    rewrite(scene_with_points, nerfstudio_transforms(poses))
+    without = load_scene(scene_with_points, "train")
+    np.testing.assert_allclose(
+        with_points.transform.matrix[:, 3], without.transform.matrix[:, 3], atol=1e-12
+    )
+
+
+def test_points_that_are_not_there_are_told(scene_dir, poses):
+    rewrite(scene_dir, nerfstudio_transforms(poses, ply_file_path="gone.ply"))
+    with pytest.warns(SceneWarning, match=r"gone\.ply"):
+        load_scene(scene_dir, "train")
+
+
+def test_too_few_points_leave_near_to_the_cameras(scene_dir, poses, points):
+    near = load_scene(scene_dir, "train", placement=Placement(center="none")).near
+    write_points(scene_dir / "sparse.ply", points[:3])
+    rewrite(scene_dir, nerfstudio_transforms(poses, ply_file_path="sparse.ply"))
+    asked = Placement(center="none", auto_scale=True)
+    assert load_scene(scene_dir, "train", placement=asked).near == pytest.approx(near, rel=1e-6)
+
+
+@pytest.mark.parametrize("content", [b"", b"no points", b"ply\nformat ascii 1.0\nend_header\n"])
+def test_broken_points_are_named(scene_dir, poses, content):
+    (scene_dir / "sparse.ply").write_bytes(content)
+    rewrite(scene_dir, nerfstudio_transforms(poses, ply_file_path="sparse.ply"))
+    with pytest.raises(SceneError, match=r"sparse\.ply: these points cannot be read"):
+        load_scene(scene_dir, "train")
+
+
+def test_points_without_their_package_are_told(scene_with_points, monkeypatch):
+    def absent(module, extra):
+        raise MissingPackageError(f"{module} is not here")
+
+    monkeypatch.setattr(sparse_points, "optional", absent)
+    with pytest.warns(SceneWarning, match="plyfile"):
+        load_scene(scene_with_points, "train")
