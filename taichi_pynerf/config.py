@@ -87,11 +87,27 @@ class PyNeRFConfig:
     )
 
     sampler: str = _sampling.choice(
-        "occupancy", "where samples are taken along rays", "occupancy", "hierarchical"
+        "occupancy",
+        "where samples are taken along rays",
+        "occupancy",
+        "hierarchical",
+        "proposal",
     )
     num_samples: int = _sampling.whole(64, "stratified samples of a ray (hierarchical)", 1)
     num_importance: int = _sampling.whole(
         128, "samples of a ray drawn from the coarse weights (hierarchical)"
+    )
+    proposal_rounds: int = _sampling.whole(
+        2, "times that the small field is asked along a ray (proposal)", 1, 8
+    )
+    proposal_samples: int = _sampling.whole(
+        32, "samples of a ray, each time that the small field is asked (proposal)", 2, 1024
+    )
+    proposal_resolution: int = _sampling.whole(
+        512, "cells of the small field's finest level along each axis (proposal)", 64, 4096
+    )
+    fine_samples: int = _sampling.whole(
+        12, "samples of a ray in the pyramid field (proposal)", 2, 1024
     )
     march_resolution: int = _sampling.whole(
         1024, "steps across the diagonal of the field's cube (occupancy)", 1

@@ -43,7 +43,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 UNBOUNDED_PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "cpu": {
+        "sampler": "proposal",
         "learning_rate": 4e-2,
+        "final_learning_rate": 0.03,
         "occupancy_resolution": 64,
         "occupancy_threshold": 0.1,
         "distortion_loss_weight": 0.02,

@@ -21,7 +21,7 @@ from taichi_pynerf.ops.ray_march import block_size
 def reason_against_fusing(config: PyNeRFConfig) -> str | None:
     """What the kernel does not cover of a model, in words; None if it renders the model."""
     if config.sampler != "occupancy":
-        return "the hierarchical sampler"
+        return f"the {config.sampler} sampler"
     if config.unbounded:
         return "unbounded scenes"
     if not config.share_feature_grid:

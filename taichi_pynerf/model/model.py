@@ -9,6 +9,7 @@ from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.geometry.rays import Rays
 from taichi_pynerf.model.field import PyramidField
 from taichi_pynerf.model.occupancy import OccupancyGrid, TrainedLevels
+from taichi_pynerf.model.proposals import ProposalNetwork
 from taichi_pynerf.model.pyramid import DEFAULT_PIXEL_AREA
 from taichi_pynerf.model.renderer import PyramidRenderer, Rendered, TrainingRender
 from taichi_pynerf.presets import AUTO
@@ -40,10 +41,13 @@ class PyNeRF(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)  # one seed, one model; the caller's generator is kept
             self.field = PyramidField(config)
+            self.proposals = ProposalNetwork(config) if config.sampler == "proposal" else None
         num_cascades = config.num_cascades if config.unbounded else 1
         self.occupancy = OccupancyGrid(config.occupancy_resolution, num_cascades)
         self.trained_levels = TrainedLevels()
-        self.renderer = PyramidRenderer(config, self.field, self.occupancy, self.trained_levels)
+        self.renderer = PyramidRenderer(
+            config, self.field, self.occupancy, self.trained_levels, proposals=self.proposals
+        )
         self.to(runtime.torch_device())
 
     @property

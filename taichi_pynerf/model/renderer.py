@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import torch
 
@@ -14,6 +15,13 @@ from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.field import FieldOutputs, KnownFeatures, PyramidField
 from taichi_pynerf.model.fused_renderer import FusedRenderer, reason_against_fusing
 from taichi_pynerf.model.occupancy import OccupancyGrid, TrainedLevels
+from taichi_pynerf.model.proposals import (
+    EXPLORE,
+    Histogram,
+    ProposalNetwork,
+    explore_share,
+    propose,
+)
 from taichi_pynerf.model.pyramid import get_pyramid_level
 from taichi_pynerf.model.ray_rounds import SAMPLES_PER_RAY, RayChunks, RayRounds
 from taichi_pynerf.ops.compositing import composite, transmittance
@@ -53,6 +61,18 @@ class Rendered:
         return cls(rgb, *(x.squeeze(-1) for x in (depth / seen, acc, level / seen)))
 
 
+class Proposed(NamedTuple):
+    """What the sampler "proposal" found for N rays.
+
+    Attributes:
+        borders: [N, S + 1] of the samples, in the box's spacing.
+        rounds: the weights of each round of the small field.
+    """
+
+    borders: torch.Tensor
+    rounds: tuple[Histogram, ...]
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainingRender:
     """What one differentiable pass over a batch of rays gives to the losses.
@@ -64,6 +84,7 @@ class TrainingRender:
         positions: [M, 3] field positions of the samples.
         levels: [M] their pyramid levels.
         field: what the field said of them.
+        proposed: what the sampler "proposal" found; None with the others.
     """
 
     rgb: torch.Tensor
@@ -74,16 +95,19 @@ class TrainingRender:
     positions: torch.Tensor
     levels: torch.Tensor
     field: FieldOutputs
+    proposed: Proposed | None = None
 
 
 class PyramidRenderer:
     """Renders a pyramid field with the sampler that the configuration names.
 
     "occupancy" marches through the occupancy grid; "hierarchical" takes `num_samples` stratified
-    samples per ray and `num_importance` more where these found weight (NeRF, section 5.2).
+    samples per ray and `num_importance` more where these found weight (NeRF, section 5.2);
+    "proposal" asks a small field where its `fine_samples` should fall (`proposals.py`).
 
     Args:
         config, field, occupancy, trained_levels: of the model.
+        proposals: the small field, for the sampler "proposal".
         fused: render in one kernel, networks and all (`FusedRenderer`), instead of packed samples
             and torch's networks. By default where that keeps rays on a graphics card that torch
             cannot use, and the kernel covers the model; on a processor it is slower.
@@ -102,11 +126,13 @@ class PyramidRenderer:
         trained_levels: TrainedLevels,
         fused: bool | None = None,
         step_scale: float = 1.0,
+        proposals: ProposalNetwork | None = None,
     ):
         if not step_scale > 0:
             raise ValueError(f"step_scale must be positive, got {step_scale}")
         self.config = config
         self.field = field
+        self.proposals = proposals
         self.occupancy = occupancy
         self.trained_levels = trained_levels
         self.box = SceneBox(config.aabb, config.unbounded, occupancy.num_cascades)
@@ -133,20 +159,29 @@ class PyramidRenderer:
 
     # ---- training -------------------------------------------------------------------------
 
-    def train_rays(self, rays: Rays, generator: torch.Generator) -> TrainingRender:
+    def train_rays(
+        self, rays: Rays, generator: torch.Generator, progress: float = 1.0
+    ) -> TrainingRender:
         """One differentiable pass: all samples of all rays at once.
 
         Gradients reach the field, and the rays' origins and directions through the samples'
         positions and the view directions; where samples lie along a ray is taken as given.
+
+        Args:
+            generator: jitters the samples.
+            progress: share of the training that is done: at first proposals have less of a say.
         """
-        if self.config.sampler == "occupancy":
+        proposed = None
+        if self.config.sampler == "proposal":
+            samples, proposed = self._proposed(rays, generator, explore_share(progress))
+        elif self.config.sampler == "occupancy":
             jitter = torch.rand(len(rays), generator=generator, device=rays.rays_o.device)
             samples, _ = self._march(rays, jitter, self.config.max_samples_per_ray)
         else:
             samples = self._hierarchical(rays, generator)
         positions, levels = self._place(rays, samples)
         known = None
-        if self.config.cull_hidden:
+        if self.config.cull_hidden and proposed is None:  # those fall on nothing hidden
             seen, features = self._seen(samples, positions, levels)
             samples = keep_samples(samples, seen)
             positions, levels = positions.index_select(0, seen), levels.index_select(0, seen)
@@ -167,8 +202,9 @@ class PyramidRenderer:
         )  # fmt: skip
         depth = pixels.depth / pixels.acc.clamp_min(LEAST_SEEN)
         return TrainingRender(
-            pixels.rgb, depth, pixels.acc, pixels.weights, samples, positions, levels, out
-        )
+            pixels.rgb, depth, pixels.acc, pixels.weights, samples, positions, levels, out,
+            proposed,
+        )  # fmt: skip
 
     @torch.no_grad()
     def update_occupancy(self, generator: torch.Generator) -> None:
@@ -216,6 +252,10 @@ class PyramidRenderer:
         self, rays: Rays, level: float | None = None, at_once: int = RAYS_AT_ONCE
     ) -> RayRounds | RayChunks:
         """Rendering piece by piece; arguments as in `render_rays`."""
+        if self.config.sampler == "proposal":
+            most = max(self.config.proposal_samples, self.config.fine_samples)
+            at_once = max(1, min(SAMPLES_PER_RAY * at_once, SAMPLES_AT_ONCE) // most)
+            return RayChunks(rays, partial(self._proposed_sums, level=level), at_once)
         if self.config.sampler != "occupancy":
             per_ray = self.config.num_samples + self.config.num_importance
             at_once = max(1, min(SAMPLES_PER_RAY * at_once, SAMPLES_AT_ONCE) // per_ray)
@@ -263,6 +303,10 @@ class PyramidRenderer:
     @torch.no_grad()
     def _hierarchical_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
         return self._sums(rays, self._hierarchical(rays, None, True, level), level)
+
+    @torch.no_grad()
+    def _proposed_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
+        return self._sums(rays, self._proposed(rays)[0], level)
 
     @torch.no_grad()
     def _fused_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
@@ -423,6 +467,14 @@ class PyramidRenderer:
             fine = sample_pdf(borders, weights.view(len(rays), num_coarse), u)
             borders = torch.cat([borders, fine], 1).sort(1).values
         return _pack(borders)
+
+    def _proposed(
+        self, rays: Rays, generator: torch.Generator | None = None, explore: float = EXPLORE
+    ) -> tuple[Samples, Proposed]:
+        """Samples where the small field asks for them."""
+        assert self.proposals is not None  # the sampler "proposal" has them
+        borders, rounds = propose(self.proposals, self.box, rays, self.config, generator, explore)
+        return _pack(self.box.from_spacing(borders)), Proposed(borders, rounds)
 
     def _place(
         self, rays: Rays, samples: Samples, t: torch.Tensor | None = None

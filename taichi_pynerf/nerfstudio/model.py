@@ -189,7 +189,7 @@ class PyNeRFStudioModel(Model):
             background = ray_bundle.metadata.get("background")  # see `PyNeRFDataManager`
             if background is None:
                 background = self.background(len(rays))
-            render = self.pynerf.renderer.train_rays(rays, self.generator)
+            render = self.pynerf.renderer.train_rays(rays, self.generator, self.progress)
         outputs = loss_inputs(self.pynerf, render, background, self.progress)
         return {
             "rgb": outputs["rgb"],

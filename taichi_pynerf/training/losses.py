@@ -9,6 +9,7 @@ from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.field import FieldOutputs
 from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.model.proposals import Histogram
 from taichi_pynerf.model.renderer import TrainingRender
 from taichi_pynerf.ops.ray_march import Samples
 
@@ -74,6 +75,13 @@ class PyNeRFLoss(nn.Module):
             # when colours have found their places.
             weight = config.distortion_loss_weight * outputs["progress"] ** 2
             total = total + weight * losses["distortion_loss"]
+        if config.sampler == "proposal":
+            borders, rounds = render.proposed
+            weights = render.weights.detach().view(len(borders), -1)
+            losses["proposal_loss"] = sum(
+                proposal_loss(borders, weights, found) for found in rounds
+            )
+            total = total + losses["proposal_loss"]
         if config.hash_decay > 0:
             losses["hash_decay"] = sum(
                 table_energy(encoder.table_for_torch(), encoder.spec.level_sizes)
@@ -81,6 +89,27 @@ class PyNeRFLoss(nn.Module):
             )
             total = total + config.hash_decay * losses["hash_decay"]
         return {"total_loss": total, **losses}
+
+
+def proposal_loss(borders: torch.Tensor, weights: torch.Tensor, found: Histogram) -> torch.Tensor:
+    """By how much a histogram fails to bound the field's weights, mean over rays.
+
+    Mip-NeRF 360, eq. 13: with B_i the sum of the histogram's weights in all of its intervals that
+    meet interval i, sum_i max(0, w_i - B_i)^2 / w_i. A histogram may be too high anywhere at no
+    cost, so it learns to leave no surface out; its sum being 1 at most keeps it narrow.
+
+    Args:
+        borders: [N, S + 1] of the field's intervals.
+        weights: [N, S] the field's weights.
+        found: the histogram of the same N rays. Differentiable in its weights alone.
+    """
+    sums = torch.nn.functional.pad(found.weights.cumsum(-1), (1, 0))
+    above = torch.searchsorted(found.borders.contiguous(), borders.contiguous(), right=True)
+    last = sums.shape[1] - 1
+    from_below = sums.gather(1, (above[:, :-1] - 1).clamp(0, last))
+    to_above = sums.gather(1, above[:, 1:].clamp(0, last))
+    lacking = (weights - (to_above - from_below)).clamp_min(0)
+    return (lacking.square() / (weights + 1e-5)).sum(-1).mean()
 
 
 def pyramid_consistency(

@@ -54,14 +54,24 @@ class TableRMSProp(torch.optim.Optimizer):
 
 
 def network_parameters(model: PyNeRF) -> list[torch.nn.Parameter]:
-    """The weights of the heads and colour networks."""
-    return [*model.field.heads.parameters(), *model.field.color_heads.parameters()]
+    """The weights of the heads and colour networks, and of the proposals' network."""
+    proposals = () if model.proposals is None else model.proposals.network.parameters()
+    return [*model.field.heads.parameters(), *model.field.color_heads.parameters(), *proposals]
+
+
+def encoders(model: PyNeRF) -> list[PyramidEncoder]:
+    """The hash grids of the field, and that of the proposals if there are any."""
+    found = []
+    for encoder in model.field.encoders:
+        assert isinstance(encoder, PyramidEncoder)
+        found.append(encoder)
+    return found if model.proposals is None else [*found, model.proposals.encoder]
 
 
 def parameter_groups(model: PyNeRF) -> dict[str, list[torch.nn.Parameter]]:
     """{"tables", "networks"}: what has an optimizer of its own."""
     return {
-        "tables": list(model.field.encoders.parameters()),
+        "tables": [encoder.table for encoder in encoders(model)],
         "networks": network_parameters(model),
     }
 
@@ -72,8 +82,7 @@ def gather_in_place(model: PyNeRF) -> None:
     `TableRMSProp` leaves these buffers zero. Without it each pass makes another one, as large as
     the table. `torch.autograd.grad` finds no gradient of the tables then.
     """
-    for encoder in model.field.encoders:
-        assert isinstance(encoder, PyramidEncoder)
+    for encoder in encoders(model):
         encoder.accumulate_in_place = True
 
 

@@ -187,7 +187,7 @@ class PyNeRFTrainer:
         if self.poses is not None:
             rays = self.poses(rays, batch.view_indices)
         with self.workers.own_draws(self.generator, self.num_rays):
-            render = self.model.renderer.train_rays(rays, self.generator)
+            render = self.model.renderer.train_rays(rays, self.generator, self.progress_made())
         outputs = loss_inputs(self.model, render, background, self.progress_made())
         losses = self.loss(outputs, {"rgb": batch.rgb, "weights": batch.weights})
         part = len(rays) / self.num_rays  # of the batch: 1 if this process is alone

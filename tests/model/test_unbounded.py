@@ -26,7 +26,7 @@ from taichi_pynerf.training.trainer import PyNeRFTrainer
 BOX = SceneBox(
     (-1.0, 0.0, 2.0, 3.0, 2.0, 3.0), unbounded=True, num_cascades=3
 )  # around (1, 1, 2.5)
-SAMPLERS = ["occupancy", "hierarchical"]
+SAMPLERS = ["occupancy", "hierarchical", "proposal"]
 COLOR = (0.25, 0.5, 0.75)
 
 
@@ -75,7 +75,10 @@ class AnalyticField:
 def analytic_renderer(density, **overrides):
     config = tiny_config(unbounded=True, num_cascades=5, march_resolution=256, **overrides)
     grid = OccupancyGrid(config.occupancy_resolution, config.num_cascades)
-    return PyramidRenderer(config, AnalyticField(density), grid, TrainedLevels())
+    field = AnalyticField(density)
+    return PyramidRenderer(
+        config, field, grid, TrainedLevels(), proposals=lambda x: field.density(x, None)
+    )
 
 
 def from_the_middle(num_rays=40, seed=0):
@@ -223,7 +226,7 @@ def test_what_is_behind_all_cameras_or_beyond_far_is_not_seen():
 def test_a_wall_is_found_at_any_distance(sampler, distance):
     scene = analytic_renderer(
         lambda x: 30.0 * (x.norm(dim=-1) > distance), sampler=sampler,
-        num_samples=256, num_importance=64, max_samples_per_ray=4096,
+        num_samples=256, num_importance=64, max_samples_per_ray=4096, fine_samples=48,
     )  # fmt: skip
     rays = from_the_middle()
     out = scene.render_rays(rays)

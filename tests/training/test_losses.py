@@ -5,8 +5,15 @@ import pytest
 import torch
 from tiny import tiny_config, tiny_field
 
+from taichi_pynerf.model.proposals import Histogram
 from taichi_pynerf.ops.ray_march import Samples
-from taichi_pynerf.training.losses import PyNeRFLoss, distortion, pyramid_consistency, table_energy
+from taichi_pynerf.training.losses import (
+    PyNeRFLoss,
+    distortion,
+    proposal_loss,
+    pyramid_consistency,
+    table_energy,
+)
 
 NUM_LEVELS = 4
 
@@ -310,3 +317,49 @@ def test_table_energy_sums_the_mean_square_of_each_level():
     assert energy.item() == pytest.approx((1 + 1 + 9 + 1) / 4 + (4 + 16) / 6)
     table = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: table_energy(x, (2, 3)), (table,))
+
+
+# ---- proposals --------------------------------------------------------------------------------
+
+
+def histogram(num_rays, num_bins, seed, dtype=torch.float64):
+    generator = seeded(seed)
+    borders = torch.rand(num_rays, num_bins + 1, generator=generator, dtype=dtype).sort(-1).values
+    borders = (borders - borders[:, :1]) / (borders[:, -1:] - borders[:, :1])
+    weights = torch.rand(num_rays, num_bins, generator=generator, dtype=dtype)
+    return Histogram(borders, 0.9 * weights / weights.sum(-1, keepdim=True))
+
+
+def test_the_proposal_loss_is_what_the_bound_lacks():
+    fine, found = histogram(6, 9, 0), histogram(6, 5, 1)
+    total = 0.0
+    for ray in range(6):
+        for i, weight in enumerate(fine.weights[ray].tolist()):
+            low, high = fine.borders[ray, i : i + 2].tolist()
+            edges = found.borders[ray].tolist()
+            bound = sum(
+                w
+                for w, a, b in zip(found.weights[ray].tolist(), edges, edges[1:], strict=False)
+                if a < high and b > low
+            )
+            total += max(0.0, weight - bound) ** 2 / (weight + 1e-5) / 6
+    assert float(proposal_loss(*fine, found)) == pytest.approx(total, rel=1e-9)
+    assert total > 0
+
+
+def test_a_histogram_that_bounds_the_weights_costs_nothing():
+    fine = histogram(6, 12, 0)
+    coarse = Histogram(fine.borders[:, ::3], fine.weights.view(6, 4, 3).sum(-1))
+    assert float(proposal_loss(*fine, coarse)) == 0
+
+
+def test_the_proposal_loss_pulls_up_what_is_too_low():
+    fine, found = histogram(4, 9, 0), histogram(4, 5, 1)
+    weights = found.weights.clone().requires_grad_()
+    proposal_loss(*fine, found._replace(weights=weights)).backward()
+    assert (weights.grad <= 0).all()
+    assert (weights.grad < 0).any()
+    few = found._replace(weights=0.3 * found.weights)
+    assert torch.autograd.gradcheck(
+        lambda w: proposal_loss(*fine, few._replace(weights=w)), few.weights.requires_grad_()
+    )

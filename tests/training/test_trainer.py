@@ -128,9 +128,10 @@ def test_the_same_seed_gives_the_same_parameters_to_the_bit():
     [
         {"occupancy_interval": 2, "samples_per_batch": 3000, "background": "random"},
         {"sampler": "hierarchical", "share_feature_grid": False, "background": "black"},
+        {"sampler": "proposal", "background": "random"},
         {"kind": MultiScaleTrainer, "scale_schedule": {0: 4, 2: 2, 4: 1}, "gradient_clip": 0.1},
     ],
-    ids=["occupancy", "hierarchical", "multi_scale"],
+    ids=["occupancy", "hierarchical", "proposal", "multi_scale"],
 )
 def test_a_resumed_training_goes_on_to_the_bit(tmp_path, settings):
     def fresh(**more):

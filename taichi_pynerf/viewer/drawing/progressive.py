@@ -373,7 +373,13 @@ def _quicker_renderer(model: PyNeRF, steps: float) -> PyramidRenderer:
     )
     fused = model.renderer.fused is not None
     return PyramidRenderer(
-        config, model.field, model.occupancy, model.trained_levels, fused=fused, step_scale=steps
+        config,
+        model.field,
+        model.occupancy,
+        model.trained_levels,
+        fused=fused,
+        step_scale=steps,
+        proposals=model.proposals,
     )
 
 

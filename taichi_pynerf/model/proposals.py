@@ -1,0 +1,179 @@
+"""Proposals: a small density field that says where along a ray the samples should fall.
+
+Mip-NeRF 360 (Barron et al. 2022, section 3.1): the small field is asked in rounds, each round's
+samples drawn from the weights that the round before found; the large field is asked at the last,
+few samples. The small field sees no colours. It learns to bound the large one's weights from above
+(`training.losses.proposal_loss`).
+
+Where a ray's samples fall, follows from its histogram alone: there are no cells that are taken as
+empty, so nothing in a picture ends at the border of a cell.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.geometry.rays import Rays
+from taichi_pynerf.geometry.scene_box import SceneBox
+from taichi_pynerf.model.encodings import PyramidEncoder
+from taichi_pynerf.model.field import truncated_exp
+from taichi_pynerf.model.heads import mlp
+from taichi_pynerf.ops.resampling import sample_pdf
+
+NUM_LEVELS, BASE_RESOLUTION, FEATURES_PER_LEVEL = 4, 32, 4
+HASH_TABLE_SIZE, HIDDEN_DIM = 2**18, 16
+EXPLORE = 0.02  # share of the samples that fall anywhere on a ray
+GOLDEN = 0.618034  # shares of it, modulo 1, are spread evenly: the rounds' offsets
+FIRST_LOOK = 0.06  # share of the training until the small field has all the say but that
+
+
+class Histogram(NamedTuple):
+    """Weights along N rays.
+
+    Attributes:
+        borders: [N, S + 1] ascending, in the box's spacing.
+        weights: [N, S] the share of the light that ends in each interval.
+    """
+
+    borders: torch.Tensor
+    weights: torch.Tensor
+
+
+class ProposalNetwork(nn.Module):
+    """The small field: a hash grid of few levels, and a narrow network. It has one scale alone.
+
+    Args:
+        config: its scene box, and `proposal_resolution`, the finest grid's cells across the field.
+    """
+
+    def __init__(self, config: PyNeRFConfig):
+        super().__init__()
+        self.box = SceneBox(config.aabb, config.unbounded, config.num_cascades)
+        finest = config.proposal_resolution
+        self.encoder = PyramidEncoder(
+            num_levels=NUM_LEVELS,
+            base_resolution=BASE_RESOLUTION,
+            max_resolution=finest,
+            features_per_level=FEATURES_PER_LEVEL,
+            hash_table_size=HASH_TABLE_SIZE,
+            scale_factor=(finest / BASE_RESOLUTION) ** (1 / (NUM_LEVELS - 1)),
+        )
+        self.network = mlp([self.encoder.total_features, HIDDEN_DIM, 1])
+
+    def forward(self, positions: torch.Tensor) -> torch.Tensor:
+        """Densities [M], per world unit, at field positions [M, 3].
+
+        Of an unbounded scene they are per size of what is around, as the large field's.
+        """
+        sigmas = truncated_exp(self.network(self.encoder(positions)).squeeze(-1))
+        return sigmas * self.box.closeness(positions) if self.box.unbounded else sigmas
+
+
+def propose(
+    network: ProposalNetwork,
+    box: SceneBox,
+    rays: Rays,
+    config: PyNeRFConfig,
+    generator: torch.Generator | None = None,
+    explore: float = EXPLORE,
+) -> tuple[torch.Tensor, tuple[Histogram, ...]]:
+    """Where the samples of the large field should fall.
+
+    Args:
+        network: the small field.
+        box: of the scene; its cascades say how far rays are followed.
+        rays: N rays. No gradient reaches them from here.
+        config: the rounds, and how many samples each of them and the large field have.
+        generator: jitters the samples; without it they are the same at every call.
+        explore: share of the samples that fall anywhere on a ray.
+
+    Returns:
+        [N, fine_samples + 1] borders of intervals that fill each ray, in the box's spacing; and
+        what each round found, differentiable in the network.
+    """
+    rays_o, rays_d = rays.rays_o.detach(), rays.rays_d.detach()
+    ends = box.to_spacing(box.clip(rays_o, rays_d, rays.bounds))
+    origins = box.to_unit(rays_o).unsqueeze(1)
+    dirs = box.direction_to_unit(rays_d).unsqueeze(1)
+    offset = torch.full_like(ends[:, :1], 0.5)
+    if generator is not None:  # one number a ray, which all rounds share: see `Workers.own_draws`
+        offset = torch.rand(offset.shape, generator=generator, device=offset.device)
+    found, rounds = Histogram(ends, ends.new_ones(len(rays), 1)), []
+    for number in range(config.proposal_rounds):
+        shifted = (offset + (number + 1) * GOLDEN) % 1 if generator is not None else offset
+        borders = draw_borders(found, config.proposal_samples, shifted, explore)
+        t = box.from_spacing(borders)
+        middles = (t[:, :-1] + t[:, 1:]) / 2
+        positions = torch.addcmul(origins, dirs, middles.unsqueeze(-1)).view(-1, 3)
+        positions = box.unit_to_field(positions) if box.unbounded else positions.clamp(0, 1)
+        sigmas = network(positions).view_as(middles)
+        weights = histogram_weights(sigmas, t)
+        rounds.append(Histogram(borders, weights))
+        found = Histogram(borders, widened(weights.detach()))
+    return draw_borders(found, config.fine_samples, offset, explore), tuple(rounds)
+
+
+def histogram_weights(sigmas: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    """Compositing weights of rays that all have as many samples (NeRF, eq. 3). Differentiable.
+
+    Args:
+        sigmas: [N, S] densities, per world unit.
+        t: [N, S + 1] borders of their intervals, world units.
+
+    Returns:
+        [N, S]; the sum along a ray is its opacity.
+    """
+    depths = sigmas * t.diff(dim=-1)
+    before = depths.cumsum(-1) - depths
+    return (-before).exp() * -torch.expm1(-depths)
+
+
+def widened(weights: torch.Tensor) -> torch.Tensor:
+    """[N, S] weights that reach into the intervals beside theirs (Mip-NeRF, section 3.2).
+
+    The mean of the maxima with either neighbour. Samples so surround a surface that lies close to
+    the border of an interval, or that the field has moved a little since.
+    """
+    padded = torch.nn.functional.pad(weights, (1, 1), mode="replicate")
+    larger = torch.maximum(padded[:, :-1], padded[:, 1:])
+    return (larger[:, :-1] + larger[:, 1:]) / 2
+
+
+def explore_share(progress: float) -> float:
+    """Which share of the samples falls anywhere, at a share of the training: at first all.
+
+    Before the small field has learned anything, what it says is chance; a few samples drawn from
+    that would see a few places alone, and confirm what they see.
+    """
+    return max(EXPLORE, 1 - progress / FIRST_LOOK)
+
+
+@torch.no_grad()
+def draw_borders(
+    found: Histogram,
+    num_samples: int,
+    offset: torch.Tensor | float = 0.5,
+    explore: float = EXPLORE,
+) -> torch.Tensor:
+    """Borders of intervals that fill the rays, most of them where a histogram has its weight.
+
+    Args:
+        found: the histogram.
+        num_samples: S from 2 on, the intervals of a ray.
+        offset: [N, 1] in [0, 1), or one number: where all inner borders of a ray stand within
+            equal shares of its weight.
+        explore: share of the borders that falls evenly on the whole ray.
+
+    Returns:
+        [N, S + 1], ascending; the first and the last are the histogram's.
+    """
+    borders, weights = found
+    first, last = borders[:, :1], borders[:, -1:]
+    steps = torch.arange(num_samples - 1, device=borders.device)
+    u = ((steps + offset) / (num_samples - 1)).expand(len(borders), -1)
+    even = borders.diff(dim=-1) / (last - first).clamp_min(1e-12)
+    shares = weights / weights.sum(-1, keepdim=True).clamp_min(1e-8)
+    inner = sample_pdf(borders, shares.lerp(even, explore), u.contiguous())
+    return torch.cat([first, inner, last], 1)
