@@ -24,9 +24,9 @@ from taichi_pynerf.model.proposals import (
 )
 from taichi_pynerf.model.pyramid import get_pyramid_level
 from taichi_pynerf.model.ray_rounds import SAMPLES_PER_RAY, RayChunks, RayRounds
+from taichi_pynerf.model.samples import hierarchical_samples, keep_samples, pack
 from taichi_pynerf.ops.compositing import composite, transmittance
 from taichi_pynerf.ops.ray_march import Samples, march_rays
-from taichi_pynerf.ops.resampling import sample_pdf
 
 FIRST_LOOK = 10  # samples of a ray that are asked before it is known whether light goes on
 SAMPLES_AT_ONCE = 2**17  # that are asked in one call, about
@@ -427,46 +427,12 @@ class PyramidRenderer:
         render: bool = False,
         level: float | None = None,
     ) -> Samples:
-        """Stratified samples, and more where these found weight; merged, packed.
+        def density(samples: Samples, t: torch.Tensor) -> torch.Tensor:
+            positions, levels = self._place(rays, samples, t)
+            levels = self._levels_to_render(positions, levels, level) if render else levels
+            return self.field.density(positions, levels)
 
-        With a generator the samples are jittered within their strata, without one centred.
-        """
-        device, num_coarse = rays.rays_o.device, self.config.num_samples
-
-        def strata(count: int) -> torch.Tensor:
-            offset: float | torch.Tensor = 0.5
-            if generator is not None:
-                shape = (len(rays), count)
-                offset = torch.rand(shape, generator=generator, device=device)
-            return (torch.arange(count, device=device) + offset) / count
-
-        near, far = self.box.clip(rays.rays_o, rays.rays_d, rays.bounds).split(1, 1)
-        steps = torch.linspace(0, 1, num_coarse + 1, device=device).repeat(len(rays), 1)
-        if generator is not None:
-            shape = (len(rays), num_coarse - 1)
-            shift = torch.rand(shape, generator=generator, device=device) - 0.5
-            steps[:, 1:-1] += shift / num_coarse
-        near, far = self.box.to_spacing(near), self.box.to_spacing(far)
-
-        def place(s: torch.Tensor) -> torch.Tensor:
-            return self.box.from_spacing(near + (far - near) * s)
-
-        borders = place(steps)
-        if self.config.num_importance:
-            coarse = _pack(borders)
-            with torch.no_grad():
-                middles = place(strata(num_coarse).expand(len(rays), num_coarse))
-                positions, levels = self._place(rays, coarse, middles.reshape(-1))
-                levels = self._levels_to_render(positions, levels, level) if render else levels
-                sigmas = self.field.density(positions, levels)
-                weights = composite(
-                    sigmas, torch.zeros_like(positions), coarse.t_starts, coarse.t_ends,
-                    coarse.packed_info,
-                ).weights  # fmt: skip
-            u = strata(self.config.num_importance).expand(len(rays), -1).contiguous()
-            fine = sample_pdf(borders, weights.view(len(rays), num_coarse), u)
-            borders = torch.cat([borders, fine], 1).sort(1).values
-        return _pack(borders)
+        return hierarchical_samples(rays, self.box, self.config, density, generator)
 
     def _proposed(
         self, rays: Rays, generator: torch.Generator | None = None, explore: float = EXPLORE
@@ -474,7 +440,7 @@ class PyramidRenderer:
         """Samples where the small field asks for them."""
         assert self.proposals is not None  # the sampler "proposal" has them
         borders, rounds = propose(self.proposals, self.box, rays, self.config, generator, explore)
-        return _pack(self.box.from_spacing(borders)), Proposed(borders, rounds)
+        return pack(self.box.from_spacing(borders)), Proposed(borders, rounds)
 
     def _place(
         self, rays: Rays, samples: Samples, t: torch.Tensor | None = None
@@ -515,28 +481,3 @@ def scale_gradient(x: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
     More: Radiance Field Gradient Scaling for Improved Near-Camera Training", 2023).
     """
     return x * shares + x.detach() * (1 - shares)
-
-
-def keep_samples(samples: Samples, kept: torch.Tensor) -> Samples:
-    """The samples with the ascending indices `kept`, packed again."""
-    ray_indices = samples.ray_indices.index_select(0, kept)
-    counts = torch.bincount(ray_indices, minlength=samples.packed_info.shape[0])
-    packed_info = torch.stack([counts.cumsum(0) - counts, counts], -1).int()
-    return Samples(
-        samples.t_starts.index_select(0, kept),
-        samples.t_ends.index_select(0, kept),
-        ray_indices,
-        packed_info,
-    )
-
-
-def _pack(borders: torch.Tensor) -> Samples:
-    """[N, S + 1] interval borders per ray to packed samples, S for each ray."""
-    num_rays, per_ray = borders.shape[0], borders.shape[1] - 1
-    index = torch.arange(num_rays, dtype=torch.int32, device=borders.device)
-    return Samples(
-        borders[:, :-1].reshape(-1),
-        borders[:, 1:].reshape(-1),
-        index.repeat_interleave(per_ray),
-        torch.stack([index * per_ray, torch.full_like(index, per_ray)], -1),
-    )

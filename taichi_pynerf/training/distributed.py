@@ -44,8 +44,12 @@ class Workers:
         return slice(self.rank * num_rays // self.count, (self.rank + 1) * num_rays // self.count)
 
     @contextlib.contextmanager
-    def own_draws(self, generator: torch.Generator, num_rays: int) -> Iterator[None]:
-        """In the block, one number a ray is drawn for this process's share of the rays alone.
+    def own_draws(
+        self, generator: torch.Generator, num_rays: int, per_ray: int = 1
+    ) -> Iterator[None]:
+        """In the block, numbers are drawn for this process's share of the rays alone.
+
+        They are to be drawn at once, `per_ray` for each ray (see `samples.draws_per_ray`).
 
         On the CPU these are the numbers that one process would have drawn for them. Afterwards all
         processes' generators are in the same state.
@@ -54,10 +58,10 @@ class Workers:
             yield
             return
         state = generator.get_state()
-        _skip(generator, self.share(num_rays).start)
+        _skip(generator, per_ray * self.share(num_rays).start)
         yield
         generator.set_state(state)
-        _skip(generator, num_rays)
+        _skip(generator, per_ray * num_rays)
 
     def sum(self, figures: Mapping[str, float]) -> dict[str, float]:
         """Each figure's sum over the processes."""

@@ -17,6 +17,7 @@ from taichi_pynerf.errors import CheckpointError, ConfigError, TrainingError
 from taichi_pynerf.evaluation.evaluation import METRICS, Dataset, evaluate
 from taichi_pynerf.model.images import RenderOptions
 from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.model.samples import draws_per_ray
 from taichi_pynerf.presets import AUTO
 from taichi_pynerf.runs.checkpoint import FILE_NAME, save_pyramid_model
 from taichi_pynerf.training.carving import possible_cells
@@ -186,7 +187,7 @@ class PyNeRFTrainer:
         rays = batch.rays
         if self.poses is not None:
             rays = self.poses(rays, batch.view_indices)
-        with self.workers.own_draws(self.generator, self.num_rays):
+        with self.workers.own_draws(self.generator, self.num_rays, draws_per_ray(config)):
             render = self.model.renderer.train_rays(rays, self.generator, self.progress_made())
         outputs = loss_inputs(self.model, render, background, self.progress_made())
         losses = self.loss(outputs, {"rgb": batch.rgb, "weights": batch.weights})

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import rays_through_box, tiny_model
 
 from taichi_pynerf import runtime
 from taichi_pynerf.errors import BackendError
+from taichi_pynerf.model.samples import draws_per_ray
 from taichi_pynerf.training import distributed
 from taichi_pynerf.training.distributed import Workers
 
@@ -80,6 +82,23 @@ def test_a_share_draws_what_one_process_would_have_drawn():
             drawn.append(torch.rand(share.stop - share.start, generator=generator))
         assert torch.equal(generator.get_state(), after)
     assert torch.equal(torch.cat(drawn), expected)
+
+
+def test_shares_of_the_hierarchical_sampler_are_what_one_process_would_have_sampled():
+    model = tiny_model(sampler="hierarchical", num_samples=7, num_importance=5)
+    rays = rays_through_box(11)
+    per_ray = draws_per_ray(model.config)
+    whole = torch.Generator().manual_seed(3)
+    expected = model.renderer.train_rays(rays, whole).samples
+    parts = []
+    for rank in range(3):
+        generator, workers = torch.Generator().manual_seed(3), Workers(rank, 3)
+        with workers.own_draws(generator, 11, per_ray):
+            share = rays[workers.share(11)]
+            parts.append(model.renderer.train_rays(share, generator).samples)
+        assert torch.equal(generator.get_state(), whole.get_state())
+    for name in ("t_starts", "t_ends"):
+        assert torch.equal(torch.cat([getattr(x, name) for x in parts]), getattr(expected, name))
 
 
 def test_processors_are_shared_by_the_processes_here(monkeypatch):

@@ -1,0 +1,95 @@
+"""Samples along rays: stratified ones, more where these find weight; how samples are packed."""
+
+from collections.abc import Callable
+
+import torch
+
+from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.geometry.rays import Rays
+from taichi_pynerf.geometry.scene_box import SceneBox
+from taichi_pynerf.ops.compositing import composite
+from taichi_pynerf.ops.ray_march import Samples
+from taichi_pynerf.ops.resampling import sample_pdf
+
+
+def draws_per_ray(config: PyNeRFConfig) -> int:
+    """How many random numbers a training step draws for each ray."""
+    if config.sampler != "hierarchical":
+        return 1
+    coarse, fine = config.num_samples, config.num_importance
+    return coarse - 1 + (coarse + fine if fine else 0)
+
+
+def hierarchical_samples(
+    rays: Rays,
+    box: SceneBox,
+    config: PyNeRFConfig,
+    density: Callable[[Samples, torch.Tensor], torch.Tensor],
+    generator: torch.Generator | None = None,
+) -> Samples:
+    """Stratified samples, and more where these found weight (NeRF, section 5.2).
+
+    Args:
+        rays: N rays.
+        box: of the scene; strata are even in its spacing.
+        config: `num_samples` strata a ray, and `num_importance` samples more.
+        density: densities [M] of packed samples at the distances [M].
+        generator: jitters samples within their strata, by `draws_per_ray` numbers a ray that are
+            drawn at once; without it they are centred.
+
+    Returns:
+        Samples of all, merged and packed, as many for each ray.
+    """
+    num_rays, device = len(rays), rays.rays_o.device
+    coarse, fine = config.num_samples, config.num_importance
+    near, far = box.clip(rays.rays_o, rays.rays_d, rays.bounds).split(1, 1)
+    near, far = box.to_spacing(near), box.to_spacing(far)
+    steps = torch.linspace(0, 1, coarse + 1, device=device).repeat(num_rays, 1)
+    in_stratum = torch.full((num_rays, coarse + fine), 0.5, device=device)
+    if generator is not None:
+        drawn = torch.rand(num_rays, draws_per_ray(config), generator=generator, device=device)
+        steps[:, 1:-1] += (drawn[:, : coarse - 1] - 0.5) / coarse
+        in_stratum = drawn[:, coarse - 1 :]
+
+    def place(s: torch.Tensor) -> torch.Tensor:
+        return box.from_spacing(near + (far - near) * s)
+
+    borders = place(steps)
+    if fine:
+        samples = pack(borders)
+        strata = torch.arange(coarse, device=device)
+        with torch.no_grad():
+            sigmas = density(samples, place((strata + in_stratum[:, :coarse]) / coarse).reshape(-1))
+            weights = composite(
+                sigmas, sigmas.new_zeros(len(sigmas), 3), samples.t_starts, samples.t_ends,
+                samples.packed_info,
+            ).weights  # fmt: skip
+        u = (torch.arange(fine, device=device) + in_stratum[:, coarse:]) / fine
+        found = sample_pdf(borders, weights.view(num_rays, coarse), u.contiguous())
+        borders = torch.cat([borders, found], 1).sort(1).values
+    return pack(borders)
+
+
+def pack(borders: torch.Tensor) -> Samples:
+    """[N, S + 1] interval borders per ray to packed samples, S for each ray."""
+    num_rays, per_ray = borders.shape[0], borders.shape[1] - 1
+    index = torch.arange(num_rays, dtype=torch.int32, device=borders.device)
+    return Samples(
+        borders[:, :-1].reshape(-1),
+        borders[:, 1:].reshape(-1),
+        index.repeat_interleave(per_ray),
+        torch.stack([index * per_ray, torch.full_like(index, per_ray)], -1),
+    )
+
+
+def keep_samples(samples: Samples, kept: torch.Tensor) -> Samples:
+    """The samples with the ascending indices `kept`, packed again."""
+    ray_indices = samples.ray_indices.index_select(0, kept)
+    counts = torch.bincount(ray_indices, minlength=samples.packed_info.shape[0])
+    packed_info = torch.stack([counts.cumsum(0) - counts, counts], -1).int()
+    return Samples(
+        samples.t_starts.index_select(0, kept),
+        samples.t_ends.index_select(0, kept),
+        ray_indices,
+        packed_info,
+    )
