@@ -10,7 +10,7 @@ from taichi_pynerf.viewer.layout import Layout
 
 # Keys as named in `InputFrame`, their actions, and the text of the help.
 ACTIONS = {
-    " ": ("pause", "Space", "pause and go on with the training"),
+    " ": ("pause", "Space", "pause and continue the training"),
     "r": ("reset", "R", "the first view again"),
     "m": ("next_mode", "M", "next way of showing"),
     "f": ("frusta", "F", "training cameras"),

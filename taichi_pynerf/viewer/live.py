@@ -55,7 +55,7 @@ class LiveTraining:
         if self.trainer.stop_requested:
             self.screen.close()
         else:
-            print("training is done; close the window to go on")
+            print("training is done; close the window to continue")
             view_until_closed(self.viewer, self.screen)
 
     def _round(self, seconds: float) -> None:

@@ -1,1 +1,1 @@
-"""What a view shows: rays drawn progressively, in the time that a frame has."""
+"""Drawing a view: rays rendered progressively, within the time of a frame."""

@@ -1,4 +1,4 @@
-"""The picture as it stands: patches of all resolutions, shown at full size."""
+"""The current picture: patches of all resolutions, shown at full size."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from taichi_pynerf.viewer.views import TrainingViews
 
 
 class PictureCanvas:
-    """Colours what a renderer draws and puts it together.
+    """Colours the patches of a renderer and assembles them.
 
     Args:
-        renderer: draws.
+        renderer: draws the patches.
         views: the training views, for the error map.
     """
 
@@ -26,7 +26,7 @@ class PictureCanvas:
         self._depths = (0.0, 1.0)
 
     def update(self, settings: ViewSettings, seconds: float, refine: bool) -> bool:
-        """Draw for about so long and show it. Whether the picture changed."""
+        """Draw for about `seconds`; returns whether the picture changed."""
         patches = self._renderer.advance(seconds, refine)
         restyled = settings.style() != self._style
         if restyled:
@@ -37,7 +37,7 @@ class PictureCanvas:
         return bool(patches)
 
     def image(self, size: tuple[int, int], background: tuple[float, float, float]) -> np.ndarray:
-        """uint8 [H, W, 3], a copy; stretched if the window has another size (width, height) now."""
+        """A copy, uint8 [H, W, 3], stretched to `size` (width, height) if that has changed."""
         if self._image is None:
             colour = np.round(255.0 * np.array(background)).astype(np.uint8)
             return np.tile(colour, (size[1], size[0], 1))

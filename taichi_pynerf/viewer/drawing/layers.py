@@ -1,4 +1,4 @@
-"""What is known of each pixel of a picture: the values that every way of showing it starts from."""
+"""The values of each pixel from which every display mode starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Layers:
 
     Attributes:
         rgb: [H, W, 3] colour over black.
-        depth: [H, W] distance along the ray, world units; 0 where nothing is.
+        depth: [H, W] distance along the ray, world units; 0 where nothing is seen.
         acc: [H, W] opacity.
         level: [H, W] mean pyramid level.
         normals: [H, W, 3] unit normals in the world, zeros where there are none; or None.
@@ -29,7 +29,7 @@ class Layers:
 
     @classmethod
     def empty(cls, height: int, width: int, normals: bool = False) -> Layers:
-        """Layers of nothing."""
+        """Empty layers."""
         rgb, normal_map = torch.zeros(height, width, 3), torch.zeros(height, width, 3)
         depth, acc, level = (torch.zeros(height, width) for _ in range(3))
         return cls(rgb, depth, acc, level, normal_map if normals else None)

@@ -9,18 +9,18 @@ from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.model.normals import CORNERS, density_normals
 from taichi_pynerf.model.renderer import Rendered
 
-_LEAST_OPACITY = 0.5  # below it there is no surface to speak of
+_LEAST_OPACITY = 0.5  # opacity below which a pixel has no normal
 
 
 @torch.no_grad()
 def surface_normals(model: PyNeRF, rays: Rays, rendered: Rendered) -> torch.Tensor:
-    """Unit normals [N, 3] in the world where rays meet something, zeros elsewhere.
+    """Unit normals [N, 3] in the world where rays hit something, zeros elsewhere.
 
     Each is taken over its pixel's footprint, at its pixel's own pyramid level.
 
     Args:
         rays: N rays.
-        rendered: what they met.
+        rendered: the result of rendering them.
     """
     normals = torch.zeros_like(rays.rays_d)
     hit = (rendered.acc > _LEAST_OPACITY).nonzero().squeeze(-1)

@@ -1,18 +1,18 @@
-"""Who gets the time: training or drawing, and how many rays a moving picture may have."""
+"""Shares the time between training and drawing, and sizes the passes of a moving picture."""
 
 from __future__ import annotations
 
 from collections import deque
 
-_MEMORY = 10.0  # seconds that the measured shares and rates look back
-_DEBT = 10.0  # seconds that one side can owe the other at most: a pause is not paid back
+_MEMORY = 10.0  # window of the measured shares and rates, s
+_DEBT = 10.0  # greatest debt of one side to the other, s, so that a pause is not paid back
 
 
 class TimeShare:
     """Splits one thread's time between training and drawing.
 
-    Training runs step by step and drawing piece by piece; each is told afterwards. Drawing is due
-    while it has had less than its share; what it takes too much, it waits for later.
+    Training runs step by step and drawing piece by piece; each reports its time afterwards. Drawing
+    is due while it has had less than its share. If it overruns, it waits longer the next time.
 
     Args:
         share: training's share of the time, in (0, 1).
@@ -39,26 +39,26 @@ class TimeShare:
         return max(self._owed, 0.0)
 
     def trained(self, seconds: float) -> None:
-        """Training ran for so long."""
+        """Report time spent on training, s."""
         self._owed = min(self._owed + seconds * (1.0 - self.share) / self.share, _DEBT)
         self._note(seconds, 0.0)
 
     def drew(self, seconds: float) -> None:
-        """Drawing, with input and output, ran for so long."""
+        """Report time spent on drawing, with input and output, s."""
         self._owed = max(self._owed - seconds, -_DEBT)
         self._note(0.0, seconds)
 
     def measured(self) -> float | None:
-        """Training's share of the last seconds; None before anything ran."""
+        """Training's share of the recent time; None before anything ran."""
         total = self._training + self._drawing
         return self._training / total if total > 0.0 else None
 
     def settle(self) -> None:
-        """Nothing is left to draw: training may have the time."""
+        """Nothing is left to draw, so training may have the time."""
         self._owed = min(self._owed, 0.0)
 
     def restart(self) -> None:
-        """Forget what was measured and what is owed."""
+        """Reset the measurements and debts."""
         self._owed = self._training = self._drawing = 0.0
         self._spans.clear()
 
@@ -73,10 +73,10 @@ class TimeShare:
 
 
 class RayBudget:
-    """How many rays a moving picture's pass may have to hold a frame rate; learns from each frame.
+    """The number of rays in a pass that keeps a frame rate, learned from earlier frames.
 
-    A frame is the pass and all that goes with it: input, colours, the window, the panels. What
-    these take is measured, and the pass gets what they leave.
+    A frame consists of the pass and of input, colours, window and panels. The time of these is
+    measured, and the pass gets the rest.
 
     Args:
         frame_seconds: the time that a frame should take.
@@ -85,27 +85,27 @@ class RayBudget:
 
     def __init__(self, frame_seconds: float, num_rays: int = 2000):
         self.frame_seconds, self.num_rays = frame_seconds, float(num_rays)
-        self._others = 0.0  # seconds of a frame that are not its pass's
-        self._pass = 0.0  # seconds of the last pass
+        self._others = 0.0  # time of a frame outside its pass, s
+        self._pass = 0.0  # time of the last pass, s
 
     @property
     def seconds(self) -> float:
-        """What a pass may take; a third of the frame, however long the rest of it."""
+        """The time a pass may take, s: at least a third of the frame, however long the rest."""
         return max(self.frame_seconds - self._others, self.frame_seconds / 3)
 
     def measured(self, num_rays: int, seconds: float) -> None:
-        """A pass of so many rays took so long. Time grows less than rays do: go half the way."""
+        """Report a pass. Time grows more slowly than the number of rays, so go half of the way."""
         self._pass = seconds
         change = (self.seconds / max(seconds, 1e-4)) ** 0.5
         self.num_rays = max(num_rays * min(max(change, 0.5), 2.0), 64.0)
 
     def frame_took(self, seconds: float) -> None:
-        """The frame of the last pass took so long as a whole."""
+        """Report the time of the last pass's whole frame, s."""
         self._others += 0.2 * (max(seconds - self._pass, 0.0) - self._others)
 
 
 class Rate:
-    """Events, or amounts, per second over the last seconds."""
+    """Rate of events, or amounts, over the recent time."""
 
     def __init__(self, memory: float = 2.0):
         self._memory = memory

@@ -1,12 +1,12 @@
-"""Drawing a picture coarse first and finer when there is time.
+"""Draws a picture coarsely first, and finer as time allows.
 
-A pass is the whole picture at some resolution. Its rays stand for pixels as large as that
-resolution makes them, so a coarse pass asks coarse pyramid levels: it is smooth, not jagged, and
-cheap. The first pass after a move has as many rays as the time for one frame allows, and steps
-along them twice as long as training's: its pixels are larger still. The passes after it have three
-times the width each, up to the full size, with steps a quarter longer than training's; where the
-full size takes but seconds, it comes at once. A last one takes the steps of final renders.
-Full-size passes come piece by piece, from the middle outwards.
+A pass is the whole picture at some resolution. Its rays stand for pixels of that resolution, so a
+coarse pass uses coarse pyramid levels: it is smooth rather than jagged, and cheap. The first pass
+after a move has as many rays as the time of one frame allows, with steps twice as long as in
+training, because its pixels are larger still. Each following pass has three times the width, up to
+the full size, with steps a quarter longer than in training. If the full size takes only seconds,
+it comes at once. A last pass uses the steps of final renders. Full-size passes arrive in tiles,
+from the middle outwards.
 """
 
 from __future__ import annotations
@@ -32,28 +32,29 @@ from taichi_pynerf.viewer.drawing.layers import Layers
 from taichi_pynerf.viewer.drawing.normals import surface_normals
 from taichi_pynerf.viewer.drawing.pacing import RayBudget
 
-GROWTH = 3.0  # widths of a pass and the one before it
+GROWTH = 3.0  # ratio of the widths of a pass and the one before it
 TILE = 48  # side of a tile, pixels
-FRAME_SECONDS = 1 / 13  # of a moving picture: more than 10 frames/s on a bad day too
-PREVIEW_STEPS, DRAFT_STEPS = 2.0, 1.25  # steps of the first passes and the next, in training's
-DIRECT_SECONDS = 5.0  # for the full size, at most, where no coarser pass comes before it
-ROUND_SECONDS = 0.2  # between two looks at the input
-PIECE_SECONDS = 0.4  # from rays that set out to pixels to see
-REFRESH_SECONDS = 1.0  # for one pass over a model that changes as it trains
-_WORTHWHILE = 0.5  # share of the time that has to be left to begin more
-_FIRST_GUESS = 1e-5  # seconds per ray, until it is measured
+FRAME_SECONDS = 1 / 13  # of a moving picture: above 10 frames/s even on a slow machine
+PREVIEW_STEPS = 2.0  # steps of the first pass, in those of training
+DRAFT_STEPS = 1.25  # steps of the passes after it, likewise
+DIRECT_SECONDS = 5.0  # longest full-size pass without a coarser one before it, s
+ROUND_SECONDS = 0.2  # interval between checks of the input, s
+PIECE_SECONDS = 0.4  # longest time from starting rays to showing their pixels, s
+REFRESH_SECONDS = 1.0  # time of a pass over a model that is training, s
+_WORTHWHILE = 0.5  # share of the time that must be left to start another piece
+_FIRST_GUESS = 1e-5  # first guess of the time per ray, s
 _LEAST_AT_ONCE = 2**11  # rays
 _NEARLY = 2.6  # a pass this much narrower than the best one is left out
-_DRAFT_EPS = 1e-2  # transmittance at which a ray of all passes but the last ends
+_DRAFT_EPS = 1e-2  # transmittance at which rays end, except in the last pass
 
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """What is to be drawn. Two shots are the same if all parts are the same objects or values.
+    """What to draw. Two shots are equal if all parts are the same objects or values.
 
     Attributes:
-        camera: from where.
-        width, height: of the full picture, pixels.
+        camera: the camera.
+        width, height: size of the full picture, pixels.
         level: a fixed pyramid level instead of each sample's own, or None.
         normals: whether surface normals are wanted too.
     """
@@ -79,9 +80,9 @@ class Patch:
 
     Attributes:
         layers: [h, w] pixels.
-        box: (left, top, right, bottom) of these in the pass's pixels.
+        box: (left, top, right, bottom) of the layers in the pass's pixels.
         size: (width, height) of the pass.
-        shot: what it is of.
+        shot: the shot that it is part of.
     """
 
     layers: Layers
@@ -92,7 +93,7 @@ class Patch:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a pass is to be: its (width, height), and its kind, which names its renderer."""
+    """A planned pass: its (width, height), and its kind, which names its renderer."""
 
     size: tuple[int, int]
     kind: str
@@ -102,10 +103,10 @@ class _Pass:
     """One drawing of a shot at one resolution, in pieces.
 
     Args:
-        shot, plan: what to draw, and how.
-        version: of the model.
+        shot, plan: what to draw and how.
+        version: version of the model.
         rays: all rays of the picture, row by row.
-        begin: how rendering begins: rays to a `RayRounds`, say.
+        begin: starts rendering, for example from rays to a `RayRounds`.
     """
 
     def __init__(
@@ -147,7 +148,7 @@ class _Pass:
         return self.patch((0, 0, *self.size))
 
     def store(self, model: PyNeRF) -> list[tuple[int, int, int, int]]:
-        """Keep the tiles whose rays have ended. Which they are."""
+        """Store the tiles whose rays have ended, and return them."""
         done = bisect.bisect_right(self._ends, self.work.num_done)
         boxes = self.tiles[self.num_done : done]
         if boxes:
@@ -163,14 +164,14 @@ class _Pass:
 
 
 class ProgressiveRenderer:
-    """Draws shots of a model as finely as the time given allows.
+    """Draws shots of a model as finely as the given time allows.
 
-    Nothing here touches the model's state or any random generator: a training that is watched
-    goes the way of one that is not.
+    Nothing here touches the model's state or any random generator, so a training that is watched
+    gives the same result as one that is not.
 
     Args:
         model: the model.
-        near, far: bounds of the distance along rays; from farther off the scene box is still seen.
+        near, far: bounds of the distance along rays; far is extended to include the scene box.
     """
 
     def __init__(self, model: PyNeRF, near: float, far: float):
@@ -195,40 +196,40 @@ class ProgressiveRenderer:
     # ---- what to draw ---------------------------------------------------------------------
 
     def look(self, shot: Shot) -> bool:
-        """Draw this from now on. Whether it is another shot than before."""
+        """Set the shot to draw; returns whether it differs from the one before."""
         if shot.same(self.shot):
             return False
         self.shot, self._current = shot, None
         return True
 
     def model_changed(self, training: bool) -> None:
-        """The model is another one now; `training` says whether it goes on changing."""
+        """Report that the model has changed; `training` says whether it will change again."""
         self._version += 1
         self._training = training
 
     def training_rests(self) -> None:
-        """The model stays as it is: pictures are worth refining."""
+        """Report that the model will not change, so that pictures are worth refining."""
         self._training = False
 
     @property
     def at_rest(self) -> bool:
-        """Whether all is drawn, at its finest and of the model as it is."""
+        """Whether the finest picture of the current model is complete."""
         return self._next_plan() is None
 
     @property
     def complete(self) -> bool:
-        """Whether the shot is drawn at its full size, if not yet with the finest steps."""
+        """Whether the shot is drawn at full size, possibly not yet with the finest steps."""
         return (
             self.finished is not None and self.finished.full and self.finished.shot.same(self.shot)
         )
 
     @property
     def resolution(self) -> tuple[int, int]:
-        """(width, height) of what is shown."""
+        """(width, height) of the picture shown."""
         return self.finished.size if self.finished else (0, 0)
 
     def progress(self) -> tuple[tuple[int, int], float] | None:
-        """Size of the pass in work and the share of it that is done."""
+        """Size of the current pass, and the fraction of it that is done."""
         if self._current is None:
             return None
         return self._current.size, self._current.num_done / len(self._current.tiles)
@@ -236,16 +237,16 @@ class ProgressiveRenderer:
     # ---- drawing --------------------------------------------------------------------------
 
     def advance(self, seconds: float, refine: bool = True) -> list[Patch]:
-        """Draw for about so long, at least one piece if anything is left to draw.
+        """Draw for about `seconds`, at least one piece if anything is left to draw.
 
-        The first pass of a new shot is drawn whole, however long it takes.
+        The first pass of a new shot is always completed.
 
         Args:
-            seconds: time for the pieces of refining passes.
-            refine: go beyond the first pass of the shot.
+            seconds: time for refining passes.
+            refine: continue after the first pass of the shot.
 
         Returns:
-            What was finished and is better than what there was, in the order to show it.
+            The finished patches that improve the picture, in the order in which to show them.
         """
         patches: list[Patch] = []
         started = time.perf_counter()
@@ -273,7 +274,7 @@ class ProgressiveRenderer:
                 return patches
 
     def patches(self) -> Iterator[Patch]:
-        """All that is to be seen now, coarse first: for showing it in another way."""
+        """All current patches, coarse ones first, for showing them in another mode."""
         if self.finished is not None:
             yield self.finished.whole()
         work = self._current
@@ -282,7 +283,7 @@ class ProgressiveRenderer:
                 yield work.patch(box)
 
     def _next_plan(self) -> _Plan | None:
-        """The pass that is due next; None if there is none."""
+        """The next pass; None if there is none."""
         if self.shot is None:
             return None
         if self.finished is None or not self.shot.same(self.finished.shot):
@@ -301,7 +302,7 @@ class ProgressiveRenderer:
         return None
 
     def _plan(self, size: tuple[int, int]) -> _Plan:
-        """A pass of this size, with the steps that suit it."""
+        """A pass of this size, with suitable steps."""
         if size == self._full_size:
             return _Plan(size, "full")
         return _Plan(size, "preview" if GROWTH * size[0] < self._full_size[0] else "coarse")
@@ -313,7 +314,7 @@ class ProgressiveRenderer:
         return self.shot.width, self.shot.height
 
     def _refresh_size(self) -> tuple[int, int]:
-        """Of a pass that keeps pace with a model in training."""
+        """The size of a pass that keeps up with a model in training."""
         full = self._full_size
         coarse = self._seconds_per_ray.get("coarse", 0.0)
         size = self._size_for(REFRESH_SECONDS / coarse) if coarse else full
@@ -323,12 +324,12 @@ class ProgressiveRenderer:
         return size
 
     def _size_for(self, num_rays: float, best: tuple[int, int] | None = None) -> tuple[int, int]:
-        """The size of a pass with about so many rays, in the shot's proportions."""
+        """The size of a pass with about the given number of rays, in the shot's proportions."""
         full = self._full_size
         best = best or full
         scale = math.sqrt(num_rays / (full[0] * full[1]))
         size = (max(round(full[0] * scale), 1), max(round(full[1] * scale), 1))
-        # A pass nearly as fine as the best one would cost much and show little more.
+        # A pass almost as fine as the best one would cost much and add little.
         near = _NEARLY * size[0] >= best[0] or _NEARLY * size[1] >= best[1]
         return best if near else size
 
@@ -344,7 +345,7 @@ class ProgressiveRenderer:
         return _Pass(shot, plan, self._version, rays, begin)
 
     def _draw(self, work: _Pass, seconds: float) -> list[tuple[int, int, int, int]]:
-        """Draw for about so long, at least one round of rays; return the tiles that are done."""
+        """Draw for about `seconds`, at least one round of rays; return the finished tiles."""
         started = time.perf_counter()
         while not work.work.finished:
             work.work.advance()
@@ -360,14 +361,14 @@ class ProgressiveRenderer:
         return boxes
 
     def _at_once(self, kind: str) -> int:
-        """Rays to have on their way: more are faster, but tiles have to be seen and input heard."""
+        """Rays in flight: more are faster, but tiles and input must not wait too long."""
         known = self._seconds_per_ray
         per_ray = known.get(kind) or max(known.values(), default=_FIRST_GUESS)
         return int(min(max(PIECE_SECONDS / per_ray, _LEAST_AT_ONCE), self._most_at_once))
 
 
 def _quicker_renderer(model: PyNeRF, steps: float) -> PyramidRenderer:
-    """A renderer with steps of so many of training's, and with rays that end a little earlier."""
+    """A renderer with longer steps, whose rays end a little earlier."""
     config = model.config.replace(
         render_step=1.0, early_stop_eps=max(model.config.early_stop_eps, _DRAFT_EPS)
     )
@@ -384,7 +385,7 @@ def _quicker_renderer(model: PyNeRF, steps: float) -> PyramidRenderer:
 
 
 def tiles_from_the_middle(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
-    """(left, top, right, bottom) of tiles that cover an image, nearest to its middle first."""
+    """(left, top, right, bottom) of tiles that cover an image, from the middle outwards."""
     boxes = [
         (left, top, min(left + TILE, width), min(top + TILE, height))
         for top in range(0, height, TILE)

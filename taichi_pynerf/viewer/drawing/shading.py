@@ -1,4 +1,4 @@
-"""The ways of showing a picture: from its layers to colours."""
+"""The display modes: from a picture's layers to colours."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from taichi_pynerf.viewer.drawing.progressive import Patch
 from taichi_pynerf.viewer.settings import Mode, ViewSettings
 from taichi_pynerf.viewer.views import TrainingViews
 
-GREATEST_ERROR = 0.25  # mean difference of the colours that the lightest colour stands for
-_GAMMA = 2.2  # colours are about this root of light, exposure is about light
+GREATEST_ERROR = 0.25  # mean colour difference shown by the lightest colour
+_GAMMA = 2.2  # colours are about this root of light; exposure scales light
 _OPAQUE = 0.5
 
 
 def depth_range(layers: Layers) -> tuple[float, float]:
-    """Least and greatest depth to tell apart: of what is opaque, but for stray pixels."""
+    """Least and greatest depth of what is opaque, without outliers."""
     depth = layers.depth[layers.acc > _OPAQUE]
     if not len(depth):
         return 0.0, 1.0
-    step = max(len(depth) // 4096, 1)  # some thousands say it as well as all
+    step = max(len(depth) // 4096, 1)  # a few thousand pixels are enough
     low, high = np.quantile(depth[::step].numpy(), (0.01, 0.99))
     return float(low), float(high)
 
@@ -41,10 +41,10 @@ def shade(
     """Colours uint8 [H, W, 3] of a patch in the mode and colours of the settings.
 
     Args:
-        depths: the depths at both ends of the depth map.
+        depths: the depths at the two ends of the colour map.
         num_levels: L of the pyramid.
-        far: a distance beyond everything, for what is behind see-through pixels.
-        views: for the error; without any views that map is all background.
+        far: a distance beyond everything, for what is behind transparent pixels.
+        views: for the error; without views that map is all background.
     """
     layers = patch.layers
     if settings.mode is Mode.COLOUR:
@@ -57,7 +57,7 @@ def shade(
     if settings.mode is Mode.LEVEL:
         return _over_background(color_map(layers.level, 0, num_levels - 1), layers, settings)
     if settings.mode is Mode.NORMALS:
-        if layers.normals is None:  # drawn before they were wanted; the next pass has them
+        if layers.normals is None:  # drawn before normals were requested; the next pass has them
             return _over_background(to_bytes(torch.full_like(layers.rgb, 0.5)), layers, settings)
         return _over_background(to_bytes(0.5 + 0.5 * layers.normals), layers, settings)
     if views is None:
@@ -71,21 +71,21 @@ def shade(
 def error_map(
     patch: Patch, views: TrainingViews, background: torch.Tensor, far: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """How far colours are from those of the nearest training image.
+    """Difference between the colours and those of the nearest training image.
 
-    Each pixel's point in the world, where its ray is opaque or far away where it is not, is looked
-    up in the image. From the place of the training view itself that is its own pixel; from
-    elsewhere the difference also shows what the two places see differently.
+    Each pixel's point in the world (a far point where the ray is transparent) is looked up in the
+    image. Seen from the training view itself, this is the same pixel; from elsewhere the difference
+    includes what really looks different from the two places.
 
     Args:
         patch: what was drawn.
         views: the training views.
         background: [3] behind both.
-        far: distance of the points of see-through rays.
+        far: distance of the points of transparent rays.
 
     Returns:
         error: [H, W] mean absolute difference of the colours.
-        known: [H, W] bool, whether the image shows the point.
+        known: [H, W] bool, whether the point lies within the image.
     """
     shot, layers = patch.shot, patch.layers
     left, top, right, bottom = patch.box
@@ -121,7 +121,7 @@ def _exposed(layers: Layers, settings: ViewSettings) -> torch.Tensor:
 
 
 def _over_background(colours: np.ndarray, layers: Layers, settings: ViewSettings) -> np.ndarray:
-    """Colours [H, W, 3] where something is, the background where nothing is."""
+    """Colours [H, W, 3] over the background."""
     acc = layers.acc.clamp(0, 1).unsqueeze(-1).numpy()
     background = 255.0 * np.asarray(settings.background, dtype=np.float32)
     return (acc * colours + (1.0 - acc) * background).round().astype(np.uint8)

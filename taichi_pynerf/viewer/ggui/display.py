@@ -1,7 +1,6 @@
-"""Whether a window can be shown here; Taichi itself ends the whole process where none can.
+"""Checks whether a window can be shown; Taichi itself would end the process if not.
 
-The checks are those that GGUI needs and does not make: an X server that answers, and a Vulkan
-driver.
+GGUI needs an X server that answers and a Vulkan driver, and checks for neither.
 """
 
 from __future__ import annotations

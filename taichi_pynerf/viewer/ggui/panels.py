@@ -1,4 +1,4 @@
-"""The panels: text and widgets, through the few that GGUI has."""
+"""The panels: text and the few widgets that GGUI has."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taichi_pynerf.viewer.ggui.resources import memory_text
 from taichi_pynerf.viewer.settings import EXPOSURE_RANGE, Mode
 from taichi_pynerf.viewer.viewer import Viewer
 
-_WRAP = 31  # characters of a line of the panel
+_WRAP = 31  # characters per line of the panel
 
 
 def draw_panels(gui: Any, viewer: Viewer, chart_height: int = 0) -> bool:
@@ -21,7 +21,7 @@ def draw_panels(gui: Any, viewer: Viewer, chart_height: int = 0) -> bool:
 
     Args:
         gui: a `ti.ui.Gui`.
-        viewer: whose values are shown and changed.
+        viewer: the viewer whose values are shown and changed.
         chart_height: height of the chart under the left panel, pixels.
 
     Returns:
@@ -31,7 +31,7 @@ def draw_panels(gui: Any, viewer: Viewer, chart_height: int = 0) -> bool:
     width, height = layout.width, layout.height
     if layout.panel_width:
         share = layout.panel_width / width
-        # A panel is placed once per name: the size in its hidden part places it anew.
+        # A panel is placed once per name; a size in the hidden part of the name places it again.
         mark = f"##{width}x{height}"
         with gui.sub_window(f"Training{mark}", 0, 0, share, 1 - chart_height / height):
             changed |= _training_panel(gui, viewer)
@@ -128,7 +128,7 @@ def _view_panel(gui: Any, viewer: Viewer) -> bool:
 
 
 def _picture_text(viewer: Viewer) -> str:
-    """Resolution, and what is being drawn."""
+    """The resolution, and what is being drawn."""
     width, height = viewer.renderer.resolution
     text = f"picture {width}x{height}"
     progress = viewer.renderer.progress()
@@ -139,5 +139,5 @@ def _picture_text(viewer: Viewer) -> str:
 
 
 def _wrapped(text: str) -> list[str]:
-    """Lines of the panel's width; paths have few spaces to break at."""
+    """Wrap text to the panel's width; paths have few spaces to break at."""
     return [text[i : i + _WRAP] for i in range(0, len(text), _WRAP)]

@@ -8,7 +8,7 @@ import torch
 
 
 def resident_bytes() -> int:
-    """Main memory that this process holds now; where the system does not tell, the most so far."""
+    """Main memory of this process now; where the system does not tell, its peak so far."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * resource.getpagesize()
@@ -18,7 +18,7 @@ def resident_bytes() -> int:
 
 
 def memory_text(device: torch.device) -> str:
-    """Main memory, and a graphics card's as torch has allocated it, in words."""
+    """Main memory, and what torch has allocated on a graphics card, as text."""
     text = f"{resident_bytes() / 2**20:.0f} MiB"
     if device.type == "cuda":
         text += f", GPU {torch.cuda.memory_allocated(device) / 2**20:.0f} MiB"

@@ -1,4 +1,4 @@
-"""The window: Taichi's GGUI, with what it lacks on X11 added."""
+"""The window: Taichi's GGUI, plus what it lacks on X11."""
 
 import time
 from pathlib import Path
@@ -28,8 +28,8 @@ class Window:
     """A screen for a viewer.
 
     Args:
-        title: of the window.
-        width, height: of the picture between the panels, pixels.
+        title: title of the window.
+        width, height: size of the picture between the panels, pixels.
 
     Raises:
         DisplayError: there is no screen or no driver here.
@@ -39,7 +39,7 @@ class Window:
         require_display()
         runtime.start()
         size = Layout.window_size(width, height)
-        # ImGui notes where panels stood, in the folder that happens to be the current one.
+        # ImGui stores the panels' positions in the current folder.
         self._notes = Path("imgui.ini").absolute()
         self._notes_are_ours = not self._notes.exists()
         try:
@@ -50,11 +50,11 @@ class Window:
         self._canvas.set_background_color(tuple(c / 255 for c in _COLUMN))
         self._open, self._polled_at = True, time.perf_counter()
         self._packed: np.ndarray | None = None
-        self._window.show()  # X11 knows the window from here on
+        self._window.show()  # from here on X11 knows the window
         try:
             self._x11: X11Window | None = X11Window(title)
         except OSError:
-            self._x11 = None  # Windows, macOS: no digits, and no word of minimising
+            self._x11 = None  # Windows, macOS: no digit keys, and minimising is not detected
 
     @property
     def open(self) -> bool:
@@ -92,7 +92,7 @@ class Window:
         return changed
 
     def close(self) -> None:
-        """Close the window; again is no fault."""
+        """Close the window; may be called again."""
         if self._open:
             self._open = False
             if self._x11 is not None:
@@ -103,7 +103,7 @@ class Window:
 
 
 def chart_height(viewer: Viewer) -> int:
-    """Height of the chart; 0 without a training, or without room."""
+    """Height of the chart; 0 without a training or without room."""
     fits = viewer.layout.panel_width and viewer.layout.height >= 3 * CHART_HEIGHT
     return CHART_HEIGHT if fits and viewer.figures is not None else 0
 

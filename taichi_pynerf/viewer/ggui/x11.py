@@ -1,6 +1,6 @@
-"""What Taichi's window does not tell on X11: digits, function keys, and whether it is minimised.
+"""Input that Taichi's window does not report on X11: digits, function keys, minimising.
 
-Another connection to the X server listens to the same window: several clients may.
+A second connection to the X server listens to the same window.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _ErrorHandler = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
 @_ErrorHandler
 def _ignore(_display: int, _error: int) -> int:
-    """Xlib's own handler ends the process, for a window that has just gone, say."""
+    """Ignore X errors, such as a window just closed; Xlib's handler would end the process."""
     return 0
 
 
 class X11Window:
-    """A second ear on a window of this process.
+    """A second listener on a window of this process.
 
     Args:
-        title: of the window.
+        title: title of the window.
 
     Raises:
         OSError: there is no libX11, no X server, or no such window.
@@ -79,7 +79,7 @@ class X11Window:
             self._display = None
 
     def _key(self, event: ctypes.Array) -> list[str]:
-        """The key's name, if it is one that Taichi keeps to itself."""
+        """The key's name, if Taichi does not report it."""
         for column in (0, 1):  # plain and with Shift: some keyboards have digits there
             symbol = self._x11.XLookupKeysym(ctypes.byref(event), column)
             if ord("0") <= symbol <= ord("9"):
@@ -91,7 +91,7 @@ class X11Window:
         return []
 
     def _hidden(self) -> bool:
-        """Whether the window manager says so; some keep minimised windows mapped."""
+        """Whether the window is minimised, as the window manager says; some keep it mapped."""
         hidden = self._atom(b"_NET_WM_STATE_HIDDEN")
         return hidden in self._property(self._window, self._atom(b"_NET_WM_STATE"), _ATOM)
 
@@ -122,10 +122,10 @@ class X11Window:
         return self._x11.XInternAtom(self._display, name, 0)
 
     def _property(self, window: ctypes.c_ulong, name: int, kind: int) -> list[int]:
-        """The values of a property of 32-bit items; none if it is not there."""
+        """The values of a property of 32-bit items; empty if it is absent."""
         actual, form = ctypes.c_ulong(), ctypes.c_int()
         count, left = ctypes.c_ulong(), ctypes.c_ulong()
-        data = ctypes.POINTER(ctypes.c_ulong)()  # Xlib hands 32-bit items as longs
+        data = ctypes.POINTER(ctypes.c_ulong)()  # Xlib returns 32-bit items as longs
         self._x11.XGetWindowProperty(
             self._display, window, ctypes.c_ulong(name), ctypes.c_long(0), ctypes.c_long(64), 0,
             ctypes.c_ulong(kind), ctypes.byref(actual), ctypes.byref(form), ctypes.byref(count),
