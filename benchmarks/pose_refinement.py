@@ -84,7 +84,7 @@ def scene_motion(true: Cameras, found: Cameras, box: SceneBox) -> Motion:
 
 
 def trained(dataset: MultiScaleDataset, seed: int, **settings) -> MultiScaleTrainer:
-    """A trainer that has finished; see-through pixels carve nothing, as poses may be wrong."""
+    """A trainer that has finished; transparent pixels carve nothing, as poses may be wrong."""
     config = PyNeRFConfig.preset("cpu", carve=False, val_interval=0, seed=seed, **settings)
     trainer = MultiScaleTrainer(PyNeRF(fit_to_scene(config, dataset)), train_dataset=dataset)
     trainer.train()

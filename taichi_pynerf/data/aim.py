@@ -8,7 +8,7 @@ from taichi_pynerf.data.formats.lenses import Lens
 from taichi_pynerf.data.placement import SceneTransform, focus_point
 
 MARGIN = 1.03
-"""Half the side of the box over half of what a camera sees at the focus, for NeRF-synthetic's."""
+"""Side of the scene box, in widths of what a camera sees at the focus, as in NeRF-synthetic."""
 
 
 def looks_away(poses: np.ndarray, aabb: tuple[float, ...]) -> np.ndarray:

@@ -77,8 +77,8 @@ class _SceneDataset:
         unbounded: whether things stand outside of the scene box too.
         transform: what brought the coordinates of the scene's files to those used here.
         split: which split of the scene this is.
-        background: [3] float32, the colour that see-through pixels are put on.
-        has_alpha: whether pixels can be see-through.
+        background: [3] float32, the colour that transparent pixels are put on.
+        has_alpha: whether pixels can be transparent.
         num_pixels: number of pixels of all images, masked ones too.
         active_scales: the scales that `sample` draws from, in ascending order.
     """
@@ -143,7 +143,7 @@ class _SceneDataset:
         Args:
             num_rays: N.
             generator: where the randomness comes from; the same state gives the same batch.
-            background: colour behind see-through pixels, [3] or [N, 3]; the dataset's by default.
+            background: colour behind transparent pixels, [3] or [N, 3]; the dataset's by default.
         """
         view, pixel, weights = self._sampler.draw(num_rays, generator)
         width = self.cameras.width.index_select(0, view)
@@ -211,7 +211,7 @@ class PyNeRFDataset(_SceneDataset):
         data_dir: the scene folder.
         split: "train", "val" or "test", as the scene has them.
         img_downscale: load the images reduced by this factor.
-        white_background: put see-through pixels on white, not on black.
+        white_background: put transparent pixels on white, not on black.
         dataset_type: the format; found out from the folder by default.
         placement: how the scene is to stand in its coordinates; by default as its format has it.
         allow_external_paths: let the scene name images outside of its folder.
@@ -274,7 +274,7 @@ class MultiScaleDataset(_SceneDataset):
         scales: positive integers, each once; columns and rows that fill no pixel of a scale fall
             off at the right and the bottom.
         img_downscale: what is called full size here is the files' size divided by this factor.
-        white_background: put see-through pixels on white, not on black.
+        white_background: put transparent pixels on white, not on black.
         dataset_type: the format; found out from the folder by default.
         sampling: "pixels" or "scales".
         placement: how the scene is to stand in its coordinates; by default as its format has it.

@@ -33,8 +33,8 @@ from taichi_pynerf.errors import SceneError
 _T = TypeVar("_T")
 
 REMOTE = 1000.0
-"""Cameras farther from the origin than so many half sides of the box are in georeferenced
-coordinates, or in some other program's."""
+"""Distance of cameras from the origin, in half sides of the scene box, beyond which coordinates are
+taken for georeferenced, or for those of another program."""
 
 
 @dataclass(frozen=True, eq=False)

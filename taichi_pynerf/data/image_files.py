@@ -17,14 +17,14 @@ from taichi_pynerf.data.scene_files import shown, warn_once
 from taichi_pynerf.errors import SceneError
 
 IMAGE_SUFFIXES = SUFFIXES
-"""Of the images that can be read, in small letters. A name without one is tried with each."""
+"""Suffixes of images that can be read, in lower case. A name without one is tried with each."""
 
 PHOTO_SUFFIXES = (*SUFFIXES, *RAW_SUFFIXES, ".gif", ".jxl", ".jp2")
-"""Of what people call photos, in small letters, whether it can be read or not."""
+"""Suffixes of photos in lower case, readable or not."""
 
 DYNAMIC_MASK = "dynamic_mask_"
 MASK_ENDS = ("_mask", ".mask", "-mask")
-"""How the masks of some programs are called: before, or after, the name of their image."""
+"""What some programs put before, or after, the name of an image to name its mask."""
 
 MOST_NAME_BYTES = 120
 

@@ -15,7 +15,7 @@ class Kind(NamedTuple):
     """A kind of image that can be read.
 
     Attributes:
-        suffixes: what its files are called, in small letters.
+        suffixes: what its files are called, in lower case.
         pillow: Pillow's name of it; None if Pillow does not read it.
     """
 
@@ -35,7 +35,7 @@ KINDS = {
     "Radiance HDR": Kind((".hdr",), None),
 }
 LINEAR_KINDS = ("OpenEXR", "Radiance HDR")
-"""Kinds whose values are in proportion to light, without an end."""
+"""Kinds whose values are proportional to light, without an upper bound."""
 
 SUFFIXES = tuple(suffix for kind in KINDS.values() for suffix in kind.suffixes)
 

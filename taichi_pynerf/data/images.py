@@ -41,7 +41,7 @@ class ImageHeader(NamedTuple):
     Attributes:
         width, height: of the pixels as they are stored.
         orientation: EXIF's, 1 to 8: how the stored pixels must be turned to stand upright.
-        has_alpha: whether pixels can be see-through.
+        has_alpha: whether pixels can be transparent.
         kind: what the file holds, a name in `image_kinds.KINDS`.
     """
 

@@ -19,7 +19,7 @@ from taichi_pynerf.errors import MissingPackageError, SceneError
 from taichi_pynerf.extras import optional
 
 _ROWS_AT_ONCE = 256
-_ONE_AT_A_TIME = threading.Lock()  # 16 bits a channel: one of 100 megapixels is 0.8 GB
+_ONE_AT_A_TIME = threading.Lock()  # 100 megapixels at 16 bits a channel take 0.8 GB
 MAX_CHANNELS = 1024
 
 

@@ -21,7 +21,7 @@ from taichi_pynerf.geometry.cameras import Cameras
 _T = TypeVar("_T")
 
 MAX_FILE_BYTES = 32 * 2**20
-"""Some 40,000 frames; a larger file is no scene description."""
+"""Largest scene description, in bytes: some 40,000 frames."""
 
 
 @dataclass(frozen=True)

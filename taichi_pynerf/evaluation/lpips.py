@@ -11,7 +11,7 @@ from taichi_pynerf.errors import MissingPackageError
 from taichi_pynerf.extras import optional
 
 NETS = ("alex", "vgg", "squeeze")
-LEAST_SIDE = 32  # smaller images leave nothing of the networks' last layers
+LEAST_SIDE = 32  # pixels; of smaller images the networks' last layers have nothing left
 
 
 class LPIPS:

@@ -52,8 +52,8 @@ def compute_ssim(
         window_size: odd number of taps of the window.
         sigma: width of the Gaussian in pixels.
         k1, k2: stabilisers of the two fractions.
-        mask: [H, W] bool, which pixels count. Of the others `target` is seen, and windows
-            count whose middle pixel does, or all if there is none. None: all pixels count.
+        mask: [H, W] bool, which pixels count; all if None. Pixels that do not count are taken
+            from `target`. A window counts if its middle pixel does; if none does, all count.
 
     Raises:
         ValueError: the shapes differ or are not [H, W, 3], the tensors are empty or not of floats,

@@ -25,12 +25,13 @@ import torch
 COEFFICIENTS = ("k1", "k2", "k3", "k4", "p1", "p2")
 
 MAX_ITERATIONS = 20
-"""Newton's method doubles its digits at each step: three to five do for any real lens."""
+"""Newton steps at most. Right digits double at each: three to five suffice for any real lens."""
 
 FARTHEST = 16.0
-"""Image points are sought up to here, 86 degrees off the axis of a perspective lens."""
+"""Radius up to which image points are sought: 86 degrees off the axis of a perspective lens."""
 
 LEAST_DETERMINANT = 1e-3
+"""Least factor by which a lens may change areas; it is 0 at a fold."""
 
 
 def distort(

@@ -93,7 +93,7 @@ class SceneBox:
     def clip(
         self, rays_o: torch.Tensor, rays_d: torch.Tensor, bounds: torch.Tensor
     ) -> torch.Tensor:
-        """[N, 2] least and greatest t of each ray within its bounds and its `reach`.
+        """[N, 2] least and greatest t of each ray within its bounds and the box's `reach`.
 
         A ray that misses the box gets an empty interval (both ends equal).
         """

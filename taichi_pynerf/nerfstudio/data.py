@@ -44,7 +44,7 @@ class PyNeRFDataParserConfig(DataParserConfig):
     allow_external_paths: bool = False
     """Let the scene name files outside of its folder."""
     alpha_color: str | None = "white"
-    """Colour behind see-through pixels; None keeps their alpha."""
+    """Colour behind transparent pixels; None keeps their alpha."""
 
 
 class PyNeRFDataParser(DataParser):

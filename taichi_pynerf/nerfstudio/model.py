@@ -243,7 +243,7 @@ class PyNeRFStudioModel(Model):
         return metrics
 
     def target(self, outputs: dict, image: torch.Tensor) -> torch.Tensor:
-        """[..., 3] the photograph's colours; see-through pixels on the background of the render.
+        """[..., 3] the photograph's colours; transparent pixels on the background of the render.
 
         Colours times alpha have 8 bits, as in this package's datasets.
         """

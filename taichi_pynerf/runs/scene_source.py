@@ -20,7 +20,7 @@ from taichi_pynerf.errors import SceneError
 MULTISCALE = (1, 2, 4, 8)
 
 LONGEST_SIDE = 1600
-"""Pixels up to which images are used as they are where the user does not say, as in nerfstudio."""
+"""Longest side, in pixels, of images that are not reduced by default, as in nerfstudio."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class SceneSource:
         dataset_type: the folder's format; found out if None.
         img_downscale: what is called full size is the files' size divided by this.
         multiscale: the images are used at the scales 1, 1/2, 1/4 and 1/8.
-        white_background: see-through pixels stand on white, else on black.
+        white_background: transparent pixels stand on white, else on black.
         placement: how the scene stands in its coordinates.
         allow_external_paths: the scene may name files outside of its folder.
         exposure: in stops, for OpenEXR and Radiance HDR images.

@@ -1,6 +1,6 @@
 """Which cells of a scene can hold anything, judged by the images' alpha and by the cameras.
 
-A see-through pixel says that its whole ray is empty. Cells that fall on see-through pixels alone
+A transparent pixel says that its whole ray is empty. Cells that fall on transparent pixels alone
 in some view need never be sampled (Kutulakos and Seitz, "A Theory of Shape by Space Carving",
 2000, for silhouettes alone: the visual hull). Images without alpha carve nothing.
 
@@ -124,7 +124,7 @@ def carve(dataset: TrainingImages, box: SceneBox, resolution: int) -> torch.Tens
     """Which cells may hold something.
 
     The test is conservative: a cell is carved only where everything within its projected size is
-    see-through.
+    transparent.
 
     Args:
         dataset: images with alpha, and their cameras; at most `MAX_VIEWS` of them are looked at.
@@ -153,7 +153,7 @@ def carve(dataset: TrainingImages, box: SceneBox, resolution: int) -> torch.Tens
 def _empty_in_view(
     dataset: TrainingImages, view: int, points: torch.Tensor, radius: float
 ) -> torch.Tensor:
-    """bool [K]: balls of the radius around world points that fall on see-through pixels alone."""
+    """bool [K]: balls of the radius around world points that fall on transparent pixels alone."""
     cameras, alpha, mask = dataset.cameras, dataset.alpha(view), dataset.mask(view)
     if mask is not None:  # of masked pixels nothing is known
         alpha = alpha.masked_fill(~mask, 255)

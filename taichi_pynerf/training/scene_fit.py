@@ -45,7 +45,7 @@ def fit_to_scene(config: PyNeRFConfig, dataset: TrainingImages) -> PyNeRFConfig:
 def fit_background(dataset: TrainingImages) -> str:
     """What to train over: a random colour behind each ray where the images leave that open.
 
-    Over one colour a surface of that colour may as well be see-through; no transparency matches
+    Over one colour a surface of that colour may as well be transparent; no transparency matches
     random ones. Images without alpha in a bounded scene have the ground in them: the dataset's.
     """
     if dataset.has_alpha or dataset.unbounded:

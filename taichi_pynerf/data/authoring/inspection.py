@@ -16,11 +16,12 @@ from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.distortion import COEFFICIENTS
 
 FEW_VIEWS = 10
+"""Number of views below which a scene is said to have few."""
 NARROW, WIDE = 5.0, 150.0
 """Horizontal angles of view, in degrees, beyond which a focal length is hard to believe."""
 
 OFF_CENTRE = 0.15
-"""Of the image's width or height: principal points farther off are rare."""
+"""Distance of a principal point from the centre, in widths or heights, beyond which it is rare."""
 
 
 @dataclass(frozen=True, eq=False)

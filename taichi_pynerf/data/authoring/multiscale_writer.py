@@ -46,7 +46,7 @@ def write_multiscale(
     of premultiplied pixels: its colour is the mean weighted by alpha, `sum(rgb * a) / sum(a)`, and
     all values are rounded to the nearest. The published converter
     (`convert_blender_data.py` of google/mipnerf) takes the mean of straight colours, in which
-    see-through pixels count with whatever colour they have, black as a rule, and so darkens the
+    transparent pixels count with whatever colour they have, black as a rule, and so darkens the
     object's outline; and it cuts off fractions. `as_published` does likewise, to the bit. Where a
     coarse pixel is opaque or empty all through, the two differ by the rounding alone.
 

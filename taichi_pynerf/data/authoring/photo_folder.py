@@ -12,11 +12,11 @@ from taichi_pynerf.data.image_kinds import RAW_SUFFIXES, SUFFIXES, kind_of, pill
 from taichi_pynerf.data.images import decode_straight
 from taichi_pynerf.errors import SceneError
 
-COPIED = ("PNG", "JPEG")  # as they are
-LOSSY = ("HEIC", "AVIF", "WebP")  # become JPEG; the others become PNG
+COPIED = ("PNG", "JPEG")  # kinds that are copied as they are
+LOSSY = ("HEIC", "AVIF", "WebP")  # kinds that become JPEG; all others become PNG
 
 EXIF_IFD, ORIENTATION = 0x8769, 0x0112
-LENS_TAGS = (0x920A, 0xA405)  # focal length in mm, and as on 35 mm film: zooms and second lenses
+LENS_TAGS = (0x920A, 0xA405)  # EXIF: focal length, and its equivalent on 35 mm film, in mm
 
 
 def gather_photos(source: Path, images_dir: Path, *, progress: bool = True) -> list[list[str]]:

@@ -44,10 +44,11 @@ IMAGE_FOLDERS = ("images", "input", "rgb", "image", "imgs", "photos", "frames", 
 FILES = ("cameras", "images")
 
 MAX_MODEL_BYTES = 2**30
-"""Of a file that is copied."""
+"""Largest model file that is copied, in bytes."""
 
 NEAR_MARGIN = 0.5
-"""Share of the depth of the nearest points (less 1 in 100, which may be wrong) that is near."""
+"""The near bound, as a share of the depth of the nearest points. The nearest 1 % are left
+out, as they may be wrong."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.distortion import COEFFICIENTS
 
 IMAGE_FOLDERS = (".", "images", "input", "rgb", "train", "test", "val")
-"""Where images may be though their paths do not say so."""
+"""Folders that are searched for images whose paths lead nowhere."""
 
 MAX_SIDE = 1e5
 MAX_FOCAL = 1e7

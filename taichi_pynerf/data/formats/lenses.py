@@ -18,7 +18,7 @@ PERSPECTIVE_MODELS = (
 )  # fmt: skip
 FISHEYE_MODELS = ("SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "OPENCV_FISHEYE", "THIN_PRISM_FISHEYE")
 ALIASES = {"PERSPECTIVE": "PINHOLE", "FISHEYE": "OPENCV_FISHEYE"}
-"""What some programs write for a model's name."""
+"""Other names that some programs write for a model."""
 
 # What each number of COLMAP's list of parameters is. Those in capitals must be 0.
 _PARAMETERS = {

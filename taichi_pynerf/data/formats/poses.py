@@ -9,7 +9,7 @@ from taichi_pynerf.errors import SceneError
 ROTATION_TOLERANCE = 1e-2
 
 MAX_FILE_COORDINATE = 1e8
-"""In files, whose coordinates are 64 bits wide. Georeferenced ones go up to 1e7 metres."""
+"""Largest coordinate in a file. Georeferenced ones go up to 1e7 metres."""
 
 OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0])
 """Turns the columns of a rotation from OpenCV's axes (y down, looking along +z) to OpenGL's."""
