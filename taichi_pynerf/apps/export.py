@@ -136,8 +136,10 @@ def export_mesh(args: argparse.Namespace, opened: Run, path: Path, at_hand: bool
     transform = transform_of(args, opened, at_hand)
     mesh = extract_mesh(opened.model, args.resolution, args.density, args.min_faces, progress=True)
     move_back(mesh, transform)
-    write_mesh(mesh, path)
+    offset_path = write_mesh(mesh, path)
     print(f"{len(mesh.vertices)} vertices, {len(mesh.faces)} triangles: {path}")
+    if offset_path is not None:
+        print(f"its coordinates are too large for 32 bits: add the offset in {offset_path} to them")
 
 
 def transform_of(args: argparse.Namespace, opened: Run, at_hand: bool) -> SceneTransform:

@@ -227,11 +227,16 @@ def render_split(
 
 def chosen_split(args: argparse.Namespace, opened: Run) -> str:
     """--split, or the first of test, val and train that the scene has."""
-    splits = opened.scene.splits()
+    splits, posed = (opened.scene.splits(with_images=images) for images in (True, False))
     if args.split is None:
         return next((split for split in ("test", "val", "train") if split in splits), splits[0])
-    if args.split not in splits:
-        raise ConfigError(f"--split {args.split}: the scene has {', '.join(splits)}")
+    if args.split not in splits + posed:
+        raise ConfigError(f"--split {args.split}: the scene has {', '.join(splits + posed)}")
+    if args.split in posed and (args.compute_metrics or args.compare):
+        raise ConfigError(
+            f"--split {args.split}: these are poses without images, and there is nothing to "
+            "compare with: leave --compute_metrics out"
+        )
     return args.split
 
 

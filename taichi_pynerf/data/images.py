@@ -29,6 +29,9 @@ size, and would fill the memory."""
 
 MAX_DECODE_THREADS = 8
 
+LOSSY_KINDS, LOSSY_BLACK = ("JPEG", "HEIC", "AVIF"), 127
+"""Kinds of images that black comes out of as nearly black, and up to where a mask is black then."""
+
 # Pillow names: 1 bit, grey, palette (each with or without alpha), colour.
 _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 # Pillow opens 16-bit grey images as I;16 and the like (since version 11) or as I (before).
@@ -126,11 +129,28 @@ def decode_straight(
 def decode_mask(path: Path, *, upright: bool = True) -> np.ndarray:
     """Decode a mask to [H, W] bool: whether a pixel is not black, as nerfstudio has it.
 
+    In kinds that lose details black is what is nearer to black than to white. Where the colour says
+    nothing, being the same all over, alpha says which pixels count; else they must be opaque too.
+
     Raises:
         SceneError: as `decode_image`.
     """
+    kind = _kind(path)
     with _no_size_warnings():
-        return np.any(decode_straight(path, upright=upright, channels=3), axis=-1)
+        if kind in LINEAR_KINDS:
+            return np.any(decode_straight(path, upright=upright, channels=3), axis=-1)
+        with _opened(path, kind) as image:
+            image.load()
+            if upright:
+                ImageOps.exif_transpose(image, in_place=True)
+            if image.mode in _SIXTEEN_BIT_MODES:  # in which 1 may be all there is
+                return np.asarray(image) != 0
+            rgba = _to_rgba(path, image)
+    rgb, opaque = rgba[..., :3], rgba[..., 3] > 0
+    if not opaque.all() and (rgb == rgb[:1, :1]).all():
+        return opaque
+    darkest = LOSSY_BLACK if kind in LOSSY_KINDS else 0
+    return np.any(rgb > darkest, axis=-1) & opaque
 
 
 def _kind(path: Path) -> str:

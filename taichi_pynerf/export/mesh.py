@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from taichi_pynerf.data.placement import SceneTransform
 from taichi_pynerf.errors import ConfigError
+from taichi_pynerf.export.points import fits_float32
 from taichi_pynerf.export.surface import Surface
 from taichi_pynerf.extras import optional
-from taichi_pynerf.files import atomic_write
+from taichi_pynerf.files import atomic_write, atomic_write_text, json_text
 from taichi_pynerf.geometry.rays import Rays
 from taichi_pynerf.model.images import render_rays
 from taichi_pynerf.model.model import PyNeRF
@@ -147,8 +148,12 @@ def move_back(mesh: trimesh.Trimesh, transform: SceneTransform) -> None:
     mesh.vertex_normals = normals
 
 
-def write_mesh(mesh: trimesh.Trimesh, path: str | Path) -> None:
+def write_mesh(mesh: trimesh.Trimesh, path: str | Path) -> Path | None:
     """Write a mesh as `.ply`, `.obj` or `.glb`, by the path's suffix.
+
+    `.ply` and `.glb` hold 32 bits. Where these are too few, as for georeferenced coordinates, a
+    whole number is taken off each axis, and stands in a file beside, which is given back: its
+    `offset` added to the vertices gives their coordinates. `.obj` holds all digits.
 
     Raises:
         ConfigError: another suffix.
@@ -158,7 +163,17 @@ def write_mesh(mesh: trimesh.Trimesh, path: str | Path) -> None:
     suffix = path.suffix.lower()
     if suffix not in MESH_SUFFIXES:
         raise ConfigError(f"{path}: a mesh is written as one of {', '.join(MESH_SUFFIXES)}")
+    offset_path = None
+    vertices = np.array(mesh.vertices)
+    if suffix != ".obj" and not fits_float32(vertices):
+        offset = np.round(vertices.mean(axis=0))
+        mesh, normals_kept = mesh.copy(), np.array(mesh.vertex_normals)
+        mesh.vertices = vertices - offset
+        mesh.vertex_normals = normals_kept
+        offset_path = path.with_name(f"{path.name}.offset.json")
+        atomic_write_text(offset_path, json_text({"offset": offset.tolist()}) + "\n")
     normals = "vertex_normal" if suffix == ".ply" else "include_normals"
     content = mesh.export(file_type=suffix[1:], **{normals: True})
     with atomic_write(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+    return offset_path

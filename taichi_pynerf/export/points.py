@@ -22,6 +22,7 @@ from taichi_pynerf.model.model import PyNeRF
 RAYS_PER_ROUND = 2**14
 MAX_EMPTY_ROUNDS = 8
 NORMAL_WIDTH = 1 / 256  # footprint at which normals are computed, in sides of the scene box
+ROUNDING = 1e-5
 RaySource = Callable[[int], Rays]
 
 
@@ -30,7 +31,7 @@ class PointCloud:
     """N points on the surfaces of a scene.
 
     Attributes:
-        points: [N, 3] float32, world coordinates.
+        points: [N, 3] float32, world coordinates; float64 where 32 bits are too few.
         normals: [N, 3] float32, of length 1, outwards.
         colors: [N, 3] uint8.
     """
@@ -44,8 +45,20 @@ class PointCloud:
 
     def moved_back(self, transform: SceneTransform) -> PointCloud:
         """The same points in the coordinates that `transform` started from."""
-        points = transform.undo(self.points.astype(np.float64)).astype(np.float32)
+        points = transform.undo(self.points.astype(np.float64))
+        if fits_float32(points):
+            points = points.astype(np.float32)
         return replace(self, points=points, normals=transform.undo_directions(self.normals))
+
+
+def fits_float32(points: np.ndarray) -> bool:
+    """Whether rounding [N, 3] coordinates to 32 bits moves nothing by `ROUNDING` of their extent.
+
+    Georeferenced coordinates do not: at 5,000,000 m the steps are half a metre.
+    """
+    extent = np.ptp(points, axis=0).max() if len(points) else 0.0
+    steps = np.spacing(np.abs(points).max(initial=0.0).astype(np.float32))
+    return bool(steps <= ROUNDING * extent)
 
 
 def rays_of_views(dataset: Dataset, seed: int = 0) -> RaySource:
@@ -162,6 +175,8 @@ def _points_of_rays(
 def write_point_cloud(cloud: PointCloud, path: str | Path) -> None:
     """Write a binary PLY file with `x y z nx ny nz red green blue` for each vertex.
 
+    x, y and z are float32, or double where the points are float64.
+
     Raises:
         MissingPackageError: plyfile is not installed.
         OSError: the file cannot be written.
@@ -169,7 +184,9 @@ def write_point_cloud(cloud: PointCloud, path: str | Path) -> None:
     plyfile = optional("plyfile", "export")
     names = ("x", "y", "z", "nx", "ny", "nz")
     colors = ("red", "green", "blue")
-    vertices = np.empty(len(cloud), dtype=[(n, "<f4") for n in names] + [(n, "u1") for n in colors])
+    place = "<f8" if cloud.points.dtype == np.float64 else "<f4"
+    dtype = [(n, place if n in "xyz" else "<f4") for n in names] + [(n, "u1") for n in colors]
+    vertices = np.empty(len(cloud), dtype=dtype)
     columns = [*cloud.points.T, *cloud.normals.T, *cloud.colors.T]
     for name, column in zip((*names, *colors), columns, strict=True):
         vertices[name] = column

@@ -12,7 +12,7 @@ from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.rendering.camera_paths import farthest, resized_cameras
-from taichi_pynerf.runs.scene_source import SceneSource
+from taichi_pynerf.runs.scene_source import SceneSource, Views
 
 GREATEST_SCALE = 16
 
@@ -80,7 +80,7 @@ def scaled_views(source: SceneSource, split: str, scales: Sequence[Fraction]) ->
     Raises:
         ConfigError: a scale leaves an image without pixels.
     """
-    dataset = source.load(split, [1])
+    dataset = source.views(split)
     cameras = Cameras.cat([scaled_cameras(dataset.cameras, scale) for scale in scales])
     shots = [Shot(_stem(name, scale, scales), name) for scale in scales for name in dataset.names]
     return _of_dataset(dataset, cameras, shots)
@@ -88,7 +88,7 @@ def scaled_views(source: SceneSource, split: str, scales: Sequence[Fraction]) ->
 
 def sized_views(source: SceneSource, split: str, width: int, height: int) -> ViewSet:
     """A split's views with images of one size and unchanged vertical angles of view."""
-    dataset = source.load(split, [1])
+    dataset = source.views(split)
     cameras = resized_cameras(dataset.cameras, width, height)
     return _of_dataset(dataset, cameras, [Shot(name, name) for name in dataset.names])
 
@@ -151,5 +151,5 @@ def _stem(name: str, scale: Fraction, scales: Sequence[Fraction]) -> str:
     return name if len(scales) == 1 else f"scale_{str(scale).replace('/', '-')}/{name}"
 
 
-def _of_dataset(dataset: Dataset, cameras: Cameras, shots: list[Shot]) -> ViewSet:
+def _of_dataset(dataset: Dataset | Views, cameras: Cameras, shots: list[Shot]) -> ViewSet:
     return ViewSet(cameras, shots, dataset.near, dataset.far, dataset.background)

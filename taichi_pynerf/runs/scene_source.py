@@ -12,15 +12,37 @@ import torch
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.data.loading import read_scene, read_scene_files
 from taichi_pynerf.data.locating import detect_dataset_type
-from taichi_pynerf.data.placement import Placement
+from taichi_pynerf.data.placement import Placement, SceneTransform
+from taichi_pynerf.data.scene import cameras_at
 from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles
 from taichi_pynerf.demo.scene import demo_scene_dir
 from taichi_pynerf.errors import SceneError
+from taichi_pynerf.geometry.cameras import Cameras
 
 MULTISCALE = (1, 2, 4, 8)
 
 LONGEST_SIDE = 1600
 """Longest side, in pixels, of images that are not reduced by default, as in nerfstudio."""
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """Where the views of a split stand, for rendering them without their images.
+
+    Attributes:
+        cameras: V cameras at full size.
+        names: V names.
+        near, far, aabb, transform: as in `SceneFiles`.
+        background: [3] float32, the colour behind.
+    """
+
+    cameras: Cameras
+    names: list[str]
+    near: float
+    far: float
+    aabb: tuple[float, ...]
+    background: torch.Tensor
+    transform: SceneTransform
 
 
 @dataclass(frozen=True)
@@ -143,6 +165,27 @@ class SceneSource:
             SceneError: the scene cannot be read; the message says why.
         """
         return read_scene_files(self.folder(), split, self.dataset_type, self._options())
+
+    def views(self, split: str) -> Views:
+        """Where one split's views stand at full size, of poses without images too.
+
+        Raises:
+            SceneError: there is no such split, or the scene cannot be read.
+        """
+        files = self.files(split)
+        if files.scales is not None:
+            finest = files.scales == files.scales.min()
+            files = files.select(finest.nonzero().squeeze(1).tolist())
+        factor = max(self.img_downscale // files.reduction, 1)
+        return Views(
+            cameras=cameras_at(files.cameras, [factor], files.names),
+            names=files.names,
+            near=files.near,
+            far=files.far,
+            aabb=files.aabb,
+            background=torch.full((3,), float(self.white_background)),
+            transform=files.transform,
+        )
 
     def _options(self) -> LoadOptions:
         return LoadOptions(

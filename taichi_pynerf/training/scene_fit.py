@@ -5,7 +5,9 @@ import math
 import torch
 
 from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.data.aim import meets_box
 from taichi_pynerf.data.datasets import TrainingImages
+from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.pyramid import create_pyramid_hierarchy
 from taichi_pynerf.presets import AUTO
@@ -15,6 +17,10 @@ from taichi_pynerf.presets import AUTO
 CELLS_PER_FOOTPRINT = 1.5
 MAX_CASCADES = 6
 
+NUM_PROBES = 2**14
+LEAST_SHARE = 0.005
+"""Of the rays, that must meet the scene box: of a picture, a square of a fourteenth of its side."""
+
 
 def fit_to_scene(config: PyNeRFConfig, dataset: TrainingImages) -> PyNeRFConfig:
     """The configuration for a dataset: its scene box, whether it is unbounded and how far it goes.
@@ -22,9 +28,13 @@ def fit_to_scene(config: PyNeRFConfig, dataset: TrainingImages) -> PyNeRFConfig:
     A `max_resolution` that is "auto" is taken from the cameras, such a `background` from the images
     (`fit_background`). Presets have other settings for
     unbounded scenes: `PyNeRFConfig.preset(name, unbounded=dataset.unbounded)`.
+
+    Raises:
+        SceneError: hardly any ray meets the scene box.
     """
     config = config.replace(aabb=list(dataset.aabb), unbounded=dataset.unbounded)
     box = SceneBox(config.aabb, config.unbounded)
+    check_rays_meet(dataset, box)
     if config.unbounded:
         config = config.replace(num_cascades=fit_cascades(dataset, box))
     if config.background == AUTO:
@@ -40,6 +50,25 @@ def fit_to_scene(config: PyNeRFConfig, dataset: TrainingImages) -> PyNeRFConfig:
             config.scale_factor,
         )
     )
+
+
+def check_rays_meet(dataset: TrainingImages, box: SceneBox) -> None:
+    """Refuse a bounded scene whose rays pass its box by: there would be nothing to learn from.
+
+    Raises:
+        SceneError: fewer than `LEAST_SHARE` of the rays meet the box.
+    """
+    if box.unbounded:
+        return
+    rays = dataset.sample(NUM_PROBES, torch.Generator().manual_seed(0)).rays
+    share = meets_box(rays.rays_o.numpy(), rays.rays_d.numpy(), tuple(box.aabb)).mean()
+    if share < LEAST_SHARE:
+        corners = " ".join(f"{value:.4g}" for value in box.aabb)
+        raise SceneError(
+            f"{share:.1%} of the training rays meet the scene box ({corners}), so there is nothing "
+            "to learn: give the box that the cameras look into by --aabb or --scene_scale, or let "
+            "--center focus --auto_scale place the scene; pynerf-inspect draws cameras and box"
+        )
 
 
 def fit_background(dataset: TrainingImages) -> str:
