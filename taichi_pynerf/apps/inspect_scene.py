@@ -1,4 +1,5 @@
-"""Print a summary of a scene folder, and draw its cameras, scene box and images.
+"""Say what is in a folder, what of it is read as a scene and what is not, and draw the scene's
+cameras, box and images. Any folder will do: of one that is no scene it says what lacks.
 
 The picture shows whether the poses make sense: cameras should stand around what they show, with the
 thick top edge of their images up, and none should be red.
@@ -24,17 +25,27 @@ def build_parser() -> Parser:
 
 
 def main(argv: list[str] | None = None) -> None:
-    from taichi_pynerf.apps.scene_flags import placement_of
+    from taichi_pynerf.apps.scene_flags import holdout_of, placement_of
+    from taichi_pynerf.data.authoring.folder_report import found_lines
     from taichi_pynerf.data.authoring.inspection import inspect_scene
     from taichi_pynerf.data.authoring.scene_drawing import draw_scene
+    from taichi_pynerf.data.locating import probe_formats
     from taichi_pynerf.data.scene_files import LoadOptions
     from taichi_pynerf.files import atomic_write
 
     args = build_parser().parse_args(argv)
     options = LoadOptions(
-        placement=placement_of(args), allow_external_paths=bool(args.allow_external_paths)
+        placement=placement_of(args),
+        allow_external_paths=bool(args.allow_external_paths),
+        holdout=holdout_of(args),
     )
+    folder = args.data_dir if args.data_dir.is_dir() else args.data_dir.parent
+    if folder.is_dir():  # else the next line says what is wrong
+        for line in found_lines(folder, probe_formats(folder)):
+            print(line)
     inspection = inspect_scene(args.data_dir, args.dataset_type, options)
+    for line in inspection.contents():
+        print(line)
     print(inspection.summary())
     for warning in inspection.warnings():
         print(f"warning: {warning}")

@@ -139,3 +139,68 @@ def test_app(scene, tmp_path, capsys):
         assert min(image.size) > 500
     with pytest.raises(SceneError, match="no scene of a known format"):
         tool.main([str(tmp_path)])
+
+
+def inspected(folder, tmp_path, capsys):
+    """What the program prints of a folder, and what it ends with."""
+    error = None
+    try:
+        inspect_scene_app.main([str(folder), "--output", str(tmp_path / "look.png")])
+    except SceneError as caught:
+        error = str(caught)
+    return capsys.readouterr().out, error
+
+
+def test_it_says_what_is_taken_and_what_is_ignored_and_why(scene, tmp_path, capsys):
+    (scene / "transforms_old.json").write_text('{"note": 1}')
+    (scene / "notes.txt").write_text("")
+    (scene / "clip.mp4").write_bytes(b"")
+    (scene / "train" / "raw.cr2").write_bytes(b"")
+    for name in ("train/depth_0.png", "images_2/r_0.png", "masks/none.png"):
+        (scene / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (16, 8), 255).save(scene / name)
+    printed, error = inspected(scene, tmp_path, capsys)
+    assert error is None
+    for line in (
+        "found      train/: 13 .png, 1 .cr2",
+        "format     blender fits: transforms_test.json, transforms_train.json",
+        "taken      poses of 24 views",
+        "taken      images: 12 from test/, 12 from train/",
+        "ignored    1 files (train/depth_0.png): images that no view names",
+        "ignored    1 files (images_2/r_0.png): reduced images: --img_downscale 2 takes those",
+        "ignored    1 files (masks/none.png): masks that are called like no image",
+        "ignored    1 files (train/raw.cr2): .cr2 images are not read: convert them",
+        "ignored    1 files (clip.mp4): videos: pynerf-photos makes a scene of one",
+        "ignored    1 files (transforms_old.json): JSON without frames: of something else",
+        "ignored    1 files (notes.txt): not part of this format",
+    ):
+        assert line in printed
+
+
+def test_it_says_what_lacks_in_a_folder_that_is_no_scene(tmp_path, capsys):
+    folder = tmp_path / "nothing"
+    (folder / "sparse" / "0").mkdir(parents=True)
+    (folder / "sparse" / "0" / "images.bin").write_bytes(b"")
+    printed, error = inspected(folder, tmp_path, capsys)
+    assert "found      sparse/0/: 1 .bin" in printed
+    assert (
+        "format     colmap does not: there is sparse/0/images, but no sparse/0/cameras" in printed
+    )
+    assert "nearest is colmap" in error
+
+
+def test_it_takes_a_file_for_its_folder_and_points_to_scenes_below(scene, tmp_path, capsys):
+    printed, error = inspected(scene / "transforms_train.json", tmp_path, capsys)
+    assert error is None
+    assert "12 train, 12 test" in printed
+    printed, error = inspected(tmp_path, tmp_path, capsys)
+    assert "scenes are in its folders: noise (blender)" in error
+
+
+def test_it_draws_poses_that_were_never_rendered(scene, tmp_path, capsys):
+    for path in (scene / "test").iterdir():
+        path.unlink()
+    printed, error = inspected(scene, tmp_path, capsys)
+    assert error is None
+    assert "12 train, 12 test" in printed
+    assert "taken      images: 12 from train/" in printed

@@ -17,7 +17,7 @@ from taichi_pynerf.data.authoring import photos_to_scene as module
 from taichi_pynerf.data.authoring.photo_folder import gather_photos
 from taichi_pynerf.data.authoring.photos_to_scene import APPLIED_TRANSFORM, photos_to_scene
 from taichi_pynerf.data.authoring.structure_from_motion import matching_pairs, run_phase
-from taichi_pynerf.errors import MissingPackageError, SceneError
+from taichi_pynerf.errors import MissingPackageError, SceneError, SceneWarning
 
 NUM_PHOTOS, WIDTH, HEIGHT, FOCAL, K1 = 8, 320, 240, 270.0, 0.08
 BACKGROUND = "photo_97.png"
@@ -218,13 +218,36 @@ def test_photos_of_one_focal_length_share_a_camera(tmp_path):
     assert gather(source, tmp_path) == [["a.jpg", "b.jpg", "d.jpg"], ["c.jpg"]]
 
 
-def test_names_that_would_be_the_same_are_refused(tmp_path):
+def test_names_that_would_be_the_same_are_numbered(tmp_path):
     source = tmp_path / "in"
     source.mkdir()
-    Image.new("RGB", (8, 8)).save(source / "a b.png")
-    Image.new("RGB", (8, 8)).save(source / "a_b.png")
-    with pytest.raises(SceneError, match=r"another photo is called a_b\.png"):
-        gather(source, tmp_path)
+    for name in ("a b.png", "a_b.png", "c.jpg", "C.png"):
+        Image.new("RGB", (8, 8)).save(source / name)
+    (names,) = gather(source, tmp_path)
+    assert sorted(names) == ["C.png", "a_b.png", "a_b_2.png", "c_2.jpg"]
+    assert len(list((tmp_path / "copies").iterdir())) == 4
+
+
+def test_photos_in_folders_are_taken_where_there_are_no_others(tmp_path):
+    source = tmp_path / "in"
+    for cam in ("cam0", "cam1"):
+        (source / cam).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(source / cam / "0001.JPG")
+    (names,) = gather(source, tmp_path)
+    assert names == ["cam0_0001.JPG", "cam1_0001.JPG"]
+    Image.new("RGB", (8, 8)).save(source / "top.jpg")
+    with pytest.warns(SceneWarning, match="2 more photos are in folders of it"):
+        assert gather(source, tmp_path / "again") == [["top.jpg"]]
+
+
+def test_photos_that_are_not_read_are_counted(tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    Image.new("RGB", (8, 8)).save(source / "a.jpg")
+    for i in range(5):
+        (source / f"{i}.CR2").write_bytes(b"")
+    with pytest.warns(SceneWarning, match=r"5 of 6 photos .* left out: 5 \.cr2"):
+        assert gather(source, tmp_path) == [["a.jpg"]]
 
 
 @pytest.mark.parametrize("matching", ["exhaustive", "sequential"])

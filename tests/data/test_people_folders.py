@@ -297,7 +297,7 @@ def test_a_fisheyes_circle(tmp_path):
         (["a.jpg", "a.png"], ["a", "a_2"]),
         (["x.png", "x.png", "x_2.png"], ["x", "x_3", "x_2"]),
         (["A.png", "a.png"], ["A", "a_2"]),
-        (["../../etc/passwd", "/..", "."], ["passwd", "image", "image_2"]),
+        (["../../etc/passwd", "/..", "."], ["etc_passwd", "image", "image_2"]),
         (["images\\cam0\\f.png", "images\\cam1\\f.png"], ["cam0_f", "cam1_f"]),
         (["C:\\data\\r.png"], ["r"]),
         (["a:b?.png", "con.png", ".hidden"], ["a_b_", "_con", "hidden"]),

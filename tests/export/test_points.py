@@ -1,5 +1,7 @@
 """Point clouds of a ball whose radius, colour and normals are known."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from taichi_pynerf.data.datasets import PyNeRFDataset
 from taichi_pynerf.data.placement import SceneTransform
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.export import points as points_module
+from taichi_pynerf.export.mesh import move_back, write_mesh
 from taichi_pynerf.export.points import (
     PointCloud,
     extract_point_cloud,
@@ -102,3 +105,37 @@ def test_a_file_reads_back(cloud, tmp_path):
     ):
         np.testing.assert_array_equal(np.stack([vertex[n] for n in names], 1), expected)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_exports_keep_georeferenced_coordinates(tmp_path):
+    trimesh = pytest.importorskip("trimesh")
+    offset = np.array([512345.25, 4412345.5, 120.0])
+    matrix = np.concatenate([np.eye(3), -offset[:, None]], axis=1)
+    transform = SceneTransform(matrix, scale=0.1)
+    points = np.random.default_rng(0).random((40, 3)).astype(np.float32)
+    there = transform.undo(points.astype(np.float64))
+    up = np.tile(np.array([[0, 0, 1]], np.float32), (40, 1))
+    cloud = PointCloud(points, up, np.zeros((40, 3), np.uint8)).moved_back(transform)
+    write_point_cloud(cloud, tmp_path / "cloud.ply")
+    vertex = plyfile.PlyData.read(tmp_path / "cloud.ply")["vertex"]
+    assert vertex["x"].dtype == np.float64
+    np.testing.assert_allclose(np.stack([vertex[n] for n in "xyz"], -1), there, atol=1e-7)
+
+    mesh = trimesh.Trimesh(points, np.arange(39).reshape(13, 3), process=False)
+    mesh.vertex_normals = up
+    move_back(mesh, transform)
+    for suffix in (".ply", ".glb"):
+        offset_path = write_mesh(mesh, tmp_path / f"mesh{suffix}")
+        written = trimesh.load(tmp_path / f"mesh{suffix}", process=False, force="mesh")
+        moved = written.vertices + json.loads(offset_path.read_text())["offset"]
+        np.testing.assert_allclose(moved, there[:39], atol=1e-5)
+    assert write_mesh(mesh, tmp_path / "mesh.obj") is None
+    written = trimesh.load(tmp_path / "mesh.obj", process=False, force="mesh")
+    assert np.abs(written.vertices - there[:39]).max() < 1e-6
+    near = SceneTransform(scale=0.1)
+    assert cloud_in_32_bits(near, points)
+
+
+def cloud_in_32_bits(transform, points):
+    cloud = PointCloud(points, points, np.zeros(points.shape, np.uint8)).moved_back(transform)
+    return cloud.points.dtype == np.float32

@@ -595,3 +595,9 @@ def test_a_checkpoint_is_written_now_and_then(tmp_path, monkeypatch):
             max_steps=4, checkpoint_interval=interval, output_dir=tmp_path, batch_size=8
         ).train()
     assert steps == [1, 2, 3]  # the app saves the last one; with 0 there is no other
+
+
+def test_a_training_on_nothing_stops():
+    trainer = make_trainer(aabb=[5.0, 5.0, 5.0, 6.0, 6.0, 6.0], carve=False, max_steps=150)
+    with pytest.raises(TrainingError, match="no ray has met anything for 100 steps"):
+        trainer.train()

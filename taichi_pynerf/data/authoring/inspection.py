@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from taichi_pynerf.data.aim import looks_away
-from taichi_pynerf.data.loading import read_scene_files, scene_splits
-from taichi_pynerf.data.locating import detect_dataset_type
+from taichi_pynerf.data.authoring.folder_report import ignored_lines, taken_lines
+from taichi_pynerf.data.description import Description, files_of
+from taichi_pynerf.data.locating import FORMATS, locate_scene, probe_formats
 from taichi_pynerf.data.placement import focus_point
 from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles
 from taichi_pynerf.errors import SceneError
@@ -31,11 +32,19 @@ class Inspection:
     Attributes:
         data_dir, dataset_type: where it is, and in which format.
         splits: the description of each split at its full size, by name.
+        scene: the description of all.
     """
 
     data_dir: Path
     dataset_type: str
     splits: dict[str, SceneFiles]
+    scene: Description
+
+    def contents(self) -> list[str]:
+        """What of the folder is read as this scene, and what is not, and why, a line each."""
+        fits = probe_formats(self.scene.data_dir)
+        taken = taken_lines(self.scene, self.splits)
+        return taken + ignored_lines(self.scene, self.splits, self.dataset_type, fits)
 
     @property
     def poses(self) -> np.ndarray:
@@ -96,9 +105,12 @@ class Inspection:
         upside_down = ups @ ups.mean(0) < 0.0
         if upside_down.any():
             found.append(f"{upside_down.sum()} of {num_views} cameras are upside down to the rest")
-        images = {path for f in self.splits.values() for path in _full_size(f).image_paths}
-        if num_views < len(images):
-            found.append(f"{len(images) - num_views} views have the very pose of another one")
+        pictured = {name: f for name, f in self.splits.items() if f.has_images}
+        images = {path for f in pictured.values() for path in _full_size(f).image_paths}
+        distinct = np.concatenate([f.cameras.c2w.double().numpy() for f in pictured.values()])
+        num_pictured = len(np.unique(distinct, axis=0))
+        if num_pictured < len(images):
+            found.append(f"{len(images) - num_pictured} views have the very pose of another one")
         if num_views < FEW_VIEWS:
             found.append(f"{num_views} views are few; 30 or more are good")
         for name, files in self.splits.items():
@@ -114,15 +126,15 @@ def inspect_scene(
     Raises:
         SceneError: the folder or a description is wrong; the message says what.
     """
-    data_dir = Path(data_dir)
-    dataset_type = dataset_type or detect_dataset_type(data_dir)
-    names = scene_splits(data_dir, dataset_type)
+    options = options or LoadOptions()
+    folder, dataset_type = locate_scene(data_dir, dataset_type)
+    scene = FORMATS[dataset_type].read(folder, options).held_out(options.holdout)
+    names = [name for images in (True, False) for name in scene.split_names(with_images=images)]
     if not names:
         raise SceneError(f"{data_dir}: there is no split in this folder")
     names = sorted(names, key=lambda name: (name != "train", name == "test", name))
-    options = options or LoadOptions()
-    splits = {name: read_scene_files(data_dir, name, dataset_type, options) for name in names}
-    return Inspection(data_dir, dataset_type, splits)
+    splits = {name: files_of(scene, name, options) for name in names}
+    return Inspection(Path(data_dir), dataset_type, splits, scene)
 
 
 def _middle(aabb: tuple[float, ...]) -> np.ndarray:

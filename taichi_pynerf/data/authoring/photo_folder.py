@@ -8,8 +8,15 @@ from pathlib import Path
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from taichi_pynerf.data.image_files import (
+    counted_suffixes,
+    image_names,
+    is_readable,
+    list_photos,
+)
 from taichi_pynerf.data.image_kinds import RAW_SUFFIXES, SUFFIXES, kind_of, pillow_format
 from taichi_pynerf.data.images import decode_straight
+from taichi_pynerf.data.scene_files import warn_once
 from taichi_pynerf.errors import SceneError
 
 COPIED = ("PNG", "JPEG")  # kinds that are copied as they are
@@ -27,7 +34,7 @@ def gather_photos(source: Path, images_dir: Path, *, progress: bool = True) -> l
     Spaces in names become underscores.
 
     Args:
-        source: a folder of photos; folders in it are not searched.
+        source: a folder of photos; folders in it are searched if it has none itself.
         images_dir: where the copies go.
         progress: show a bar.
 
@@ -37,31 +44,63 @@ def gather_photos(source: Path, images_dir: Path, *, progress: bool = True) -> l
     Raises:
         SceneError: a photo cannot be read, or there are none.
     """
-    try:
-        paths = sorted(path for path in source.iterdir() if path.is_file())
-    except OSError as error:
-        raise SceneError(f"{source}: cannot be read ({error.strerror})") from None
-    photos = [path for path in paths if path.suffix.lower() in SUFFIXES]
-    raw = sorted({path.suffix for path in paths if path.suffix.lower() in RAW_SUFFIXES})
-    if not photos:
-        hint = f"; develop the {', '.join(raw)} files to JPEG" if raw else ""
-        raise SceneError(f"{source}: no photos in this folder ({', '.join(SUFFIXES)}){hint}")
+    photos = _photos_in(source)
+    names = _names_of_copies(source, photos)
     groups: dict[tuple, list[str]] = {}
-    for path in tqdm(photos, "photos", unit="photo", disable=not progress):
-        name = "_".join(_name_of_copy(path).split())  # COLMAP's lists are separated by spaces
-        if (images_dir / name).exists():
-            raise SceneError(f"{path}: another photo is called {name} as well; rename one of them")
+    for path, name in zip(
+        tqdm(photos, "photos", unit="photo", disable=not progress), names, strict=True
+    ):
         groups.setdefault(_copy_upright(path, images_dir / name), []).append(name)
     return list(groups.values())
 
 
-def _name_of_copy(path: Path) -> str:
-    """What the copy of a photo is called: its name, with another suffix if it is converted."""
+def _photos_in(source: Path) -> list[Path]:
+    """The photos of a folder, or of the folders in it if it has none itself.
+
+    A warning counts those that are left out.
+    """
     try:
-        kind = kind_of(path)
+        within = list_photos(source, deep=True)
     except OSError as error:
-        raise SceneError(f"{path}: this photo cannot be read ({error.strerror})") from None
-    return path.name if kind in COPIED else path.stem + (".jpg" if kind in LOSSY else ".png")
+        raise SceneError(f"{source}: cannot be read ({error.strerror})") from None
+    top = [path for path in within if path.parent == source]
+    deep = not any(map(is_readable, top))
+    searched = within if deep else top
+    photos = [path for path in searched if is_readable(path)]
+    others = [path for path in searched if not is_readable(path)]
+    if not photos:
+        raw = sorted({path.suffix for path in others if path.suffix.lower() in RAW_SUFFIXES})
+        hint = f"; develop the {', '.join(raw)} files to JPEG" if raw else ""
+        raise SceneError(f"{source}: no photos in this folder ({', '.join(SUFFIXES)}){hint}")
+    if others:
+        warn_once(
+            f"{source}: {len(others)} of {len(searched)} photos are of kinds that are not read, "
+            f"and left out: {counted_suffixes(others)}"
+        )
+    if len(within) > len(searched):
+        warn_once(
+            f"{source}: {len(within) - len(searched)} more photos are in folders of it, and left "
+            "out: give these folders too"
+        )
+    return photos
+
+
+def _names_of_copies(source: Path, photos: list[Path]) -> list[str]:
+    """What copies are called: as the photos, with another suffix if they are converted, and with
+    their folders or numbers where that tells them apart."""
+    stems = image_names([str(path.relative_to(source)) for path in photos])
+    names = []
+    for path, stem in zip(photos, stems, strict=True):
+        try:
+            kind = kind_of(path)
+        except OSError as error:
+            raise SceneError(f"{path}: this photo cannot be read ({error.strerror})") from None
+        suffix = path.suffix if kind in COPIED else ".jpg" if kind in LOSSY else ".png"
+        names.append("_".join(stem.split()) + suffix)  # COLMAP's lists are separated by spaces
+    if len(set(names)) < len(names):
+        stems = image_names([Path(name).stem for name in names])
+        names = [stem + Path(name).suffix for stem, name in zip(stems, names, strict=True)]
+    return names
 
 
 def _copy_upright(source: Path, target: Path) -> tuple:

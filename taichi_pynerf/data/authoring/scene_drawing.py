@@ -152,7 +152,7 @@ def _contact_sheet(inspection: Inspection, width: int) -> Image.Image:
     pictures = [
         (path, name, SPLIT_COLOURS.get(split, OTHER_SPLIT))
         for split, files in inspection.splits.items()
-        for path, name in zip(files.image_paths, files.names, strict=True)
+        for path, name in zip(files.image_paths, files.names, strict=files.has_images)
     ]
     num = min(len(pictures), MAX_THUMBNAILS)
     chosen = [pictures[i * len(pictures) // num] for i in range(num)]
