@@ -27,12 +27,14 @@ class LoadedScene:
 
     Attributes:
         source: which folder this is and how it is read; a run keeps it.
-        splits: the splits that the scene has, of "train", "val" and "test".
+        splits: the splits that the scene has images of, of "train", "val" and "test". A split of
+            poses without images has cameras alone.
     """
 
     def __init__(self, source: SceneSource) -> None:
         self.source = source
         self.splits: list[str] = source.splits()
+        self._posed: list[str] = source.splits(with_images=False)
         self._files: dict[str, SceneFiles] = {}
         self._datasets: dict[str, Dataset] = {}
 
@@ -51,7 +53,7 @@ class LoadedScene:
             SceneError: no such split, or an image cannot be read.
         """
         if split not in self._datasets:
-            self._check(split)
+            self._check(split, self.splits)
             self._datasets[split] = self.source.load(split)
         return self._datasets[split]
 
@@ -127,7 +129,7 @@ class LoadedScene:
             SceneError: no such split, or the files cannot be read.
         """
         if split not in self._files:
-            self._check(split)
+            self._check(split, self.splits + self._posed)
             self._files[split] = self.source.files(split)
         return self._files[split]
 
@@ -135,16 +137,16 @@ class LoadedScene:
         """One split's cameras at full size."""
         files = self.files(split)
         factor = self.source.img_downscale // files.reduction
-        cameras = cameras_at(files.cameras, [factor], files.image_paths)
+        cameras = cameras_at(files.cameras, [max(factor, 1)], files.names)
         if files.scales is None:
             return cameras
         return cameras.select(torch.nonzero(files.scales == files.scales.min()).squeeze(1))
 
-    def _check(self, split: str) -> None:
-        if split not in self.splits:
+    def _check(self, split: str, known: list[str]) -> None:
+        if split not in known:
             raise SceneError(
                 f"{self.folder}: there is no split {split!r}; splits in this folder: "
-                f"{', '.join(self.splits) or 'none'}"
+                f"{', '.join(known) or 'none'}"
             )
 
 

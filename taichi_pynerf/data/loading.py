@@ -27,6 +27,9 @@ from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles, shown, warn_
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.cameras import Cameras
 
+KEPT_DESCRIPTIONS = 3
+_descriptions: dict[tuple, tuple[Description, list]] = {}
+
 CACHE_FROM_PIXELS = 100_000_000
 """Reduced images are kept for the next time if they were made from more pixels than this, which
 take some seconds to decode."""
@@ -103,11 +106,42 @@ def read_scene_files(
 def read_scene(data_dir: str | Path, dataset_type: str | None, options: LoadOptions) -> Description:
     """What a scene folder's description says, all splits; no image is decoded.
 
+    A run asks for its splits one by one: the last descriptions are kept, for as long as no file
+    that they were made from has changed.
+
     Raises:
         SceneError: as `load_scene`.
     """
     folder, dataset_type = locate_scene(data_dir, dataset_type)
-    return FORMATS[dataset_type].read(folder, options)
+    key = (folder.absolute(), dataset_type, options.img_downscale, options.allow_external_paths)
+    if key in _descriptions:
+        scene, stamps = _descriptions.pop(key)
+        if _stamps(scene) == stamps:
+            _descriptions[key] = scene, stamps
+            return scene
+    scene = FORMATS[dataset_type].read(folder, options)
+    _descriptions[key] = scene, _stamps(scene)
+    while len(_descriptions) > KEPT_DESCRIPTIONS:
+        del _descriptions[next(iter(_descriptions))]
+    return scene
+
+
+def _stamps(scene: Description) -> list[tuple[int, int] | None]:
+    """Time and size of all that a description was made from, folders included."""
+    images = {path for path in scene.image_paths if path is not None}
+    masks = {path for path in scene.mask_paths or () if path is not None}
+    folders = {path.parent for path in (*images, *masks, scene.origin)} | {scene.data_dir}
+    beside = {path for folder in (scene.origin, scene.data_dir) if folder.is_dir()
+              for path in folder.iterdir()}  # fmt: skip
+    stamps: list[tuple[int, int] | None] = []
+    for path in sorted({*images, *masks, *folders, *beside, scene.origin}):
+        try:
+            stat = path.stat()
+        except OSError:
+            stamps.append(None)
+        else:
+            stamps.append((stat.st_mtime_ns, stat.st_size))
+    return stamps
 
 
 def _select_scales(data_dir: Path, files: SceneFiles, scales: list[int]) -> SceneFiles:

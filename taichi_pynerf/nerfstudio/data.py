@@ -21,9 +21,10 @@ from nerfstudio.data.scene_box import SceneBox
 from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 from nerfstudio.utils.colors import get_color
 
+from taichi_pynerf.data.image_files import DYNAMIC_MASK
 from taichi_pynerf.data.loading import read_scene_files, scene_splits
 from taichi_pynerf.data.placement import Placement
-from taichi_pynerf.data.scene_files import LoadOptions
+from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles, warn_once
 from taichi_pynerf.nerfstudio.views import cameras_to_studio
 from taichi_pynerf.runs.scene_source import SceneSource
 
@@ -63,14 +64,14 @@ class PyNeRFDataParser(DataParser):
             files = files.select(files.scales.argsort(stable=True).tolist())
         known = {"scales": files.scales, "pixel_weights": files.pixel_weights}
         transform = torch.from_numpy(files.transform.matrix).float()
-        masks = files.mask_paths
+        masks = _masks_of(files)
         color = config.alpha_color
         return DataparserOutputs(
             image_filenames=files.image_paths,
             cameras=cameras_to_studio(files.cameras, files.near, files.far),
             alpha_color=None if color is None else get_color(color),
             scene_box=SceneBox(aabb=torch.tensor(files.aabb).view(2, 3)),
-            mask_filenames=masks if masks is not None and None not in masks else None,
+            mask_filenames=masks,
             dataparser_transform=transform,
             dataparser_scale=float(files.transform.scale),
             metadata={name: value for name, value in known.items() if value is not None},
@@ -81,6 +82,19 @@ class PyNeRFDataParser(DataParser):
         known = scene_splits(self.config.data, self.config.dataset_type)
         other = {"val": "test", "test": "val"}.get(split, split)
         return next((name for name in (split, other) if name in known), "train")
+
+
+def _masks_of(files: SceneFiles) -> list[Path] | None:
+    """The masks as nerfstudio has them: one for each image, black where pixels do not count."""
+    paths = files.mask_paths or []
+    masks = [path for path in paths if path is not None and not path.name.startswith(DYNAMIC_MASK)]
+    has_circles = any(radius is not None for radius in files.circle_radii or [])
+    if has_circles or (paths and len(masks) < len(paths)):
+        warn_once(
+            f"{files.image_paths[0].parent}: nerfstudio takes masks of all images or none, black "
+            "where pixels do not count, and no circles: the masks here are not used"
+        )
+    return masks if masks and len(masks) == len(paths) else None
 
 
 def source_of(dataparser: DataParserConfig, img_downscale: int) -> SceneSource | None:

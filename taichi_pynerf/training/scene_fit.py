@@ -8,6 +8,7 @@ from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.aim import meets_box
 from taichi_pynerf.data.datasets import TrainingImages
 from taichi_pynerf.errors import SceneError
+from taichi_pynerf.geometry.rays import generate_rays
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.pyramid import create_pyramid_hierarchy
 from taichi_pynerf.presets import AUTO
@@ -60,7 +61,13 @@ def check_rays_meet(dataset: TrainingImages, box: SceneBox) -> None:
     """
     if box.unbounded:
         return
-    rays = dataset.sample(NUM_PROBES, torch.Generator().manual_seed(0)).rays
+    cameras, generator = dataset.cameras, torch.Generator().manual_seed(0)
+    view = torch.randint(len(cameras), (NUM_PROBES,), generator=generator)
+    x, y = (
+        (torch.rand(NUM_PROBES, generator=generator) * sides[view]).long()
+        for sides in (cameras.width, cameras.height)
+    )
+    rays = generate_rays(cameras, view, x, y)
     share = meets_box(rays.rays_o.numpy(), rays.rays_d.numpy(), tuple(box.aabb)).mean()
     if share < LEAST_SHARE:
         corners = " ".join(f"{value:.4g}" for value in box.aabb)

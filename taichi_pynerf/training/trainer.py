@@ -22,6 +22,7 @@ from taichi_pynerf.presets import AUTO
 from taichi_pynerf.runs.checkpoint import FILE_NAME, save_pyramid_model
 from taichi_pynerf.training.carving import possible_cells
 from taichi_pynerf.training.distributed import Workers
+from taichi_pynerf.training.empty_steps import EmptySteps
 from taichi_pynerf.training.log import TrainingLog
 from taichi_pynerf.training.losses import PyNeRFLoss, loss_inputs
 from taichi_pynerf.training.optimizers import build_optimizers, network_parameters
@@ -32,7 +33,6 @@ LOG_INTERVAL = 20  # steps between lines of the log
 # How long poses wait, in warm-ups of the field: what a scene that is not there yet says of them is
 # noise, and Adam takes steps of full length on it.
 POSE_WAIT = 2
-NOTHING_AFTER = 100  # steps in a row in which no ray meets anything
 VAL_PIXELS = 2**16  # of an image that is validated; a larger one is sampled
 
 
@@ -103,7 +103,7 @@ class PyNeRFTrainer:
         self.train_seconds = 0.0
         self.num_samples = 0  # samples trained on so far
         self.stop_requested = False
-        self._empty_steps = 0  # in a row
+        self._empty_steps = EmptySteps()
         self._val_psnr: float | None = None  # of the last validation
 
     # ---- the loop -------------------------------------------------------------------------
@@ -223,13 +223,7 @@ class PyNeRFTrainer:
 
         self.step += 1
         self.num_samples += num_samples
-        self._empty_steps = 0 if num_samples else self._empty_steps + 1
-        if self._empty_steps == NOTHING_AFTER:
-            raise TrainingError(
-                f"no ray has met anything for {NOTHING_AFTER} steps, up to step {self.step}: the "
-                "cameras do not look into the scene box (pynerf-inspect draws both; --aabb and "
-                "--scene_scale change it), or the field is empty (lower --learning_rate)"
-            )
+        self._empty_steps.count(num_samples, self.step)
         square_error = figures.pop("square_error")
         figures = {
             "step": self.step,

@@ -19,6 +19,7 @@ from PIL import Image
 from scene_makers import blender_transforms, random_rgba, write_blender_scene
 
 from taichi_pynerf.data import Placement, PyNeRFDataset, detect_dataset_type, load_scene
+from taichi_pynerf.data.formats import nerfstudio
 from taichi_pynerf.data.image_files import image_names
 from taichi_pynerf.data.loading import scene_splits
 from taichi_pynerf.errors import SceneError, SceneWarning
@@ -520,3 +521,21 @@ def test_a_blender_scene_that_says_it_goes_on_outside(tmp_path):
     for path in (tmp_path / "train").iterdir():
         Image.fromarray(random_rgba(8, 16)[..., :3]).save(path)
     assert load_scene(tmp_path, "train").unbounded
+
+
+def test_a_scene_is_parsed_once_until_a_file_changes(tmp_path, monkeypatch):
+    write_nerfstudio_scene(tmp_path, nerfstudio_transforms(circle_poses(10)))
+    reads = []
+    read = nerfstudio.read
+    monkeypatch.setattr(nerfstudio, "read", lambda *args: reads.append(1) or read(*args))
+    source = SceneSource(str(tmp_path))
+    source.splits()
+    for split in ("train", "val", "test"):
+        source.files(split)
+        source.load(split)
+    assert len(reads) == 1
+    (tmp_path / "images" / "0003.png").unlink()
+    assert len(source.files("train").names) == 8
+    write_json(tmp_path / "transforms.json", nerfstudio_transforms(circle_poses(5)))
+    assert len(source.files("train").names) == 3
+    assert len(reads) == 3
