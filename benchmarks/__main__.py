@@ -20,9 +20,9 @@ from taichi_pynerf.files import atomic_write_text, json_text
 
 NAMES = (
     "encode", "march", "composite", "heads", "optimizer", "train_step", "render", "memory",
-    "scaling", "levers", "time_to_quality", "render_scales",
+    "scaling", "levers", "time_to_quality", "render_scales", "step_beside",
 )  # fmt: skip
-NEED_A_RUN = ("render_scales",)  # of several image scales; left out unless asked for by name
+NEED_A_RUN = ("render_scales", "step_beside")  # left out unless asked for by name
 LONG = ("time_to_quality",)  # likewise
 
 
@@ -39,6 +39,8 @@ def build_parser() -> Parser:
     scene.add_argument("--data_dir", help="scene folder; the built-in demo scene if absent")
     scene.add_argument("--img_downscale", type=int, default=defaults.img_downscale)
     scene.add_argument("--checkpoint", metavar="RUN_OR_FILE", help="a trained run, not a new one")
+    beside = parser.add_argument_group("step_beside")
+    beside.add_argument("--other", metavar="PATH", help="another checkout, to be measured in turn")
     quality = parser.add_argument_group("time_to_quality")
     quality.add_argument("--seconds", type=float, default=defaults.seconds, help="of training")
     quality.add_argument("--peer", help="a command to run before, with {seconds} for these")
@@ -69,7 +71,7 @@ def main(argv: list[str]) -> None:
 def recorded(options: Options) -> dict:
     """The options, with folders and files by their last names."""
     values = dataclasses.asdict(options)
-    for name in ("data_dir", "checkpoint"):
+    for name in ("data_dir", "checkpoint", "other"):
         values[name] = Path(values[name]).name if values[name] else None
     return {**values, "peer": bool(options.peer)}
 

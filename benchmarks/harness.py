@@ -36,6 +36,7 @@ class Options:
         checkpoint: a trained run; None: train a little first.
         seconds: of training, for time to quality.
         peer: a script to run beside time to quality, with its arguments.
+        other: another checkout of this project, for `step_beside`.
     """
 
     quick: bool = False
@@ -45,6 +46,7 @@ class Options:
     checkpoint: str | None = None
     seconds: float = 300.0
     peer: str | None = None
+    other: str | None = None
 
     def rounds(self, usual: int) -> int:
         """How many rounds to count."""
