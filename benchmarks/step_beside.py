@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from benchmarks.harness import Options, Report, timing
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.runs import open_run
+from taichi_pynerf.runs.runs import open_run
 
 ROOT = Path(__file__).parents[1]
 CASES = {
@@ -54,7 +54,10 @@ class Program:
         return json.loads(line)
 
     def end(self) -> None:
-        self._process.stdin.close()
+        """Let it end, if it has not."""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.stdout.close()
         self._process.wait()
 
 
@@ -102,11 +105,10 @@ def add_case(report: Report, case: str, both: dict[str, Program], rounds: int) -
     rows = []
     for name, turns in found.items():
         times = timing([turn["ms"] for turn in turns])
-        rest = {key: statistics.fmean(turn[key] for turn in turns) for key in turns[0]}
+        rest = {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
         rest.pop("ms")
         rows.append({"what": name, "median ms": times.median, "min ms": times.least,
                      "max ms": times.greatest, **rest})  # fmt: skip
     report.tables[case] = rows
-    report.findings[f"{case}: share of the other's time"] = (
-        rows[0]["median ms"] / rows[1]["median ms"]
-    )
+    for column, what in (("median ms", "time"), ("processor ms", "processor time")):
+        report.findings[f"{case}: share of the other's {what}"] = rows[0][column] / rows[1][column]

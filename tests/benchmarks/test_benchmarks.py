@@ -6,14 +6,13 @@ import math
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import harness, time_to_quality, workload
+from benchmarks import harness, step_beside, time_to_quality, workload
 from benchmarks.harness import Case, Options, Report
 from taichi_pynerf.errors import ConfigError
 
-# Those left out are of a trained run with several scales, or in processes of their own.
-QUICK = [
-    name for name in program.NAMES if name not in ("render_scales", "memory", "scaling", "levers")
-]
+# Those left out are of a trained run, or in processes of their own.
+LEFT_OUT = ("render_scales", "memory", "scaling", "levers", "step_beside")
+QUICK = [name for name in program.NAMES if name not in LEFT_OUT]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -104,3 +103,39 @@ def test_a_peer_is_run_and_read():
     assert time_to_quality.run_peer(options, 60.0) == [{"seconds": 60.0, "PSNR dB": 25.25}]
     with pytest.raises(ConfigError, match="psnr="):
         time_to_quality.run_peer(Options(peer="{python} -c pass"), 1.0)
+
+
+def test_step_beside_says_what_it_needs(tmp_path):
+    for options in (Options(), Options(other=str(tmp_path)), Options(checkpoint="run")):
+        with pytest.raises(ConfigError, match="--other and --checkpoint"):
+            step_beside.measure(options)
+    with pytest.raises(ConfigError, match="no taichi_pynerf"):
+        step_beside.measure(Options(other=str(tmp_path), checkpoint="run"))
+
+
+def test_step_beside_compares_the_medians_of_turns_made_in_turn(capsys):
+    asked = []
+
+    class Fake:
+        def __init__(self, name, times):
+            self.name, self.times = name, iter(times)
+
+        def ask(self, case):
+            asked.append(self.name)
+            ms = next(self.times)
+            return {"ms": ms, "processor ms": 2 * ms, "samples": 10.0}
+
+    both = {"new": Fake("new", [99, 1, 5, 2]), "old": Fake("old", [99, 8, 4, 1])}
+    report = Report("title")
+    step_beside.add_case(report, "a step", both, rounds=3)
+    assert asked == ["new", "old"] * 4
+    assert [row["median ms"] for row in report.tables["a step"]] == [2, 4]  # the first is left out
+    assert report.findings["a step: share of the other's time"] == 0.5
+    assert report.findings["a step: share of the other's processor time"] == 0.5
+
+
+def test_a_program_that_ended_is_told(tmp_path):
+    broken = step_beside.Program(tmp_path, {})
+    with pytest.raises(RuntimeError, match="ended"):
+        broken.ask("a frame")
+    broken.end()
