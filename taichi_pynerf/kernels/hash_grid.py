@@ -108,7 +108,8 @@ def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
     """What every kernel that reads or writes one grid is made of.
 
     `lookup` gives the features of one level at a position; `scatter` adds a cotangent of theirs to
-    the entries they came from, and `gradient` gives what it is worth to the position. A level is
+    the entries they came from, and where it does so without atomics it sets their bits in `marks`;
+    `gradient` gives what it is worth to the position. A level is
     its resolution `n`, the `offset` of its first entry, and whether it `is_dense`: known when a
     kernel is compiled, so that neither kind of level pays for the other's indices. `lookup_level`
     finds the three in row l of `HashGridSpec.level_table`.
@@ -186,6 +187,7 @@ def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
         offset,
         is_dense: ti.template(),
         atomic: ti.template(),
+        marks: ti.template(),
     ):
         g, f = locate(x, n)
         low, high = vertices(g, n, is_dense)
@@ -193,8 +195,9 @@ def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
             e = entry(c, low, high, offset, is_dense)
             if ti.static(atomic):
                 grad_table[e] += weight(c, f) * grad
-            else:  # written out: `+=` would be an atomic addition
+            else:  # written out: `+=` and `|=` would be atomic
                 grad_table[e] = grad_table[e] + weight(c, f) * grad
+                marks[e >> 3] = marks[e >> 3] | ti.cast(1 << (e & 7), ti.u8)
 
     @ti.func
     def gradient(x, grad, table: ti.template(), n, offset, is_dense: ti.template()):
@@ -229,7 +232,8 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
 
     The written adjoints give the same as `encode.grad`. There are two for the table. One runs one
     thread per level, so that no two threads add to one entry; it needs no atomics and its sums
-    have one fixed order: fastest where there are about as many threads as levels. The other runs
+    have one fixed order: fastest where there are about as many threads as levels. It also marks
+    the entries: levels begin at whole bytes of marks (`HashGridSpec.level_sizes`). The other runs
     one thread per sample and level and adds atomically, for devices with thousands of threads.
     """
     num_levels = spec.num_levels
@@ -285,6 +289,7 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
         levels: ti.types.ndarray(ti.i32, 2),
         level_begin: ti.types.ndarray(ti.i32, 1),
         grad_table: ti.types.ndarray(feature, 1),
+        marks: ti.types.ndarray(ti.u8, 1),
     ):
         ti.loop_config(block_dim=1)  # a level is a task: Taichi would give one thread several
         for m in range(num_levels):
@@ -294,11 +299,11 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
             if is_dense == 1:
                 for i in range(begin, end):
                     grad = grad_features[i, l]
-                    scatter(positions[i], grad, grad_table, n, offset, True, False)
+                    scatter(positions[i], grad, grad_table, n, offset, True, False, marks)
             else:
                 for i in range(begin, end):
                     grad = grad_features[i, l]
-                    scatter(positions[i], grad, grad_table, n, offset, False, False)
+                    scatter(positions[i], grad, grad_table, n, offset, False, False, marks)
 
     @kernel
     def encode_adjoint_table_atomic(
@@ -313,9 +318,9 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
                 n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
                 grad = grad_features[i, l]
                 if is_dense == 1:
-                    scatter(positions[i], grad, grad_table, n, offset, True, True)
+                    scatter(positions[i], grad, grad_table, n, offset, True, True, levels)
                 else:
-                    scatter(positions[i], grad, grad_table, n, offset, False, True)
+                    scatter(positions[i], grad, grad_table, n, offset, False, True, levels)
 
     @kernel
     def encode_adjoint_positions(

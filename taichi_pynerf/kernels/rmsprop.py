@@ -21,15 +21,17 @@ BLOCK = 8192  # rows that one thread lists before it steps them: the list stays 
 class SparseRMSPropKernels(NamedTuple):
     sparse_rmsprop: Kernel
     sparse_rmsprop_listed: Kernel
+    sparse_rmsprop_marked: Kernel
 
 
 @functools.cache
 def sparse_rmsprop_kernels(num_features: int, dtype) -> SparseRMSPropKernels:
     """Compile the step for rows of `num_features` values of one float type.
 
-    There are two, which do the same. One has a thread per row. The other first lists the touched
-    rows of a block, without a branch, and then steps those: which rows are touched is as good as
-    random, and a processor that guesses wrong at every tenth row waits for memory each time.
+    There are three, which do the same. One has a thread per row. One first lists the touched rows
+    of a block, without a branch, and then steps those: which rows are touched is as good as random,
+    and a processor that guesses wrong at every tenth row waits for memory each time. The last is
+    told of the rows by marks, a bit each, that hold for all touched rows; it zeroes them.
     """
     row = ti.types.vector(num_features, dtype)
     rows = ti.types.ndarray(row, 1)
@@ -81,4 +83,32 @@ def sparse_rmsprop_kernels(num_features: int, dtype) -> SparseRMSPropKernels:
             for k in range(count):
                 step(table, grad, square_avg, touched[first + k], lr, beta, root, eps)
 
-    return SparseRMSPropKernels(sparse_rmsprop, sparse_rmsprop_listed)
+    @kernel
+    def sparse_rmsprop_marked(
+        table: rows,
+        grad: rows,
+        square_avg: rows,
+        lr: dtype,
+        beta: dtype,
+        root: dtype,
+        eps: dtype,
+        touched: ti.types.ndarray(ti.i32, 1),
+        marks: ti.types.ndarray(ti.i32, 1),
+    ):
+        words = BLOCK // 32
+        for b in range((marks.shape[0] + words - 1) // words):
+            first, count = b * BLOCK, 0
+            for w in range(b * words, ti.min((b + 1) * words, marks.shape[0])):
+                left = marks[w]
+                marks[w] = 0
+                while left != 0:
+                    lowest = left & -left
+                    touched[first + count] = w * 32 + 31 - ti.math.clz(lowest)
+                    count += 1
+                    left ^= lowest
+            for k in range(count):
+                e = touched[first + k]
+                if touched_by(grad[e]):  # nearly always
+                    step(table, grad, square_avg, e, lr, beta, root, eps)
+
+    return SparseRMSPropKernels(sparse_rmsprop, sparse_rmsprop_listed, sparse_rmsprop_marked)

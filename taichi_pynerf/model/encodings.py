@@ -9,6 +9,7 @@ from taichi_pynerf.model.pyramid import create_pyramid_hierarchy
 from taichi_pynerf.ops.bridge import once_differentiable
 from taichi_pynerf.ops.hash_grid import HashGridSpec, hash_encode
 from taichi_pynerf.ops.residence import keep_on_device, to_host
+from taichi_pynerf.ops.touched_rows import mark_touched_rows
 
 
 class PyramidEncoder(nn.Module):
@@ -71,7 +72,7 @@ class PyramidEncoder(nn.Module):
         into = None
         if self.accumulate_in_place and torch.is_grad_enabled():
             if self.table.grad is None:
-                self.table.grad = keep_on_device(torch.zeros_like(self.table))
+                self.table.grad = mark_touched_rows(keep_on_device(torch.zeros_like(self.table)))
             into = self.table.grad
         return hash_encode(
             positions, self.table, self.spec, level_begin,

@@ -15,6 +15,7 @@ from taichi_pynerf.ops.bridge import (
     taichi_dtype,
 )
 from taichi_pynerf.ops.residence import device_memory
+from taichi_pynerf.ops.touched_rows import marks_of
 
 __all__ = ["HashGridSpec", "hash_encode"]
 
@@ -139,13 +140,13 @@ class _HashEncode(torch.autograd.Function):
             grad_positions = x.grad if need_positions else None
         else:
             if need_table:
-                adjoint = (
-                    kernels.encode_adjoint_table
-                    if runtime.on_cpu()
-                    else kernels.encode_adjoint_table_atomic
-                )
                 grad_entries = device_memory(grad_table, writes=True)
-                adjoint(positions, grad_features, levels, level_begin, grad_entries)
+                arrays = (positions, grad_features, levels, level_begin, grad_entries)
+                if runtime.on_cpu():
+                    marks = marks_of(grad_table).view(torch.uint8)
+                    kernels.encode_adjoint_table(*arrays, marks)
+                else:
+                    kernels.encode_adjoint_table_atomic(*arrays)
             if need_positions:
                 kernels.encode_adjoint_positions(
                     positions,

@@ -8,6 +8,7 @@ from taichi_pynerf import runtime
 from taichi_pynerf.kernels.rmsprop import sparse_rmsprop_kernels
 from taichi_pynerf.ops.bridge import check_dtype, check_shape, taichi_dtype
 from taichi_pynerf.ops.residence import device_memory
+from taichi_pynerf.ops.touched_rows import forget_touched_rows, touched_rows
 
 
 @torch.no_grad()
@@ -28,7 +29,7 @@ def sparse_rmsprop(
 
     Args:
         table, grad, square_avg: [E, F], contiguous, one float type; each may be kept on the device
-            (`ops.residence`).
+            (`ops.residence`). If `grad` has marks (`ops.touched_rows`), not all rows are looked at.
         step: number of this step, from 1 on.
         lr: learning rate.
         beta: decay of the running mean of squares.
@@ -45,10 +46,14 @@ def sparse_rmsprop(
     kernels = sparse_rmsprop_kernels(table.shape[1], taichi_dtype(table))
     arrays = (device_memory(tensor, writes=True) for tensor in (table, grad, square_avg))
     settings = (lr, beta, (1 - beta**step) ** 0.5, eps)
-    if runtime.on_cpu():
-        kernels.sparse_rmsprop_listed(*arrays, *settings, _row_list(table.shape[0]))
-    else:
+    marks = touched_rows(grad)
+    if not runtime.on_cpu():
         kernels.sparse_rmsprop(*arrays, *settings)
+    elif marks is not None:
+        kernels.sparse_rmsprop_marked(*arrays, *settings, _row_list(table.shape[0]), marks)
+    else:
+        kernels.sparse_rmsprop_listed(*arrays, *settings, _row_list(table.shape[0]))
+        forget_touched_rows(grad)
 
 
 @functools.cache

@@ -37,8 +37,11 @@ def smoke_test(device: torch.device, atomic: bool, tolerance: float = 1e-4) -> s
     features, grad = torch.zeros_like(cotangents), torch.zeros_like(table)
     encode = kernels.encode if atomic else kernels.encode_blocks
     encode(positions, table, levels, level_begin, features)
-    adjoint = kernels.encode_adjoint_table_atomic if atomic else kernels.encode_adjoint_table
-    adjoint(positions, cotangents, levels, level_begin, grad)
+    if atomic:
+        kernels.encode_adjoint_table_atomic(positions, cotangents, levels, level_begin, grad)
+    else:
+        marks = torch.zeros(-(-spec.num_entries // 8), dtype=torch.uint8)
+        kernels.encode_adjoint_table(positions, cotangents, levels, level_begin, grad, marks)
     for what, actual, right in (
         ("an encoding", features, expected.detach()),
         ("the gradient of an encoding", grad, expected_grad),

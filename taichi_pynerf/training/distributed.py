@@ -20,6 +20,7 @@ import torch.distributed as dist
 
 from taichi_pynerf.errors import BackendError
 from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.ops.touched_rows import touch_all_rows
 from taichi_pynerf.runtime.hardware import available_cpus
 
 
@@ -79,6 +80,7 @@ class Workers:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             self._reduce(parameter.grad, dist.ReduceOp.SUM)
+            touch_all_rows(parameter.grad)
 
     def agree(self, seconds: float, stop: bool) -> tuple[float, bool]:
         """The first process's seconds, and whether any process is to stop."""
