@@ -1,6 +1,5 @@
 """The pyramid field: position, direction and level in, density and colour out."""
 
-import dataclasses
 import functools
 import warnings
 from collections.abc import Callable
@@ -13,6 +12,8 @@ from torch import nn
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.encodings import PyramidEncoder
+from taichi_pynerf.model.field_pass import field_pass, head_codes
+from taichi_pynerf.model.field_values import FieldCodes, FieldOutputs, KnownFeatures
 from taichi_pynerf.model.heads import (
     LevelSlices,
     begin_alike,
@@ -30,51 +31,6 @@ from taichi_pynerf.ops.spherical_harmonics import NUM_COEFFICIENTS, spherical_ha
 # Of networks in mixed precision. float16 has no room for the gradients of a mean over thousands of
 # rays: those of a fresh model's heads and tables are all rounded to 0.
 NETWORK_DTYPE = torch.bfloat16
-
-
-@dataclasses.dataclass(frozen=True)
-class FieldOutputs:
-    """What the field says of M samples, in the order they were given.
-
-    Attributes:
-        sigmas: [M] densities per world unit.
-        rgbs: [M, 3] colours in [0, 1].
-        slices: the level-sorted order in which the heads worked.
-        head_outputs: per head, its rows' outputs (density logit and features) in sorted order.
-    """
-
-    sigmas: torch.Tensor
-    rgbs: torch.Tensor
-    slices: LevelSlices
-    head_outputs: list[torch.Tensor]
-
-
-@dataclasses.dataclass(frozen=True)
-class FieldCodes:
-    """What the field knows of M samples before colours: see `PyramidField.codes`.
-
-    Attributes:
-        sigmas: [M] densities per world unit, in the order the samples were given.
-        codes: [M, 1 + geo_feature_dim] what the colour network is given, in sorted order.
-        rows: int64 [M], where each sample's code is.
-    """
-
-    sigmas: torch.Tensor
-    codes: torch.Tensor
-    rows: torch.Tensor
-
-
-@dataclasses.dataclass(frozen=True)
-class KnownFeatures:
-    """The grid's features of M samples: those of sample `i` are `rows[index[i]]`.
-
-    Attributes:
-        rows: [K, F].
-        index: int64 [M].
-    """
-
-    rows: torch.Tensor
-    index: torch.Tensor
 
 
 class PyramidField(nn.Module):
@@ -124,6 +80,15 @@ class PyramidField(nn.Module):
         )
         begin_alike(self.heads)
         begin_alike(self.color_heads)
+        # Whether forward and backward are one pass over blocks (`field_pass`), which hands out
+        # nothing that heads give in between.
+        self.one_pass = (
+            config.output_interpolation == "embedding"
+            and config.share_feature_grid
+            and config.num_layers == 3
+            and config.pyramid_loss_weight == 0
+            and not (config.compile or config.mixed_precision)
+        )
         if config.compile:
             for network in (*self.heads, *self.color_heads):
                 network.compile(dynamic=True)  # slices of all sizes, one compilation
@@ -141,8 +106,10 @@ class PyramidField(nn.Module):
             positions: [M, 3] in the unit cube.
             dirs: [M, 3] unit view directions.
             levels: [M] continuous pyramid levels in [0, L - 1].
-            known: the grid's features of these samples, if `density` has found them before.
+            known: what of these samples `density` or `codes` has found before.
         """
+        if self.one_pass:
+            return self._forward_in_one_pass(positions, dirs, levels, known)
         slices, embeddings = self._embed(nn.Sequential.__call__, positions, levels, known=known)
         basis = spherical_harmonics(dirs.index_select(0, slices.order))
         with self._precision(positions.device):
@@ -163,6 +130,24 @@ class PyramidField(nn.Module):
         outputs = _Unsort.apply(sorted_outputs, slices.order)
         sigmas = self._per_world_unit(outputs[:, 0], positions)
         return FieldOutputs(sigmas, outputs[:, 1:], slices, embeddings)
+
+    def _forward_in_one_pass(
+        self,
+        positions: torch.Tensor,
+        dirs: torch.Tensor,
+        levels: torch.Tensor,
+        known: KnownFeatures | None,
+    ) -> FieldOutputs:
+        slices = self._slices(levels)
+        features = self._features(positions.index_select(0, slices.order), slices, known)
+        basis = spherical_harmonics(dirs.index_select(0, slices.order))
+        codes = None
+        if known is not None and known.codes is not None:
+            codes = known.codes.index_select(0, known.index.index_select(0, slices.order))
+        sigmas, rgbs = field_pass(
+            features, basis, slices, list(self.heads), self.color_heads[0], codes
+        )
+        return FieldOutputs(self._per_world_unit(sigmas, positions), rgbs, slices, [])
 
     def density(
         self, positions: torch.Tensor, levels: torch.Tensor, keep: KnownFeatures | None = None
@@ -186,10 +171,16 @@ class PyramidField(nn.Module):
 
         For `config.output_interpolation` "embedding" alone: there is one colour network.
         """
-        slices, codes = self._blend(nn.Sequential.__call__, positions, levels)
+        features = None
+        if self.one_pass:
+            slices = self._slices(levels)
+            features = self._features(positions.index_select(0, slices.order), slices)
+            codes = head_codes(features, slices, list(self.heads))
+        else:
+            slices, codes = self._blend(nn.Sequential.__call__, positions, levels)
         rows = inverse(slices.order)
         sigmas = truncated_exp(codes[:, 0].float()).index_select(0, rows)
-        return FieldCodes(self._per_world_unit(sigmas, positions), codes, rows)
+        return FieldCodes(self._per_world_unit(sigmas, positions), codes, rows, features)
 
     @torch.no_grad()
     def colors(self, codes: FieldCodes, index: torch.Tensor, dirs: torch.Tensor) -> torch.Tensor:
@@ -284,6 +275,17 @@ class PyramidField(nn.Module):
                 encoder(positions[first:last])
                 for encoder, (first, last) in zip(self.encoders, windows, strict=True)
             ]
+        features = self._features(positions, slices, known)
+        if keep is not None:
+            keep.rows[keep.index.index_select(0, slices.order)] = features
+        if self.num_heads == 1:
+            return [features]
+        return feature_slices(features, slices, self.config.features_per_level)
+
+    def _features(
+        self, positions: torch.Tensor, slices: LevelSlices, known: KnownFeatures | None = None
+    ) -> torch.Tensor:
+        """[M, F] of the one grid, of sorted samples; of levels that no head looks at they are 0."""
         level_begin = None
         if self.num_heads > 1:
             level_begin = torch.tensor(slices.level_begin(), dtype=torch.int32)
@@ -291,12 +293,7 @@ class PyramidField(nn.Module):
         known_features = None
         if known is not None:
             known_features = known.rows.index_select(0, known.index.index_select(0, slices.order))
-        features = self.shared_encoder(positions, level_begin, known_features)
-        if keep is not None:
-            keep.rows[keep.index.index_select(0, slices.order)] = features
-        if self.num_heads == 1:
-            return [features]
-        return feature_slices(features, slices, self.config.features_per_level)
+        return self.shared_encoder(positions, level_begin, known_features)
 
     def _density_and_color(
         self, head: int, embedding: torch.Tensor, basis: torch.Tensor, slices: LevelSlices

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,8 @@ from taichi_pynerf import runtime
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.geometry.rays import Rays
 from taichi_pynerf.geometry.scene_box import SceneBox
-from taichi_pynerf.model.field import FieldOutputs, KnownFeatures, PyramidField
+from taichi_pynerf.model.field import PyramidField
+from taichi_pynerf.model.field_values import FieldCodes, FieldOutputs, KnownFeatures, known_of
 from taichi_pynerf.model.fused_renderer import FusedRenderer, reason_against_fusing
 from taichi_pynerf.model.occupancy import OccupancyGrid, TrainedLevels
 from taichi_pynerf.model.proposals import (
@@ -28,7 +30,7 @@ from taichi_pynerf.model.samples import hierarchical_samples, keep_samples, pack
 from taichi_pynerf.ops.compositing import composite, transmittance
 from taichi_pynerf.ops.ray_march import Samples, march_rays
 
-FIRST_LOOK = 10  # samples of a ray that are asked before it is known whether light goes on
+LOOKS = (8, 16)  # samples of a ray after which it is seen whether light goes on
 SAMPLES_AT_ONCE = 2**17  # that are asked in one call, about
 RAYS_AT_ONCE = 2**16  # that are on their way while rendering
 ROUNDING = 5e-6  # of an opacity summed in float32
@@ -182,10 +184,9 @@ class PyramidRenderer:
         positions, levels = self._place(rays, samples)
         known = None
         if self.config.cull_hidden and proposed is None:  # those fall on nothing hidden
-            seen, features = self._seen(samples, positions, levels)
+            seen, known = self._seen(samples, positions, levels)
             samples = keep_samples(samples, seen)
             positions, levels = positions.index_select(0, seen), levels.index_select(0, seen)
-            known = None if features is None else KnownFeatures(features, seen)
         self.trained_levels.record(positions.detach(), levels)
         out = self._ask(rays, samples, positions, levels, known)
         if self.config.gradient_distance > 0:
@@ -374,34 +375,47 @@ class PyramidRenderer:
     @torch.no_grad()
     def _seen(
         self, samples: Samples, positions: torch.Tensor, levels: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    ) -> tuple[torch.Tensor, KnownFeatures | None]:
         """The samples that at least `cull_hidden` of the light reaches.
 
         Behind a surface a sample costs as much as before it and changes nothing: finding these by
         their density alone is cheaper than running and differentiating the whole field on them.
-        The first `FIRST_LOOK` samples of each ray are asked first, and the others only where light
-        is left.
+        Samples are asked a few of each ray at a time, and only where light is left.
 
         Returns:
-            int64 indices of these samples; and the grid's features of all samples that were
-            asked, row by sample, where the field keeps such.
+            int64 [K] indices of these samples; and what the field found of them, where it keeps
+            such.
         """
         first_of_ray = samples.packed_info[:, 0].index_select(0, samples.ray_indices)
         rank = torch.arange(len(levels), dtype=torch.int32, device=levels.device) - first_of_ray
         sigmas, trans = torch.zeros_like(levels), torch.ones_like(levels)
-        features = self.field.new_features(len(levels))
-        for late in (False, True):
-            asked = (rank >= FIRST_LOOK) == late
-            asked = (asked & (trans >= self.config.cull_hidden)).nonzero().squeeze(-1)
-            keep = None if features is None else KnownFeatures(features, asked)
-            sigmas[asked] = self.field.density(
-                positions.index_select(0, asked), levels.index_select(0, asked), keep
-            )
+        rows = torch.empty(len(levels), dtype=torch.int64, device=levels.device)
+        features = None if self.field.one_pass else self.field.new_features(len(levels))
+        found: list[FieldCodes] = []
+        # On another device every look waits for what is under way there.
+        looks = LOOKS if levels.device.type == "cpu" else LOOKS[:1]
+        for first, last in pairwise((0, *looks, self.config.max_samples_per_ray)):
+            asked = (rank >= first) & (rank < last) & (trans >= self.config.cull_hidden)
+            asked = asked.nonzero().squeeze(-1)
+            if len(asked) == 0:
+                break
+            given = positions.index_select(0, asked), levels.index_select(0, asked)
+            if self.field.one_pass:
+                codes = self.field.codes(*given)
+                sigmas[asked] = codes.sigmas
+                rows[asked] = codes.rows + sum(len(before.rows) for before in found)
+                found.append(codes)
+            else:
+                keep = None if features is None else KnownFeatures(features, asked)
+                sigmas[asked] = self.field.density(*given, keep)
             trans = transmittance(
                 sigmas, samples.t_starts, samples.t_ends, samples.packed_info,
                 self.config.cull_hidden,
             )  # fmt: skip
-        return (trans >= self.config.cull_hidden).nonzero().squeeze(-1), features
+        seen = (trans >= self.config.cull_hidden).nonzero().squeeze(-1)
+        if found:
+            return seen, known_of(found, rows.index_select(0, seen))
+        return seen, None if features is None else KnownFeatures(features, seen)
 
     # ---- shared ---------------------------------------------------------------------------
 

@@ -137,6 +137,11 @@ def pyramid_consistency(
     slices, total, num_runs = field.slices, positions.new_zeros(()), 0
     if not slices.two_heads:
         return total
+    if not field.head_outputs:
+        raise ValueError(
+            "the field keeps no outputs of its heads: make the model, too, with a "
+            "pyramid_loss_weight above 0"
+        )
     for level, resolution in enumerate(resolutions[:-1]):
         first, last = slices.starts[level], slices.starts[level + 1]
         if first == last:

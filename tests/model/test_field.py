@@ -14,6 +14,7 @@ FEATURES = 2  # per grid level
 # The kinds of field: what its heads read, and what is blended how.
 SHARED = {"share_feature_grid": True}
 OWN = {"share_feature_grid": False}
+ONE_PASS = {"pyramid_loss_weight": 0.0}
 KINDS = [
     pytest.param({**grid, **blend, **between}, id="-".join([grid_id, blend_id, between_id]))
     for grid_id, grid in (("shared", SHARED), ("own", OWN))
@@ -29,6 +30,10 @@ KINDS = [
     pytest.param({"single_level": True}, id="single_level"),
     pytest.param(dict(single_level=True, **OWN), id="single_level-own"),
     pytest.param({"single_level": True, "output_interpolation": "color"}, id="single_level-color"),
+    # Networks forward and backward over blocks of rows.
+    pytest.param({**ONE_PASS, "level_interpolation": "none"}, id="one pass-none"),
+    pytest.param({**ONE_PASS, "single_level": True}, id="one pass-single_level"),
+    pytest.param(ONE_PASS, id="one pass-linear"),
 ]
 LINEAR_KINDS = [kind for kind in KINDS if kind.id.endswith("linear")]
 

@@ -25,7 +25,7 @@ class AnalyticField:
         density: world positions [M, 3] to densities [M]; the scene box is (-1, 1)^3.
     """
 
-    num_heads, resolutions = 4, RESOLUTIONS
+    num_heads, resolutions, one_pass = 4, RESOLUTIONS, False
 
     def __init__(self, density):
         self.of_world = density

@@ -224,6 +224,14 @@ def with_outputs(field, positions, levels, outputs):
     return SimpleNamespace(slices=out.slices, head_outputs=heads)
 
 
+def test_a_field_that_keeps_no_outputs_of_its_heads_is_refused():
+    field = tiny_field(pyramid_loss_weight=0.0)
+    positions, levels = torch.rand(4, 3), torch.full((4,), 1.5)
+    out = field(positions, positions, levels)
+    with pytest.raises(ValueError, match="pyramid_loss_weight"):
+        pyramid_consistency(out, positions, torch.zeros(4, dtype=torch.int32), field.resolutions)
+
+
 def test_heads_agree_if_they_do_so_in_the_mean_over_a_cell():
     field = tiny_field()
     # Pairs of samples in one cell of level 1 (8 cells); the levels are between 1 and 2.
