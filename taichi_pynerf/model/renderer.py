@@ -30,6 +30,7 @@ from taichi_pynerf.model.samples import hierarchical_samples, keep_samples, pack
 from taichi_pynerf.ops.compositing import composite, transmittance
 from taichi_pynerf.ops.ray_march import Samples, march_rays
 
+NO_LIMIT = 2**31 - 1
 LOOKS = (8, 16)  # samples of a ray after which it is seen whether light goes on
 SAMPLES_AT_ONCE = 2**17  # that are asked in one call, about
 RAYS_AT_ONCE = 2**16  # that are on their way while rendering
@@ -394,7 +395,7 @@ class PyramidRenderer:
         found: list[FieldCodes] = []
         # On another device every look waits for what is under way there.
         looks = LOOKS if levels.device.type == "cpu" else LOOKS[:1]
-        for first, last in pairwise((0, *looks, self.config.max_samples_per_ray)):
+        for first, last in pairwise((0, *looks, NO_LIMIT)):
             asked = (rank >= first) & (rank < last) & (trans >= self.config.cull_hidden)
             asked = asked.nonzero().squeeze(-1)
             if len(asked) == 0:
