@@ -14,6 +14,7 @@ from pathlib import Path
 
 from taichi_pynerf import convert_to_nerfstudio_format, runtime, save_pyramid_model
 from taichi_pynerf.apps.cli import Parser, run
+from taichi_pynerf.apps.crop_flags import add_crop_flag, crop_from
 from taichi_pynerf.data.placement import SceneTransform
 from taichi_pynerf.errors import ConfigError, SceneError
 from taichi_pynerf.export.mesh import MESH_SUFFIXES, extract_mesh, move_back, write_mesh
@@ -23,6 +24,7 @@ from taichi_pynerf.export.points import (
     rays_through_box,
     write_point_cloud,
 )
+from taichi_pynerf.export.texture import bake_texture, simplify
 from taichi_pynerf.extras import optional
 from taichi_pynerf.runs.nerfstudio_runs import is_nerfstudio_run
 from taichi_pynerf.runs.runs import Run, open_run
@@ -64,6 +66,7 @@ def build_parser() -> Parser:
         help="those of the scene's files, or those that the model was trained in (file, if the "
         "scene is at hand)",
     )  # fmt: skip
+    add_crop_flag(parser)
     runtime.add_backend_flags(parser)
 
     points = parser.add_argument_group("point cloud")
@@ -90,11 +93,28 @@ def build_parser() -> Parser:
     mesh.add_argument(
         "--min_faces", type=int, default=50, help="remove connected parts with fewer triangles"
     )
+    mesh.add_argument(
+        "--texture", action="store_true",
+        help="paint the field's colours on the unwrapped surface, finer than its triangles: .glb",
+    )  # fmt: skip
+    mesh.add_argument(
+        "--max_faces", type=int, default=20_000,
+        help="with --texture: simplify the surface to so many triangles before it is unwrapped",
+    )  # fmt: skip
+    mesh.add_argument("--texture_size", type=int, default=2048, help="side of the texture, texels")
     return parser
 
 
 def main(argv: list[str]) -> None:
     args = build_parser().parse_args(argv)
+    if args.crop and args.format not in ("pointcloud", "mesh"):
+        raise ConfigError(f"--crop cuts point clouds and meshes, not --format {args.format}")
+    crop_from(args)  # found good before anything is loaded
+    if args.texture and args.format != "mesh":
+        raise ConfigError("--texture is of a mesh: --format mesh")
+    if args.texture:
+        optional("xatlas", "export")
+        optional("fast_simplification", "export")
     if args.format in NEEDED:
         optional(*NEEDED[args.format])
     runtime.start_backend(args)
@@ -126,15 +146,23 @@ def export_point_cloud(args: argparse.Namespace, opened: Run, path: Path, at_han
     else:
         rays = rays_through_box(opened.model, args.seed)
     cloud = extract_point_cloud(
-        opened.model, rays, args.num_points, args.min_opacity, progress=True
-    )
+        opened.model, rays, args.num_points, args.min_opacity, progress=True,
+        crop=crop_from(args),
+    )  # fmt: skip
     write_point_cloud(cloud.moved_back(transform), path)
     print(f"{len(cloud)} points: {path}")
 
 
 def export_mesh(args: argparse.Namespace, opened: Run, path: Path, at_hand: bool) -> None:
     transform = transform_of(args, opened, at_hand)
-    mesh = extract_mesh(opened.model, args.resolution, args.density, args.min_faces, progress=True)
+    mesh = extract_mesh(
+        opened.model, args.resolution, args.density, args.min_faces, progress=True,
+        crop=crop_from(args),
+    )  # fmt: skip
+    if args.texture:
+        mesh = simplify(opened.model, mesh, args.max_faces)
+        print(f"unwrapping {len(mesh.faces)} triangles")
+        mesh = bake_texture(opened.model, mesh, args.texture_size, progress=True)
     move_back(mesh, transform)
     offset_path = write_mesh(mesh, path)
     print(f"{len(mesh.vertices)} vertices, {len(mesh.faces)} triangles: {path}")
@@ -156,11 +184,14 @@ def output_path(args: argparse.Namespace, opened: Run) -> Path:
             f"{args.checkpoint}: this is a checkpoint already; --format checkpoint is for runs of "
             "nerfstudio"
         )
-    path = opened.folder / DEFAULT_NAMES[args.format]
+    default = "mesh.glb" if args.texture else DEFAULT_NAMES[args.format]
+    path = opened.folder / default
     path = path if args.output is None else Path(args.output)
     known = SUFFIXES.get(args.format)
     if known is not None and path.suffix.lower() not in known:
         raise ConfigError(f"--output {path}: a {args.format} is written as {', '.join(known)}")
+    if args.texture and path.suffix.lower() != ".glb":
+        raise ConfigError(f"--output {path}: a mesh with a texture is written as .glb")
     if not path.parent.is_dir():
         raise ConfigError(f"--output {path}: there is no folder {path.parent}")
     return path

@@ -25,7 +25,7 @@ def build_parser() -> Parser:
 
 
 def main(argv: list[str] | None = None) -> None:
-    from taichi_pynerf.apps.scene_flags import holdout_of, placement_of
+    from taichi_pynerf.apps.scene_flags import exposure_of, holdout_of, placement_of
     from taichi_pynerf.data.authoring.folder_report import found_lines
     from taichi_pynerf.data.authoring.inspection import inspect_scene
     from taichi_pynerf.data.authoring.scene_drawing import draw_scene
@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> None:
         placement=placement_of(args),
         allow_external_paths=bool(args.allow_external_paths),
         holdout=holdout_of(args),
+        exposure=exposure_of(args),
     )
     folder = args.data_dir if args.data_dir.is_dir() else args.data_dir.parent
     if folder.is_dir():  # else the next line says what is wrong

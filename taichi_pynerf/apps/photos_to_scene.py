@@ -29,20 +29,27 @@ def build_parser() -> Parser:
 
     parser = Parser(description=__doc__)
     parser.add_argument(
-        "source", metavar="DIR_OR_VIDEO", type=Path, help="folder of JPEG or PNG photos, or a video"
-    )
+        "source", metavar="DIR_OR_VIDEO", type=Path, nargs="+",
+        help="folder of photos, or a video; or several of one scene",
+    )  # fmt: skip
     parser.add_argument("out_dir", metavar="OUT", type=Path, help="new or empty folder")
     parser.add_argument(
-        "--num_frames",
-        type=count,
-        default=150,
-        help="number of frames to take from a video, the sharpest ones",
-    )
+        "--masks", type=Path, metavar="DIR",
+        help="masks called as the photos: what is black is neither matched nor trained on",
+    )  # fmt: skip
+    parser.add_argument(
+        "--held_out", type=Path, metavar="DIR_OR_VIDEO",
+        help="one of the sources, for testing alone",
+    )  # fmt: skip
+    parser.add_argument(
+        "--num_frames", type=count, default=150,
+        help="frames to take of all videos together, the sharpest ones",
+    )  # fmt: skip
     parser.add_argument(
         "--matching",
         choices=MATCHINGS,
-        help="match all pairs of photos, or only neighbours by name, which is quicker "
-        "(default: exhaustive for photos, sequential for a video)",
+        help="compare all pairs of photos, or neighbours by name alone, which is quicker "
+        "(default: sequential for one video, else exhaustive)",
     )
     parser.add_argument(
         "--camera_model",

@@ -6,6 +6,8 @@ python apps/render.py --compare outputs/pyramid outputs/single --split test
 """
 
 import argparse
+import math
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,19 +15,36 @@ import torch
 
 from taichi_pynerf import runtime
 from taichi_pynerf.apps.cli import Parser, run
+from taichi_pynerf.apps.crop_flags import add_crop_flag, crop_from
 from taichi_pynerf.errors import ConfigError, MissingPackageError
-from taichi_pynerf.evaluation.evaluation import METRICS, summarise
+from taichi_pynerf.evaluation.evaluation import METRICS, Dataset, summarise
 from taichi_pynerf.evaluation.lpips import LPIPS, NETS
+from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write_text, json_text
 from taichi_pynerf.model.images import RenderOptions
-from taichi_pynerf.rendering.camera_path_files import read_camera_path
+from taichi_pynerf.rendering.camera_kinds import (
+    CAMERA_KINDS,
+    EYE_DISTANCE,
+    cameras_of_kind,
+    usual_size,
+    vertical_angles,
+)
+from taichi_pynerf.rendering.camera_path_files import (
+    FPS,
+    CameraPath,
+    PathScene,
+    read_camera_path,
+    unit_cube_of,
+)
 from taichi_pynerf.rendering.camera_paths import PATHS, camera_path, path_cameras, resized_cameras
 from taichi_pynerf.rendering.compare import comparison_strip
+from taichi_pynerf.rendering.depth_files import DEPTH_FORMATS
 from taichi_pynerf.rendering.folder import Outputs, render_to_folder
 from taichi_pynerf.rendering.pictures import read_png, write_png
 from taichi_pynerf.rendering.reports import metrics_table, write_reports
 from taichi_pynerf.rendering.video import video_suffix, write_video
 from taichi_pynerf.rendering.view_sets import (
+    box_center,
     parse_scale,
     path_depth_range,
     path_views,
@@ -33,11 +52,10 @@ from taichi_pynerf.rendering.view_sets import (
     scaled_cameras,
     scaled_views,
     sized_views,
+    views_of_kind,
 )
 from taichi_pynerf.runs.runs import Run, open_run
 from taichi_pynerf.runs.scene_source import MULTISCALE
-
-FPS = 24.0
 
 
 def build_parser() -> Parser:
@@ -55,7 +73,16 @@ def build_parser() -> Parser:
     what.add_argument("--split", help="views to render (test, or val, or train)")
     what.add_argument(
         "--camera_path", metavar="PATH_OR_FILE",
-        help=f"of a video: {', '.join(PATHS)}, or nerfstudio's camera_path.json (spiral)",
+        help=f"of a video: {', '.join(PATHS)}, or a file: nerfstudio's camera_path.json, "
+        "instant-ngp's camera path, or a transforms.json whose poses are to be rendered (spiral)",
+    )  # fmt: skip
+    what.add_argument(
+        "--camera_type", choices=CAMERA_KINDS,
+        help="see through another camera than the scene's or the path's (vr180: for both eyes)",
+    )  # fmt: skip
+    what.add_argument(
+        "--eye_distance", type=float, default=EYE_DISTANCE,
+        help="of vr180, in the units of the scene's files",
     )  # fmt: skip
     what.add_argument("--num_spiral_frames", type=int, default=120, help="frames of any path")
     what.add_argument("--fps", type=float, help=f"frames per second ({FPS:g}, or the file's)")
@@ -69,13 +96,22 @@ def build_parser() -> Parser:
     how.add_argument("--height", type=int, help="height in pixels")
     how.add_argument("--level", default="auto", help="auto, or one pyramid level; 0 is coarsest")
     how.add_argument("--supersample", type=int, default=1, help="K x K rays in each pixel")
-    how.add_argument("--chunk_size", type=int, help="rays at once (from the free memory)")
+    how.add_argument("--chunk_size", type=int, help="rays at once (by the free memory)")
+    add_crop_flag(how)
     runtime.add_backend_flags(how)
 
     out = parser.add_argument_group("output")
     out.add_argument("--output_dir", help="output folder (RUN/renders/…)")
     out.add_argument("--overwrite", action="store_true", help="render again what is already there")
     out.add_argument("--save_depth", action="store_true", help="depth, 16 bits and coloured")
+    out.add_argument(
+        "--depth_format", choices=DEPTH_FORMATS, default="png",
+        help="of --save_depth: 16 bits, or numbers in the units of the scene's files",
+    )  # fmt: skip
+    out.add_argument("--save_normals", action="store_true", help="normals of surfaces")
+    out.add_argument(
+        "--transparent", action="store_true", help="images with alpha, without a background"
+    )
     out.add_argument("--save_acc", action="store_true", help="opacity")
     out.add_argument("--save_levels", action="store_true", help="heat map of the pyramid levels")
     out.add_argument("--compute_metrics", action="store_true", help="PSNR, SSIM and LPIPS")
@@ -118,6 +154,18 @@ def check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not value > 0:
             raise ConfigError(f"--{name} is {value}: it must be above 0")
+    if args.camera_type and (args.compute_metrics or args.compare):
+        raise ConfigError("metrics and --compare need the photographs' cameras, not --camera_type")
+    if not 0 < args.eye_distance < math.inf:
+        raise ConfigError(f"--eye_distance is {args.eye_distance}: it must be above 0")
+    if args.depth_format != "png" and not args.save_depth:
+        raise ConfigError(f"--depth_format {args.depth_format} needs --save_depth")
+    if args.depth_format == "exr":
+        optional("OpenImageIO", "hdr")
+    if args.compare and (args.transparent or args.crop):
+        raise ConfigError("--compare shows whole views: leave --transparent and --crop out")
+    if args.crop and args.compute_metrics:
+        raise ConfigError("photographs show what --crop leaves out: leave --compute_metrics out")
     if (args.compute_metrics or args.compare) and args.width:
         raise ConfigError("metrics need the photographs' own size: use --scale 1/K")
 
@@ -139,36 +187,54 @@ def render_images(args: argparse.Namespace, opened: Run) -> None:
 
 def render_video(args: argparse.Namespace, opened: Run) -> None:
     dataset = opened.scene.load("train", [1])
-    name, fps = args.camera_path or "spiral", args.fps or FPS
-    if name not in PATHS:
-        path = read_camera_path(name)
-        name, fps, cameras = Path(name).stem, args.fps or path.fps, path.cameras
-        if args.width:
-            cameras = resized_cameras(cameras, args.width, args.height)
-    else:
-        poses = camera_path(name, dataset.cameras.c2w, args.num_spiral_frames)
-        width, height = args.width, args.height
-        if not width:
-            width, height = int(dataset.cameras.width[0]), int(dataset.cameras.height[0])
-        cameras = path_cameras(dataset.cameras, poses, width, height)
+    path = chosen_path(args, opened, dataset)
+    name, fps, cameras, options = path.name, path.fps, path.cameras, render_options(args, opened)
+    if options.crop is None and path.crop is not None:
+        options = replace(options, crop=path.crop)
     if args.scale:
         cameras = scaled_cameras(cameras, parse_scale(args.scale[0]))
     folder = output_dir(args, opened, name)
-    views = path_views(dataset, cameras, "frames")
+    views = path_views(dataset, cameras, "frames", path.background)
     saved = outputs(args, path_depth_range(views, dataset.aabb))
     render_to_folder(
-        opened, views, folder, options=render_options(args, opened), outputs=saved,
-        overwrite=args.overwrite, progress=True,
+        opened, views, folder, options=options, outputs=saved, overwrite=args.overwrite,
+        progress=True,
     )  # fmt: skip
 
     suffix = video_suffix()
     if suffix != ".mp4":
         print('no H.264 without PyAV (pip install "taichi-pynerf[video]"): writing animated WebP')
     for kind in saved.colored():
-        frames = (read_png(folder / f"{shot.stem}{kind}.png") for shot in views.shots)
+        behind = views.background.tolist()
+        frames = (read_png(folder / f"{shot.stem}{kind}.png", behind) for shot in views.shots)
         film = folder / f"{name}{kind}{suffix}"
         write_video(film, frames, fps)
         print(f"{len(views.shots)} frames at {fps:g} a second: {film}")
+
+
+def chosen_path(args: argparse.Namespace, opened: Run, dataset: Dataset) -> CameraPath:
+    """The path that the flags ask for, through a dataset's scene."""
+    kind, like, center = args.camera_type, dataset.cameras, box_center(dataset.aabb)
+    eyes = args.eye_distance * dataset.transform.scale
+    name = args.camera_path or "spiral"
+    if name not in PATHS:
+        cube = unit_cube_of(opened.scene.folder())
+        scene = PathScene(like, dataset.transform, center, cube, args.num_spiral_frames, eyes)
+        path = read_camera_path(name, scene, kind)
+        path = replace(path, fps=args.fps or path.fps)
+        if args.width:
+            path = replace(path, cameras=resized_cameras(path.cameras, args.width, args.height))
+        return path
+    poses = camera_path(name, like.c2w, args.num_spiral_frames)
+    width, height = args.width, args.height
+    if not width:
+        width, height = usual_size(kind or "", int(like.width[0]), int(like.height[0]))
+    if kind is None:
+        cameras = path_cameras(like, poses, width, height)
+    else:
+        angles = vertical_angles(like)[:1].expand(len(poses))
+        cameras = cameras_of_kind(kind, poses, angles, width, height, eyes, center)
+    return CameraPath(cameras, args.fps or FPS, name=name)
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -214,7 +280,14 @@ def compare(args: argparse.Namespace) -> None:
 def render_split(
     args: argparse.Namespace, opened: Run, split: str, folder: Path, metrics: dict
 ) -> list[dict]:
-    if args.width:
+    size = (args.width, args.height) if args.width else None
+    if args.camera_type:
+        source = opened.scene
+        views = views_of_kind(source, split, args.camera_type, size, args.eye_distance)
+        if args.scale:
+            scale = parse_scale(args.scale[0])
+            views = replace(views, cameras=scaled_cameras(views.cameras, scale))
+    elif args.width:
         views = sized_views(opened.scene, split, args.width, args.height)
     else:
         kind = photographed_views if metrics else scaled_views
@@ -269,17 +342,21 @@ def render_options(args: argparse.Namespace, opened: Run) -> RenderOptions:
         level = float(args.level) if args.level.replace(".", "", 1).isdigit() else -1.0
         if not 0 <= level <= num_levels - 1:
             raise ConfigError(f"--level {args.level}: give auto, or 0 to {num_levels - 1}")
-    return RenderOptions(level, args.supersample, chunk_size=args.chunk_size)
+    return RenderOptions(level, args.supersample, chunk_size=args.chunk_size, crop=crop_from(args))
 
 
 def outputs(args: argparse.Namespace, depth_range: tuple[float, float] | None = None) -> Outputs:
-    return Outputs(args.save_depth, args.save_acc, args.save_levels, depth_range)
+    return Outputs(
+        args.save_depth, args.save_acc, args.save_levels, depth_range, args.depth_format,
+        args.save_normals, args.transparent,
+    )  # fmt: skip
 
 
 def output_dir(args: argparse.Namespace, opened: Run, name: str) -> Path:
     """--output_dir, or a folder inside the run's, named after what is rendered."""
     if args.output_dir:
         return Path(args.output_dir)
+    name += f"_{args.camera_type}" if args.camera_type else ""
     name += f"_level{args.level}" if args.level != "auto" else ""
     name += f"_supersampled{args.supersample}" if args.supersample > 1 else ""
     return opened.checkpoint.parent / "renders" / name

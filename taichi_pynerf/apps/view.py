@@ -8,6 +8,7 @@ from pathlib import Path
 
 from taichi_pynerf import runtime
 from taichi_pynerf.apps.cli import Parser, run
+from taichi_pynerf.apps.crop_flags import add_crop_flag, crop_from
 from taichi_pynerf.errors import ConfigError, SceneError
 from taichi_pynerf.runs.runs import open_run
 from taichi_pynerf.viewer.ggui.display import require_display
@@ -27,6 +28,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--width", type=int, default=640, help="of the picture, pixels")
     parser.add_argument("--height", type=int, default=480, help="of the picture, pixels")
+    add_crop_flag(parser)
     runtime.add_backend_flags(parser)
     return parser
 
@@ -36,6 +38,7 @@ def main(argv: list[str]) -> None:
     for name in ("width", "height"):
         if not 64 <= getattr(args, name) <= 8192:
             raise ConfigError(f"--{name} is {getattr(args, name)}: give 64 to 8192 pixels")
+    crop = crop_from(args)
     require_display()
     runtime.start_backend(args)
     opened = open_run(args.checkpoint, args.data_dir)
@@ -48,6 +51,7 @@ def main(argv: list[str]) -> None:
         opened.model,
         dataset,
         output_dir=Path(args.output_dir) if args.output_dir else opened.checkpoint.parent,
+        crop=crop,
     )
     window = Window(f"taichi_pynerf: {opened.name}", args.width, args.height)
     view_until_closed(viewer, window)

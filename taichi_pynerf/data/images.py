@@ -176,8 +176,9 @@ def _opened(path: Path, kind: str) -> Iterator[Image.Image]:
     except Image.UnidentifiedImageError:
         raise SceneError(f"{path}: a {kind} image that is broken at its start") from None
     except Exception as error:  # Pillow raises almost anything at broken files
+        reason = " ".join(str(error).split())[:160]
         raise SceneError(
-            f"{path}: this image cannot be decoded; it may be cut off or broken ({error})"
+            f"{path}: this image cannot be decoded; it may be cut off or broken ({reason})"
         ) from None
 
 

@@ -116,7 +116,7 @@ def write_exr(path: Path, channels: dict[str, np.ndarray], attributes: dict[str,
         done = file is not None and file.open(str(partial), spec) and file.write_image(values)
         done = done and file.close()
         if not done:
-            reason = oiio.geterror() if file is None else file.geterror()
+            reason = _error_of(oiio if file is None else file)
             raise OSError(5, " ".join(str(reason).split()) or "cannot be written", str(path))
         partial.replace(path)
     finally:
@@ -124,18 +124,30 @@ def write_exr(path: Path, channels: dict[str, np.ndarray], attributes: dict[str,
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[object]:
+def _opened(path: Path) -> Iterator[Any]:
     try:
         oiio = optional("OpenImageIO", "hdr")
     except MissingPackageError as error:
         raise SceneError(f"{path}: {error}") from None
     file = oiio.ImageInput.open(str(path))  # by its content, where its name misleads
     if file is None:
-        raise _broken(path, oiio.geterror())
+        raise _broken(path, _error_of(oiio))
     try:
         yield file
+    except SceneError:
+        raise
+    except Exception as error:  # names in a broken file may be no text, for one
+        raise _broken(path, str(error)) from None
     finally:
         file.close()
+
+
+def _error_of(source: Any) -> str:
+    """What OpenImageIO says of its last fault, which quotes what a broken file has for names."""
+    try:
+        return str(source.geterror())
+    except UnicodeDecodeError:
+        return "it has names that are no text"
 
 
 def _header(path: Path, file: Any) -> LinearHeader:
@@ -153,7 +165,7 @@ def _header(path: Path, file: Any) -> LinearHeader:
             return LinearHeader(width, height, channels, part, window)
         part += 1
     if part == 0:
-        raise _broken(path, file.geterror())
+        raise _broken(path, _error_of(file))
     raise SceneError(f"{path}: no channels R, G, B or Y are in this file")
 
 
@@ -188,7 +200,7 @@ def _planes(path: Path, file: Any, header: LinearHeader) -> list[np.ndarray]:
 def _read(path: Path, file: Any, header: LinearHeader, begin: int, end: int) -> np.ndarray:
     block = file.read_image(header.part, 0, begin, end, "half")
     if block is None:
-        raise _broken(path, file.geterror())
+        raise _broken(path, _error_of(file))
     return np.asarray(block).reshape(*header.window[:1:-1], end - begin)
 
 

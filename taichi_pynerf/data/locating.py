@@ -13,6 +13,14 @@ from taichi_pynerf.data.formats import (
     nerfstudio,
 )
 from taichi_pynerf.data.formats.fit import Fit, frames_in
+from taichi_pynerf.data.formats.programs import (
+    kapture,
+    metashape,
+    opensfm,
+    polycam,
+    realitycapture,
+    record3d,
+)
 from taichi_pynerf.data.image_files import counted_suffixes, list_photos
 from taichi_pynerf.data.scene_files import shown, warn_once
 from taichi_pynerf.errors import SceneError
@@ -24,6 +32,12 @@ FORMATS = {
     "llff": llff,
     "mipnerf360": mipnerf360,
     "colmap": colmap,
+    "metashape": metashape,
+    "realitycapture": realitycapture,
+    "opensfm": opensfm,
+    "polycam": polycam,
+    "record3d": record3d,
+    "kapture": kapture,
 }
 """Known formats by name, in the order in which a folder is compared with them. Each is a module
 with

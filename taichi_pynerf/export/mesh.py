@@ -16,6 +16,7 @@ from taichi_pynerf.export.points import fits_float32
 from taichi_pynerf.export.surface import Surface
 from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write, atomic_write_text, json_text
+from taichi_pynerf.geometry.crop_box import CropBox
 from taichi_pynerf.geometry.rays import Rays
 from taichi_pynerf.model.images import render_rays
 from taichi_pynerf.model.model import PyNeRF
@@ -40,15 +41,17 @@ def extract_mesh(
     density: float | None = None,
     min_faces: int = 50,
     progress: bool = False,
+    crop: CropBox | None = None,
 ) -> trimesh.Trimesh:
     """The surface of equal density as triangles (marching cubes, Lorensen and Cline 1987).
 
     Args:
         model: a trained model.
-        resolution: samples along the longest side of the scene box.
-        density: density at the surface, per world unit; `default_density` if None.
+        resolution: samples along the longest side of the scene box, or of the box around `crop`.
+        density: of the surface, per world unit; `default_density` if None.
         min_faces: connected parts with fewer triangles are left out.
         progress: show a bar.
+        crop: the surface within this box alone, closed where the box cuts it.
 
     Returns:
         A mesh in world coordinates, with outward vertex normals and vertex colours: the field's,
@@ -65,8 +68,10 @@ def extract_mesh(
         raise ConfigError(f"density is {density}: it must be a positive number")
     trimesh, measure = optional("trimesh", "export"), optional("skimage.measure", "export")
     model.eval()
-    surface = Surface(model, model.renderer.box.size / (resolution - 1))
-    opacity, origin = sample_opacity(surface, density, progress)
+    aabb = model.renderer.box.aabb if crop is None else crop.around()
+    size = max(high - low for low, high in zip(aabb[:3], aabb[3:], strict=True))
+    surface = Surface(model, size / (resolution - 1))
+    opacity, origin = sample_opacity(surface, density, progress, crop)
     if not opacity.max() > 0.5:
         raise ConfigError(
             f"no place has a density of {density:g}: lower --density, or train longer"
@@ -88,9 +93,9 @@ def extract_mesh(
 
 
 def sample_opacity(
-    surface: Surface, density: float, progress: bool = False
+    surface: Surface, density: float, progress: bool = False, crop: CropBox | None = None
 ) -> tuple[np.ndarray, torch.Tensor]:
-    """Opacities on a lattice over the scene box, over a length at which `density` gives 1/2.
+    """Opacities on a lattice over the scene box or a crop, of a length at which `density` has 1/2.
 
     Opacity changes more evenly than density, so interpolating it between two samples places the
     surface better. A border of zeros closes surfaces that leave the box. Neighbours are
@@ -100,28 +105,43 @@ def sample_opacity(
         opacity: [X, Y, Z] float32.
         origin: [3] world position of opacity[0, 0, 0].
     """
-    low, high = (torch.tensor(surface.box.aabb[i : i + 3]) for i in (0, 3))
+    aabb = surface.box.aabb if crop is None else crop.around()
+    low, high = (torch.tensor(aabb[i : i + 3]) for i in (0, 3))
     counts = [int(n) + 1 for n in ((high - low) / surface.width).round()]
     axes = [low[axis] + surface.width * torch.arange(counts[axis]) for axis in range(3)]
     opacity = np.zeros([n + 2 for n in counts], dtype=np.float32)
     for x in tqdm(range(counts[0]), desc="density", unit="slice", disable=not progress):
         points = torch.cartesian_prod(axes[0][x : x + 1], axes[1], axes[2])
         share = surface.density(points) / density
-        opacity[x + 1, 1:-1, 1:-1] = (1 - torch.exp2(-share)).view(counts[1], counts[2]).numpy()
+        values = 1 - torch.exp2(-share)
+        if crop is not None:
+            values = values * crop.contains(points)
+        opacity[x + 1, 1:-1, 1:-1] = values.view(counts[1], counts[2]).numpy()
     return opacity, low - surface.width
 
 
 def look_head_on(
-    model: PyNeRF, points: torch.Tensor, normals: torch.Tensor, width: float
+    model: PyNeRF,
+    points: torch.Tensor,
+    normals: torch.Tensor,
+    width: float,
+    offset: float | None = None,
 ) -> torch.Tensor:
     """Colours [K, 3] of surface points [K, 3], rendered along a short ray against their normals.
 
-    The field's colour at the point itself is not good enough: a surface of equal density lies at
-    the fringe of what is seen, where colours were hardly trained.
+    The field's colour at the very point would not do: a surface of equal density lies at the
+    fringe of what is seen, where colours were hardly trained.
+
+    Args:
+        model: the model.
+        points, normals: [K, 3] each, world.
+        width: of what each colour stands for.
+        offset: how far before the surface the rays set out; two widths by default.
     """
+    offset = 2 * width if offset is None else offset
     length = 2 * LAYER * model.renderer.box.size
     rays = Rays(
-        points + 2 * width * normals,
+        points + offset * normals,
         -normals,
         torch.full((len(points),), (width / length) ** 2),
         torch.tensor([[0.0, length]]).repeat(len(points), 1),

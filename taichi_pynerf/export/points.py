@@ -16,6 +16,7 @@ from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.export.surface import Surface
 from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write
+from taichi_pynerf.geometry.crop_box import CropBox
 from taichi_pynerf.geometry.rays import Rays
 from taichi_pynerf.model.model import PyNeRF
 
@@ -108,6 +109,7 @@ def extract_point_cloud(
     num_points: int = 500_000,
     min_opacity: float = 0.8,
     progress: bool = False,
+    crop: CropBox | None = None,
 ) -> PointCloud:
     """Points where random rays end.
 
@@ -122,6 +124,7 @@ def extract_point_cloud(
         num_points: N.
         min_opacity: least opacity of a ray, in [0, 1).
         progress: show a bar.
+        crop: rays see what is in this box alone, and points lie there.
 
     Raises:
         ConfigError: an argument is out of its range, or the rays meet nothing.
@@ -135,7 +138,9 @@ def extract_point_cloud(
     parts, found, empty_rounds = [], 0, 0
     with tqdm(total=num_points, desc="points", unit="pt", disable=not progress) as bar:
         while found < num_points:
-            part = _points_of_rays(model, surface, draw_rays(RAYS_PER_ROUND), min_opacity)
+            rays = draw_rays(RAYS_PER_ROUND)
+            rays = rays if crop is None else crop.clip(rays)
+            part = _points_of_rays(model, surface, rays, min_opacity)
             empty_rounds = 0 if len(part[0]) else empty_rounds + 1
             if empty_rounds == MAX_EMPTY_ROUNDS:
                 raise ConfigError(

@@ -34,6 +34,14 @@ class Cameras:
             if no view has any.
         fisheye: [V] bool, whether the lens is a fisheye, which maps angles to the image and not
             points of a plane; None if none is.
+        panorama: [V] bool, whether the image is an equirectangular one: columns are longitudes,
+            rows latitudes, and fx, fy are pixels in a radian; None if none is.
+        orthographic: [V] bool, whether all rays are parallel: fx, fy are pixels in a world unit;
+            None if none is.
+        eye_distance: [V] float32, of panoramas that are stereo pairs (VR180): side by side half a
+            sphere as the left eye and as the right eye sees it, so far apart in world units. cx is
+            the middle of the left one, and 2 cx where the right one begins. 0 is no pair; None if
+            none is.
 
     Raises:
         ValueError: a field has another shape or dtype than above.
@@ -48,11 +56,15 @@ class Cameras:
     height: torch.Tensor
     distortion: torch.Tensor | None = None
     fisheye: torch.Tensor | None = None
+    panorama: torch.Tensor | None = None
+    orthographic: torch.Tensor | None = None
+    eye_distance: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         num_views = len(self.c2w)
         shapes = {"c2w": (num_views, 3, 4), "distortion": (num_views, len(COEFFICIENTS))}
-        dtypes = {"width": torch.int64, "height": torch.int64, "fisheye": torch.bool}
+        dtypes = dict.fromkeys(("width", "height"), torch.int64)
+        dtypes |= dict.fromkeys(("fisheye", "panorama", "orthographic"), torch.bool)
         for name, tensor in self._tensors().items():
             shape, dtype = shapes.get(name, (num_views,)), dtypes.get(name, torch.float32)
             if tuple(tensor.shape) != shape or tensor.dtype != dtype:
@@ -115,6 +127,18 @@ class Cameras:
             height=height,
         )
 
+    def is_panorama(self, view: int) -> bool:
+        """Whether a view's image is an equirectangular one."""
+        return self.panorama is not None and bool(self.panorama[view])
+
+    def is_orthographic(self, view: int) -> bool:
+        """Whether a view's rays are parallel."""
+        return self.orthographic is not None and bool(self.orthographic[view])
+
+    def is_fisheye(self, view: int) -> bool:
+        """Whether a view's lens is a fisheye."""
+        return self.fisheye is not None and bool(self.fisheye[view])
+
     def project(self, view: int, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Where one view sees world points: the inverse of its rays.
 
@@ -126,13 +150,20 @@ class Cameras:
             pixels: [N, 2] float32, image coordinates (x, y), inside of the image or not; NaN for
                 points that the lens cannot see: those behind a perspective camera, and those
                 beyond the fold of the distortion.
-            depth: [N] float32, distance along the optical axis.
+            depth: [N] float32, distance along the optical axis; in a panorama from the camera.
+                Of a stereo pair the points are as a single eye between them would see them.
         """
         c2w = self.c2w[view]
         # The true inverse: poses read from files are rotations only nearly.
         x, y, z = ((points - c2w[:, 3]) @ torch.linalg.inv(c2w[:, :3]).T).unbind(-1)
         y, depth = -y, -z
-        if self.fisheye is not None and self.fisheye[view]:
+        if self.is_panorama(view):
+            angles = torch.atan2(x, depth), torch.atan2(y, torch.hypot(x, depth))
+            distance = torch.sqrt(x * x + y * y + depth * depth)
+            return self._to_pixels(view, *angles), distance
+        if self.is_orthographic(view):
+            return self._to_pixels(view, x, y).masked_fill(depth[:, None] <= 0, math.nan), depth
+        if self.is_fisheye(view):
             radius = torch.hypot(x, y)
             stretch = torch.atan2(radius, depth) / radius.clamp_min(1e-12)
             seen = torch.ones_like(x, dtype=torch.bool)
@@ -143,10 +174,13 @@ class Cameras:
         if self.distortion is not None:
             seen &= torch.hypot(x, y) <= fold_radius(self.distortion[view].tolist())
             x, y = distort(x, y, self.distortion[view])
-        pixels = torch.stack(
+        return self._to_pixels(view, x, y).masked_fill(~seen[:, None], math.nan), depth
+
+    def _to_pixels(self, view: int, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """[N, 2] image coordinates of what is at (x, y) in units of the focal lengths."""
+        return torch.stack(
             [x * self.fx[view] + self.cx[view], y * self.fy[view] + self.cy[view]], dim=-1
         )
-        return pixels.masked_fill(~seen[:, None], float("nan")), depth
 
     def pixels_with_rays(self, view: int) -> torch.Tensor | None:
         """Which pixels the lens has a ray for: [H, W] bool, or None if it has one for all.
@@ -154,7 +188,9 @@ class Cameras:
         Far from the axis the polynomial of a distorted lens may fold back, and the corners of a
         fisheye's image may lie outside of its circle.
         """
-        if self.distortion is None and (self.fisheye is None or not self.fisheye[view]):
+        if self.is_panorama(view) or self.is_orthographic(view):
+            return None
+        if self.distortion is None and not self.is_fisheye(view):
             return None
         width, height = int(self.width[view]), int(self.height[view])
         rows, columns = torch.arange(height), torch.arange(width)
@@ -178,7 +214,7 @@ class Cameras:
             coefficients = self.distortion[view].cpu()
             found = has_inverse(x, y, coefficients.tolist())
             x, y, _ = undistort(x, y, coefficients)
-        if self.fisheye is not None and self.fisheye[view]:
+        if self.is_fisheye(view):
             found &= torch.hypot(x, y) < math.pi - 1e-3
         return found
 

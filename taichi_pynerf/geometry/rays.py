@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import torch
 
@@ -58,20 +59,8 @@ def generate_rays(
         bounds: least and greatest distance along the rays, for all of them or as [N, 2].
     """
 
-    def of_view(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.index_select(0, view_indices)
-
     return _pixel_rays(
-        of_view(cameras.c2w),
-        of_view(cameras.fx),
-        of_view(cameras.fy),
-        of_view(cameras.cx),
-        of_view(cameras.cy),
-        None if cameras.distortion is None else of_view(cameras.distortion),
-        None if cameras.fisheye is None else of_view(cameras.fisheye),
-        pixel_x,
-        pixel_y,
-        bounds,
+        cameras, lambda tensor: tensor.index_select(0, view_indices), pixel_x, pixel_y, bounds
     )
 
 
@@ -84,33 +73,18 @@ def view_rays(
     """
     width, height = int(cameras.width[view]), int(cameras.height[view])
     pixel = torch.arange(height * width, device=cameras.c2w.device)
-    return _pixel_rays(
-        cameras.c2w[view],
-        cameras.fx[view],
-        cameras.fy[view],
-        cameras.cx[view],
-        cameras.cy[view],
-        None if cameras.distortion is None else cameras.distortion[view],
-        None if cameras.fisheye is None else cameras.fisheye[view],
-        pixel % width,
-        pixel // width,
-        bounds,
-    )
+    return _pixel_rays(cameras, lambda tensor: tensor[view], pixel % width, pixel // width, bounds)
 
 
 def _pixel_rays(
-    c2w: torch.Tensor,
-    fx: torch.Tensor,
-    fy: torch.Tensor,
-    cx: torch.Tensor,
-    cy: torch.Tensor,
-    distortion: torch.Tensor | None,
-    fisheye: torch.Tensor | None,
+    cameras: Cameras,
+    of_view: Callable[[torch.Tensor], torch.Tensor],
     pixel_x: torch.Tensor,
     pixel_y: torch.Tensor,
     bounds: tuple[float, float] | torch.Tensor,
 ) -> Rays:
-    """Rays of [N] pixels from cameras with fields [N, …], or […] for one camera that all share.
+    """Rays of [N] pixels from cameras with fields [V, …], of which `of_view` gives [N, …], or […]
+    for one camera that all share.
 
     With d = (x, y, -1) the direction in camera axes and n = |d|, a pixel is a rectangle of area
     dx * dy = 1 / (fx * fy) on the plane z = -1. Turned to face the ray it has 1 / n of this area,
@@ -119,8 +93,26 @@ def _pixel_rays(
     Distortion divides dx * dy by the determinant of its Jacobian. A fisheye at the angle theta has
     the direction (x, y) * sin(theta) / theta, -cos(theta), where theta = |(x, y)|; the solid angle
     sin(theta) dtheta dphi of the area theta dtheta dphi gives sin(theta) / theta for 1 / n**3.
+    A panorama at longitude x and latitude y has the direction (sin x cos y, sin y, -cos x cos y)
+    and cos y for 1 / n**3. Orthographic rays set out from (x, y, 0), and their pixels are
+    rectangles of that one area at any distance: see `parallel_as_cones`. The eyes of a stereo pair
+    stand to the left and right of the camera, and look ahead in parallel.
     """
-    x = (pixel_x + 0.5 - cx) / fx
+
+    def chosen(tensor: torch.Tensor | None) -> torch.Tensor | None:
+        return None if tensor is None else of_view(tensor)
+
+    c2w, fx, fy, cx, cy = map(
+        of_view, (cameras.c2w, cameras.fx, cameras.fy, cameras.cx, cameras.cy)
+    )
+    distortion, fisheye = chosen(cameras.distortion), chosen(cameras.fisheye)
+    panorama, orthographic = chosen(cameras.panorama), chosen(cameras.orthographic)
+    eye_distance = chosen(cameras.eye_distance)
+    x = pixel_x + 0.5 - cx
+    if eye_distance is not None:
+        is_right = (eye_distance > 0) & (x > cx)
+        x = torch.where(is_right, x - 2 * cx, x)
+    x = x / fx
     y = (cy - 0.5 - pixel_y) / fy
     plane_areas = 1.0 / (fx * fy)
     if distortion is not None:
@@ -130,22 +122,58 @@ def _pixel_rays(
     q = x * x + y * y
     facing = torch.rsqrt(q + 1.0) ** 3
     right, up, backward, position = c2w.unbind(-1)
-    if fisheye is None:
-        rays_d = x[:, None] * right + y[:, None] * up - backward
-    else:
+    position = position.expand(len(x), 3)
+    forward = torch.ones_like(x)
+    if fisheye is not None:
         # No lens sees behind itself: such pixels are no ray's (see `Cameras.pixels_with_rays`).
         theta = q.sqrt().clamp_max(math.pi - 1e-3)
         sinc = torch.sinc(theta / math.pi)
         facing = torch.where(fisheye, sinc, facing)
         x, y = torch.where(fisheye, x * sinc, x), torch.where(fisheye, y * sinc, y)
         forward = torch.where(fisheye, theta.cos(), 1.0)
-        rays_d = x[:, None] * right + y[:, None] * up - forward[:, None] * backward
+    if panorama is not None:
+        cosine = y.cos().clamp_min(1e-6)
+        facing = torch.where(panorama, cosine, facing)
+        forward = torch.where(panorama, x.cos() * cosine, forward)
+        x, y = torch.where(panorama, x.sin() * cosine, x), torch.where(panorama, y.sin(), y)
+    if orthographic is not None:
+        facing = torch.where(orthographic, 1.0, facing)
+        aside = torch.where(orthographic[..., None], x[:, None] * right + y[:, None] * up, 0.0)
+        position = position + aside
+        x, y = torch.where(orthographic, 0.0, x), torch.where(orthographic, 0.0, y)
+    if eye_distance is not None:
+        aside = torch.where(is_right, 0.5, -0.5) * eye_distance
+        position = position + aside[:, None] * right
+    rays_d = x[:, None] * right + y[:, None] * up - forward[:, None] * backward
     # Not just a product with 1 / n: poses read from files are rotations only nearly.
     rays_d = rays_d / rays_d.norm(dim=-1, keepdim=True)
     near_far = bounds if isinstance(bounds, torch.Tensor) else rays_d.new_tensor(bounds)
     return Rays(
-        rays_o=position.expand_as(rays_d).contiguous(),
+        rays_o=position.contiguous(),
         rays_d=rays_d,
         pixel_areas=facing * plane_areas,
         bounds=near_far.expand(len(rays_d), 2).contiguous(),
     )
+
+
+def parallel_as_cones(
+    rays: Rays, center: tuple[float, ...], size: float, back: float
+) -> tuple[Rays, float]:
+    """Orthographic rays as those of cones, which all pixels are elsewhere.
+
+    Their origins are moved back, so that over a scene's box the width of a cone hardly changes, and
+    the cone is as wide as the pixel where its ray is nearest to the middle of the box.
+
+    Args:
+        rays: N parallel rays, whose `pixel_areas` are those at any distance.
+        center, size: the middle and the side of the box.
+        back: how far to move them, in sides.
+
+    Returns:
+        The rays, and what to take off from distances along them.
+    """
+    shift = back * size
+    origins = rays.rays_o - shift * rays.rays_d
+    middle = ((rays.rays_o.new_tensor(center) - origins) * rays.rays_d).sum(-1)
+    areas = rays.pixel_areas / middle.clamp_min(0.5 * size).square()
+    return Rays(origins, rays.rays_d, areas, rays.bounds + shift), shift

@@ -10,8 +10,10 @@ import torch
 from tqdm import tqdm
 
 from taichi_pynerf.geometry.cameras import Cameras
-from taichi_pynerf.geometry.rays import Rays, generate_rays
+from taichi_pynerf.geometry.crop_box import CropBox
+from taichi_pynerf.geometry.rays import Rays, generate_rays, parallel_as_cones
 from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.model.normals import surface_normals
 from taichi_pynerf.model.ray_rounds import SAMPLES_PER_RAY
 from taichi_pynerf.model.renderer import RAYS_AT_ONCE, Rendered
 from taichi_pynerf.runtime.memory import free_memory
@@ -19,6 +21,7 @@ from taichi_pynerf.runtime.memory import free_memory
 WHITE = (1.0, 1.0, 1.0)
 BAND = 16  # rays of a band of an image for each that is on its way at a time
 _LEAST_CHUNK = 2**10
+PARALLEL_BACK = 8.0  # sides of the scene box, see `parallel_as_cones`
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class RenderOptions:
         stride: K renders every K-th pixel of every K-th row alone: a sample of the image, which
             is as sharp as it, and not the image reduced.
         chunk_size: rays at once; by default as many as the free memory allows.
+        crop: what is outside of this box is not seen.
+        normals: give the normals of surfaces too.
 
     Raises:
         ValueError: `supersample`, `stride` or `chunk_size` is less than 1, or `level` less than 0.
@@ -40,6 +45,8 @@ class RenderOptions:
     supersample: int = 1
     stride: int = 1
     chunk_size: int | None = None
+    crop: CropBox | None = None
+    normals: bool = False
 
     def __post_init__(self) -> None:
         if self.level is not None and self.level < 0:
@@ -110,7 +117,8 @@ def render_image(
         {"rgb": [H, W, 3] in [0, 1], "depth": [H, W], "acc": [H, W], "level": [H, W]} on the CPU,
         where H and W are `options.size` of the camera's.
         Depth is the mean distance along the ray to what is seen, in world units, and 0 where
-        nothing is; acc is the opacity; level the mean pyramid level of what is seen.
+        nothing is; acc is the opacity; level the mean pyramid level of what is seen. With
+        `options.normals` also "normal", [H, W, 3] of length 1 in the world, 0 where nothing is.
     """
     options = options or RenderOptions()
     width, height = options.size(int(cameras.width[view]), int(cameras.height[view]))
@@ -118,6 +126,7 @@ def render_image(
     camera = cameras.select([view])
     camera = camera.resized(k * camera.width, k * camera.height) if k > 1 else camera
     chunk_size = options.chunk_size or fitting_chunk_size(model)
+    box = model.renderer.box
     num_rows = max(
         1, BAND * chunk_size // (k * k * width)
     )  # bands of whole rows: memory stays bounded
@@ -131,26 +140,38 @@ def render_image(
         lines = places[top : top + rows].flatten()
         x, y = columns.repeat(len(lines)), lines.repeat_interleave(len(columns))
         rays = generate_rays(camera, torch.zeros_like(x), x, y, (near, far)).to(model.device)
+        shift = 0.0
+        if camera.is_orthographic(0):
+            # Steps of unbounded scenes grow with the distance from the origin.
+            back = 0.0 if box.unbounded else PARALLEL_BACK
+            rays, shift = parallel_as_cones(rays, box.center, box.size, back)
+        rays = rays if options.crop is None else options.crop.clip(rays)
         out = render_rays(model, rays, options.level, chunk_size, on_rays)
-        sums = torch.cat([out.rgb, *(x[:, None] for x in (out.acc, out.depth, out.level))], 1)
-        bands.append(_pixels(sums.cpu(), rows, width, k))
-    rgb, acc, depth, level = torch.cat(bands).split([3, 1, 1, 1], -1)
+        depth = (out.depth - shift).clamp_min(0)
+        parts = [out.rgb, *(x[:, None] for x in (out.acc, depth, out.level))]
+        if options.normals:
+            parts.append(surface_normals(model, rays, out))
+        bands.append(_pixels(torch.cat(parts, 1).cpu(), rows, width, k))
+    rgb, acc, depth, level, normal = torch.cat(bands).tensor_split([3, 4, 5, 6], -1)
     rgb = rgb + (1 - acc) * torch.as_tensor(background)
-    return {
+    image = {
         "rgb": rgb.clamp(0, 1),
         "depth": depth.squeeze(-1),
         "acc": acc.squeeze(-1),
         "level": level.squeeze(-1),
     }
+    if options.normals:
+        image["normal"] = torch.nn.functional.normalize(normal, dim=-1)
+    return image
 
 
 def _pixels(columns: torch.Tensor, height: int, width: int, k: int) -> torch.Tensor:
-    """[H, W, 6] means over k x k rays; depth and level are weighted by opacity."""
+    """[H, W, C] means over k x k rays; what follows the opacity is weighted by it."""
     if k == 1:
-        return columns.view(height, width, 6)
+        return columns.view(height, width, -1)
     acc = columns[:, 3:4]
     columns = torch.cat([columns[:, :4], columns[:, 4:] * acc], 1)
-    means = columns.view(height, k, width, k, 6).mean((1, 3))
+    means = columns.view(height, k, width, k, -1).mean((1, 3))
     return torch.cat([means[..., :4], means[..., 4:] / means[..., 3:4].clamp_min(1e-6)], -1)
 
 

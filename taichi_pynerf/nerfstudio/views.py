@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -63,10 +64,16 @@ def cameras_to_studio(
     kinds = perspective
     if cameras.fisheye is not None:
         kinds = torch.where(cameras.fisheye, CameraType.FISHEYE.value, perspective)
+    fx, fy = cameras.fx, cameras.fy
+    if cameras.panorama is not None:
+        # There the half circle to either side is 1, and so are both quarter circles together.
+        kinds = torch.where(cameras.panorama, CameraType.EQUIRECTANGULAR.value, kinds)
+        fx = torch.where(cameras.panorama, fx * math.pi, fx)
+        fy = torch.where(cameras.panorama, fy * math.pi, fy)
     return StudioCameras(
         camera_to_worlds=cameras.c2w,
-        fx=cameras.fx,
-        fy=cameras.fy,
+        fx=fx,
+        fy=fy,
         cx=cameras.cx,
         cy=cameras.cy,
         width=cameras.width,

@@ -1,21 +1,57 @@
-"""nerfstudio's camera_path.json: the camera paths that its viewer saves and its renderer reads."""
+"""Camera paths as other programs save them: nerfstudio's camera_path.json, instant-ngp's, and a
+`transforms.json` whose poses are to be rendered."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from taichi_pynerf.data.formats.poses import checked_pose
+from taichi_pynerf.data.placement import SceneTransform
+from taichi_pynerf.data.scene_files import read_json, shown
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.files import atomic_write_text, json_text
 from taichi_pynerf.geometry.cameras import Cameras
-from taichi_pynerf.rendering.camera_paths import frame_cameras
+from taichi_pynerf.geometry.crop_box import CropBox
+from taichi_pynerf.rendering.camera_kinds import (
+    CAMERA_KINDS,
+    EYE_DISTANCE,
+    PANORAMIC,
+    cameras_of_kind,
+    usual_size,
+    vertical_angles,
+)
+from taichi_pynerf.rendering.crop_files import background_of, crop_entry, crop_of
+from taichi_pynerf.rendering.pose_interpolation import interpolate_poses
 
 _MAX_SIDE = 16384
+FPS = 24.0
+
+
+@dataclass(frozen=True, eq=False)
+class PathScene:
+    """What a path is flown through.
+
+    Attributes:
+        like: cameras of the scene, which have the say where a file does not.
+        transform: from the coordinates of the scene's files to the scene's.
+        center: the middle of the scene box.
+        unit_cube: (scale, offset) with which instant-ngp maps the files' coordinates to its own.
+        num_frames: of a path that is given by its key frames alone.
+        eye_distance: of stereo pairs, in the scene's units.
+    """
+
+    like: Cameras | None = None
+    transform: SceneTransform = field(default_factory=SceneTransform)
+    center: tuple[float, ...] = (0.0, 0.0, 0.0)
+    unit_cube: tuple[float, tuple[float, ...]] = (0.33, (0.5, 0.5, 0.5))
+    num_frames: int = 120
+    eye_distance: float = EYE_DISTANCE
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,54 +61,173 @@ class CameraPath:
     Attributes:
         cameras: one for each frame.
         fps: frames per second.
+        crop: what is outside of this box is not to be seen.
+        background: [3] colour behind, in [0, 1]; None leaves it to the scene.
+        name: of the path.
     """
 
     cameras: Cameras
     fps: float
+    crop: CropBox | None = None
+    background: torch.Tensor | None = None
+    name: str = ""
 
 
-def read_camera_path(path: str | Path) -> CameraPath:
-    """Read a camera_path.json.
+def unit_cube_of(data_dir: Path) -> tuple[float, tuple[float, ...]]:
+    """The scale and offset by which instant-ngp brings a scene folder's coordinates to its own."""
+    scale, offset = PathScene().unit_cube
+    for name in ("transforms.json", "transforms_train.json"):
+        if not (data_dir / name).is_file():
+            continue
+        content = read_json(data_dir / name)
+        content = content if isinstance(content, dict) else {}
+        path = data_dir / name
+        if "offset" in content:
+            offset = tuple(_numbers(str(path), content, "offset", 3))
+        return _number(path, content, "scale", scale) or scale, offset
+    return scale, offset
 
-    Each entry of "camera_path" has "camera_to_world", 16 numbers row by row in OpenGL axes, and
-    "fov", the vertical angle of view in degrees. "render_height" and "render_width" are the size
-    of the frames; pixels are square, so "aspect" adds nothing. "fps" is 24 if absent.
+
+def read_camera_path(
+    path: str | Path, scene: PathScene | None = None, kind: str | None = None
+) -> CameraPath:
+    """Read a camera path.
+
+    - nerfstudio's has "camera_path", whose entries have "camera_to_world", 16 numbers row by row in
+      OpenGL axes and the scene's coordinates, and "fov", the vertical angle of view in degrees.
+      "render_height" and "render_width" are the size of the frames, of "vr180" that of one eye;
+      pixels are square, so "aspect" says nothing more. "camera_type" is one of `CAMERA_KINDS`.
+    - instant-ngp's has "path", whose key frames have "R" (a quaternion x, y, z, w), "T" and "fov".
+      The film goes through them evenly.
+    - a `transforms.json` has "frames", whose poses are in the coordinates of the scene's files. All
+      have the lens of the first, without distortion, or else that of the scene's images.
+
+    Args:
+        path: the file.
+        scene: what the path is flown through.
+        kind: one of `CAMERA_KINDS`, in place of the file's.
 
     Raises:
         SceneError: the file cannot be read, or a value in it cannot be used.
     """
-    path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SceneError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:  # JSON and UTF-8
-        raise SceneError(f"{path}: no JSON ({error})") from None
-    frames = content.get("camera_path") if isinstance(content, dict) else None
-    if not isinstance(frames, list) or not frames:
-        raise SceneError(f"{path}: it has no list camera_path of at least one camera")
-    kind = content.get("camera_type", "perspective")
-    if kind != "perspective":
-        raise SceneError(f"{path}: camera_type is {kind!r}; only perspective can be rendered")
-    width, height = (_size(path, content, name) for name in ("render_width", "render_height"))
-    fps = _number(path, content, "fps", 24.0)
+    path, scene = Path(path), scene or PathScene()
+    content = read_json(path)
+    readers = {"camera_path": _of_nerfstudio, "path": _of_instant_ngp, "frames": _of_transforms}
+    name = next((n for n in readers if isinstance(content, dict) and n in content), "camera_path")
+    frames = content.get(name) if isinstance(content, dict) else None
+    if not isinstance(content, dict) or not isinstance(frames, list) or not frames:
+        raise SceneError(
+            f"{path}: it has no list {name} of at least one camera (nerfstudio's camera_path, "
+            "instant-ngp's path, or the frames of a transforms.json)"
+        )
+    wheres = [f"{path}: {name}[{i}]" for i in range(len(frames))]
+    for where, frame in zip(wheres, frames, strict=True):
+        if not isinstance(frame, dict):
+            raise SceneError(f"{where} must be a JSON object, not {shown(frame)}")
+    fps = _number(path, content, "fps", FPS)
     if not 0.0 < fps <= 1000.0:
         raise SceneError(f"{path}: fps is {fps:g}: it must be above 0, 1000 at most")
-    poses, focal = [], []
-    for i, frame in enumerate(frames):
-        where = f"{path}: camera_path[{i}]"
-        poses.append(_pose(where, frame.get("camera_to_world") if isinstance(frame, dict) else 0))
-        angle = _number(where, frame, "fov", None)
-        if not 0.01 <= angle <= 179.0:
-            raise SceneError(f"{where}: fov is {angle:g}: it must be 0.01 to 179 degrees")
-        focal.append(0.5 * height / math.tan(math.radians(angle) / 2))
-    return CameraPath(
-        frame_cameras(torch.stack(poses), torch.tensor(focal), width, height), float(fps)
+    kind = kind or content.get("camera_type", "perspective")
+    if kind not in CAMERA_KINDS:
+        raise SceneError(
+            f"{path}: camera_type is {shown(kind)}; what can be rendered: {', '.join(CAMERA_KINDS)}"
+        )
+    poses, angles, width, height = readers[name](
+        path, content, list(zip(wheres, frames, strict=True)), scene, kind
     )
+    cameras = cameras_of_kind(kind, poses, angles, width, height, scene.eye_distance, scene.center)
+    crop = background = None
+    if content.get("crop") is not None:
+        where = f"{path}: crop"
+        crop = crop_of(where, content["crop"])
+        background = background_of(where, content["crop"])
+    return CameraPath(cameras, float(fps), crop, background, path.stem)
+
+
+# Readers give poses [F, 3, 4], vertical angles of view [F], and the width and height of images.
+
+
+def _of_nerfstudio(path: Path, content: dict, frames: list, scene: PathScene, kind: str) -> tuple:
+    width, height = (_size(path, content, name) for name in ("render_width", "render_height"))
+    poses = torch.stack([_pose(where, frame.get("camera_to_world")) for where, frame in frames])
+    angles = torch.full((len(frames),), math.pi / 2)
+    if kind not in PANORAMIC:
+        angles = torch.tensor([_angle(where, frame) for where, frame in frames])
+    return poses, angles, width, height
+
+
+def _of_instant_ngp(path: Path, content: dict, frames: list, scene: PathScene, kind: str) -> tuple:
+    """Its coordinates are the files' scaled and moved, with y, z, x for x, y, z; its cameras look
+    along +z with y down."""
+    scale, offset = scene.unit_cube
+    poses, angles = [], []
+    for where, frame in frames:
+        x, y, z, w = _numbers(where, frame, "R", 4)
+        length = math.sqrt(x * x + y * y + z * z + w * w)
+        if length < 1e-6:
+            raise SceneError(f"{where}: R is no quaternion of a rotation")
+        x, y, z, w = (value / length for value in (x, y, z, w))
+        rotation = np.array(
+            [
+                [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+                [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+                [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+            ]
+        )
+        position = np.array(_numbers(where, frame, "T", 3))
+        pose = np.concatenate([rotation * [1.0, -1.0, -1.0], position[:, None]], axis=1)[[2, 0, 1]]
+        pose[:, 3] = (pose[:, 3] - offset) / scale
+        poses.append(pose)
+        angles.append(_angle(where, frame))
+    keys = torch.from_numpy(scene.transform.apply_to_poses(np.stack(poses))).float()
+    width, height = _usual_size(scene, kind, 1280, 720)
+    if len(keys) == 1:
+        return keys, torch.tensor(angles), width, height
+    count = max(scene.num_frames, 2)
+    between = np.interp(np.linspace(0, len(keys) - 1, count), np.arange(len(keys)), angles)
+    return interpolate_poses(keys, count), torch.from_numpy(between), width, height
+
+
+def _of_transforms(path: Path, content: dict, frames: list, scene: PathScene, kind: str) -> tuple:
+    transform = scene.transform
+    if "applied_transform" in content:
+        applied = checked_pose(str(path), content["applied_transform"], "applied_transform")
+        rotation = applied[:, :3].T
+        undone = np.concatenate([rotation, -rotation @ applied[:, 3:]], axis=1)
+        transform = transform.after(undone)
+    in_files = np.stack(
+        [checked_pose(where, f.get("transform_matrix"), "transform_matrix") for where, f in frames]
+    )
+    poses = torch.from_numpy(transform.apply_to_poses(in_files)).float()
+    entry = {**content, **frames[0][1]}
+    width, height = _usual_size(scene, kind, 800, 800)
+    if "w" in entry or "h" in entry:
+        width, height = (_size(path, entry, name) for name in "wh")
+    angle = None
+    for name in ("fl_y", "fl_x"):  # of square pixels
+        if angle is None and name in entry:
+            focal = _number(path, entry, name, None)
+            if not 1e-2 <= focal <= 1e7:
+                raise SceneError(f"{path}: {name} is {focal:g}: it must be a length in pixels")
+            angle = 2 * math.atan(0.5 * height / focal)
+    if angle is None and "camera_angle_x" in entry:
+        across = _number(path, entry, "camera_angle_x", None)
+        if not 1e-3 <= across <= math.pi - 1e-3:
+            raise SceneError(f"{path}: camera_angle_x is {across:g}: it must be in radians")
+        angle = 2 * math.atan(math.tan(0.5 * across) * height / width)
+    if angle is None and scene.like is not None:
+        angle = float(vertical_angles(scene.like)[0])
+    if angle is None:
+        raise SceneError(f"{path}: neither fl_x nor camera_angle_x says how wide the camera sees")
+    return poses, torch.full((len(poses),), angle), width, height
 
 
 def write_camera_path(
-    path: str | Path, cameras: Cameras, fps: float, keyframes: Cameras | None = None
+    path: str | Path,
+    cameras: Cameras,
+    fps: float,
+    keyframes: Cameras | None = None,
+    crop: CropBox | None = None,
 ) -> None:
     """Write cameras as a camera_path.json that nerfstudio reads too.
 
@@ -80,7 +235,8 @@ def write_camera_path(
         path: the file.
         cameras: one for each frame, all of one size, with square pixels and centred images.
         fps: frames per second.
-        keyframes: the cameras that the path passes through, so that a viewer can edit it.
+        keyframes: the cameras that the path was laid through, for editing it again in a viewer.
+        crop: what is outside of this box is left out.
 
     Raises:
         ValueError: there is no camera, or the sizes differ.
@@ -98,7 +254,7 @@ def write_camera_path(
         "seconds": len(cameras) / fps,
         "is_cycle": False,
         "smoothness_value": 0.5,
-        "crop": None,
+        "crop": None if crop is None else crop_entry(crop),
         "camera_path": [
             {"camera_to_world": matrix, "fov": fov, "aspect": width / height}
             for matrix, fov in _entries(cameras)
@@ -117,6 +273,32 @@ def _entries(cameras: Cameras) -> Iterator[tuple[list[float], float]]:
     for pose, fy, height in zip(cameras.c2w, cameras.fy, cameras.height, strict=True):
         angle = 2 * math.atan(0.5 * float(height) / float(fy))
         yield torch.cat([pose.cpu(), bottom]).view(-1).tolist(), math.degrees(angle)
+
+
+def _usual_size(scene: PathScene, kind: str, width: int, height: int) -> tuple[int, int]:
+    """As fine as the scene's images, or else as the size given."""
+    if scene.like is not None:
+        width, height = int(scene.like.width[0]), int(scene.like.height[0])
+    return usual_size(kind, width, height)
+
+
+def _angle(where: str, frame: dict) -> float:
+    """A frame's vertical angle of view, in radians."""
+    angle = _number(where, frame, "fov", None)
+    if not 0.01 <= angle <= 179.0:
+        raise SceneError(f"{where}: fov is {angle:g}: it must be 0.01 to 179 degrees")
+    return math.radians(angle)
+
+
+def _numbers(where: str, frame: dict, name: str, count: int) -> list[float]:
+    values = frame.get(name)
+    if (
+        not isinstance(values, list)
+        or len(values) != count
+        or not all(type(v) is float and abs(v) <= 1e6 for v in values)
+    ):
+        raise SceneError(f"{where}: {name} is {shown(values)}: it must be {count} numbers")
+    return values
 
 
 def _pose(where: str, values: object) -> torch.Tensor:
@@ -142,7 +324,7 @@ def _pose(where: str, values: object) -> torch.Tensor:
 def _number(where: object, owner: object, name: str, default: float | None) -> float:
     value = owner.get(name, default) if isinstance(owner, dict) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise SceneError(f"{where}: {name} must be a number, not {value!r}")
+        raise SceneError(f"{where}: {name} must be a number, not {shown(value)}")
     return value
 
 

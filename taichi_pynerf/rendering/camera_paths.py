@@ -15,10 +15,11 @@ from taichi_pynerf.geometry.cameras import Cameras, look_at
 from taichi_pynerf.rendering.pose_interpolation import interpolate_poses, round_trip
 
 PATHS = ("spiral", "orbit", "interpolate", "zoom")
-_FORWARD_FACING = 0.7  # length of the mean view direction above which cameras all look one way
-_TURNS = 2  # turns of a spiral
-_ZOOM = (6.0, 0.7)  # start and end of a zoom, in mean distances of the training cameras
-_FRAMES_PER_KEY = 12  # frames between the training cameras on an interpolated path
+_FORWARD_FACING = 0.7  # mean length of the sum of view directions from which on they agree
+_TURNS = 2  # of a spiral
+_ZOOM = (6.0, 0.7)  # distances of a zoom's ends, in mean distances of the training cameras
+DEFAULT_ANGLE = math.radians(60)  # of view, up and down, where panoramas have none
+_FRAMES_PER_KEY = 12  # between the training cameras that a path goes through
 
 
 def scene_up(poses: torch.Tensor) -> torch.Tensor:
@@ -136,6 +137,8 @@ def path_cameras(like: Cameras, poses: torch.Tensor, width: int, height: int) ->
         width, height: size of the frames in pixels; pixels are square.
     """
     focal = float(like.fy[0]) * height / float(like.height[0])
+    if like.is_panorama(0):
+        focal = 0.5 * height / math.tan(0.5 * DEFAULT_ANGLE)
     return frame_cameras(poses, torch.full((len(poses),), focal), width, height)
 
 
@@ -162,9 +165,12 @@ def farthest(cameras: Cameras, aabb: tuple[float, ...], far: float) -> float:
 
 
 def resized_cameras(cameras: Cameras, width: int, height: int) -> Cameras:
-    """The cameras with all images `width` x `height` and unchanged vertical angles of view."""
+    """The cameras with all images `width` x `height`, their vertical angles of view kept; and
+    panoramas with the horizontal ones kept as well."""
     ratio = height / cameras.height.float()
     size = torch.full_like(cameras.width, width), torch.full_like(cameras.height, height)
+    if cameras.panorama is not None and bool(cameras.panorama.all()):
+        return cameras.resized(*size)
     return replace(
         cameras,
         fx=cameras.fx * ratio,

@@ -7,15 +7,24 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+
+import torch
 
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.evaluation.evaluation import Metric, measure
 from taichi_pynerf.files import json_text
 from taichi_pynerf.model.images import RenderOptions, rays_bar, render_image
 from taichi_pynerf.rendering.colormaps import depth_colors, level_colors
-from taichi_pynerf.rendering.pictures import to_bytes, write_depth, write_png
+from taichi_pynerf.rendering.depth_files import write_depth_numbers
+from taichi_pynerf.rendering.pictures import (
+    normal_colors,
+    to_bytes,
+    without_background,
+    write_depth,
+    write_png,
+)
 from taichi_pynerf.rendering.view_sets import Shot, ViewSet
 from taichi_pynerf.runs.runs import Run
 
@@ -30,39 +39,63 @@ class Outputs:
         depth: NAME_depth.png of 16 bits with NAME_depth.json, and NAME_depth_color.png.
         acc: NAME_acc.png, the opacity.
         levels: NAME_level.png, a heat map of the pyramid levels.
-        depth_range: the distances between which depth is coloured; by default what is seen.
+        depth_range: the distances between which depth is coloured; what is seen, by default.
+        depth_format: one of `DEPTH_FORMATS`; NAME_depth.exr or .npz in place of the 16-bit PNG.
+        normals: NAME_normal.png, in the axes of the scene's files.
+        transparent: NAME.png has alpha, and no background.
     """
 
     depth: bool = False
     acc: bool = False
     levels: bool = False
     depth_range: tuple[float, float] | None = None
+    depth_format: str = "png"
+    normals: bool = False
+    transparent: bool = False
 
     def files(self, stem: str) -> list[str]:
         """The files of an image."""
         suffixes = [".png"]
-        suffixes += ["_depth.png", "_depth.json", "_depth_color.png"] if self.depth else []
+        if self.depth:
+            numbers = [".png", ".json"] if self.depth_format == "png" else [f".{self.depth_format}"]
+            suffixes += [f"_depth{suffix}" for suffix in numbers] + ["_depth_color.png"]
+        suffixes += ["_normal.png"] if self.normals else []
         suffixes += ["_acc.png"] if self.acc else []
         suffixes += ["_level.png"] if self.levels else []
         return [stem + suffix for suffix in suffixes]
 
     def colored(self) -> list[str]:
-        """The suffixes of the images that can be shown: "", "_acc", …"""
-        flags = ((self.depth, "_depth_color"), (self.acc, "_acc"), (self.levels, "_level"))
+        """What stands after the name in the images that can be shown: "", "_acc", …"""
+        flags = (
+            (self.depth, "_depth_color"), (self.normals, "_normal"), (self.acc, "_acc"),
+            (self.levels, "_level"),
+        )  # fmt: skip
         return ["", *(suffix for wanted, suffix in flags if wanted)]
 
-    def write(self, folder: Path, stem: str, out: dict, num_levels: int) -> None:
-        """Write an image's files."""
+    def write(
+        self, folder: Path, stem: str, out: dict, views: ViewSet, view: int, num_levels: int
+    ) -> None:
+        """Write the files of an image of a view."""
         depth, acc = out["depth"], out["acc"]
         if self.depth:
             near, far = self.depth_range or (None, None)
-            write_depth(folder / f"{stem}_depth.png", depth, acc)
+            path = folder / f"{stem}_depth.{self.depth_format}"
+            if self.depth_format == "png":
+                write_depth(path, depth, acc, views.transform.scale)
+            else:
+                write_depth_numbers(path, out, views.cameras, view, views.transform)
             write_png(folder / f"{stem}_depth_color.png", depth_colors(depth, acc, near, far))
+        if self.normals:
+            normal = views.transform.undo_directions(out["normal"].numpy())
+            write_png(folder / f"{stem}_normal.png", normal_colors(torch.from_numpy(normal)))
         if self.acc:
             write_png(folder / f"{stem}_acc.png", to_bytes(acc))
         if self.levels:
             write_png(folder / f"{stem}_level.png", level_colors(out["level"], acc, num_levels))
-        write_png(folder / f"{stem}.png", to_bytes(out["rgb"]))
+        picture = to_bytes(out["rgb"])
+        if self.transparent:
+            picture = without_background(out["rgb"], acc, views.background)
+        write_png(folder / f"{stem}.png", picture)
 
 
 def render_to_folder(
@@ -100,9 +133,12 @@ def render_to_folder(
         OSError: a file cannot be written.
     """
     options, outputs, metrics = options or RenderOptions(), outputs or Outputs(), metrics or {}
+    options = replace(options, normals=outputs.normals)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    keys = {shot.stem: _key(run, views, view, options) for view, shot in enumerate(views.shots)}
+    keys = {
+        shot.stem: _key(run, views, view, options, outputs) for view, shot in enumerate(views.shots)
+    }
     done = {} if overwrite else _read_ledger(folder)
     for stem, key in keys.items():
         if stem in done and done[stem]["key"] != key:
@@ -129,7 +165,7 @@ def render_to_folder(
                 bar.update,
             )  # fmt: skip
             (folder / shot.stem).parent.mkdir(parents=True, exist_ok=True)
-            outputs.write(folder, shot.stem, out, num_levels)
+            outputs.write(folder, shot.stem, out, views, view, num_levels)
             figures = {}
             if shot.truth and metrics:
                 target, mask = shot.truth()
@@ -154,8 +190,8 @@ def _figures(line: dict, metrics: Mapping[str, Metric]) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _key(run: Run, views: ViewSet, view: int, options: RenderOptions) -> str:
-    """A digest of everything that determines an image's pixels."""
+def _key(run: Run, views: ViewSet, view: int, options: RenderOptions, outputs: Outputs) -> str:
+    """A digest of all that decides an image's pixels."""
     camera = vars(views.cameras.select([view]))
     facts = [
         [run.checkpoint.stat().st_mtime_ns, run.step],
@@ -163,6 +199,10 @@ def _key(run: Run, views: ViewSet, view: int, options: RenderOptions) -> str:
         [views.near, views.far, views.background.tolist()],
         [options.level, options.supersample],
     ]
+    if options.crop is not None:
+        facts.append(astuple(options.crop))
+    if outputs.transparent:
+        facts.append("transparent")
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 

@@ -26,7 +26,7 @@ def write_png(path: str | Path, image: np.ndarray | Image.Image) -> None:
     """Write a PNG whole or not at all.
 
     Args:
-        image: uint8 [H, W, 3] or [H, W], uint16 [H, W], or a pillow image.
+        image: uint8 [H, W, 4], [H, W, 3] or [H, W], uint16 [H, W], or a pillow image.
     """
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image)
@@ -34,13 +34,39 @@ def write_png(path: str | Path, image: np.ndarray | Image.Image) -> None:
         image.save(file, format="PNG")
 
 
-def read_png(path: str | Path) -> np.ndarray:
-    """uint8 [H, W, 3] of an 8-bit PNG."""
+def read_png(path: str | Path, background: Sequence[float] = (1.0, 1.0, 1.0)) -> np.ndarray:
+    """uint8 [H, W, 3] of an 8-bit PNG; see-through pixels are put on a background in [0, 1]."""
     with Image.open(path) as image:
-        return np.array(image.convert("RGB"))
+        if image.mode != "RGBA":
+            return np.array(image.convert("RGB"))
+        rgba = np.array(image, dtype=np.float32)
+    alpha = rgba[..., 3:] / 255
+    behind = 255 * np.asarray(background, dtype=np.float32)
+    return np.round(alpha * rgba[..., :3] + (1 - alpha) * behind).astype(np.uint8)
 
 
-def write_depth(path: Path, depth: torch.Tensor, acc: torch.Tensor) -> None:
+def without_background(
+    rgb: torch.Tensor, acc: torch.Tensor, background: torch.Tensor
+) -> np.ndarray:
+    """uint8 [H, W, 4]: colours not multiplied by alpha, of an image over a background.
+
+    Args:
+        rgb, acc: [H, W, 3] and [H, W], the image and its opacity.
+        background: [3] what it stands on.
+    """
+    acc = acc.unsqueeze(-1)
+    straight = (rgb - (1 - acc) * background) / acc.clamp_min(1e-3)
+    return to_bytes(torch.cat([straight, acc], -1))
+
+
+def normal_colors(normal: torch.Tensor) -> np.ndarray:
+    """uint8 [H, W, 3] of unit normals [H, W, 3]: -1 is black, 1 is full; nothing is grey."""
+    return to_bytes(0.5 * normal + 0.5)
+
+
+def write_depth(
+    path: Path, depth: torch.Tensor, acc: torch.Tensor, scene_scale: float = 1.0
+) -> None:
     """Write a 16-bit PNG of a depth map, and beside it a JSON file with the unit of its values.
 
     depth = value * "depth_unit", in world units along the ray. The value 0 means that nothing is
@@ -49,6 +75,7 @@ def write_depth(path: Path, depth: torch.Tensor, acc: torch.Tensor) -> None:
     Args:
         path: the PNG; the JSON has the same name with the suffix .json.
         depth, acc: [H, W] distance and opacity.
+        scene_scale: world units in a unit of the scene's files, which the JSON keeps as well.
     """
     depth = torch.where(acc >= 0.5, depth, 0.0).double()
     unit = max(float(depth.max()), 1e-12) / _DEEPEST
@@ -56,6 +83,7 @@ def write_depth(path: Path, depth: torch.Tensor, acc: torch.Tensor) -> None:
     facts = {
         "depth_unit": unit,
         "depth_is": "distance along the ray, world units",
+        "world_units_in_a_unit_of_the_files": scene_scale,
         "nothing_seen": 0,
     }
     atomic_write_text(path.with_suffix(".json"), json_text(facts, indent=2) + "\n")

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import torch
 
+from taichi_pynerf.data.placement import SceneTransform
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.geometry.cameras import Cameras
+from taichi_pynerf.rendering.camera_kinds import (
+    EYE_DISTANCE,
+    cameras_of_kind,
+    usual_size,
+    vertical_angles,
+)
 from taichi_pynerf.rendering.camera_paths import farthest, resized_cameras
 from taichi_pynerf.runs.scene_source import SceneSource, Views
 
@@ -43,6 +50,7 @@ class ViewSet:
         shots: one for each camera.
         near, far: least and greatest distance along rays, world units.
         background: [3] colour behind.
+        transform: from the coordinates of the scene's files to the cameras'.
     """
 
     cameras: Cameras
@@ -50,6 +58,7 @@ class ViewSet:
     near: float
     far: float
     background: torch.Tensor
+    transform: SceneTransform = field(default_factory=SceneTransform)
 
 
 def photographed_views(source: SceneSource, split: str, scales: Sequence[Fraction]) -> ViewSet:
@@ -93,16 +102,51 @@ def sized_views(source: SceneSource, split: str, width: int, height: int) -> Vie
     return _of_dataset(dataset, cameras, [Shot(name, name) for name in dataset.names])
 
 
-def path_views(dataset: Dataset, cameras: Cameras, folder: str) -> ViewSet:
+def views_of_kind(
+    source: SceneSource,
+    split: str,
+    kind: str,
+    size: tuple[int, int] | None = None,
+    eye_distance: float = EYE_DISTANCE,
+) -> ViewSet:
+    """What cameras of another kind see from where a split's views were taken.
+
+    Args:
+        source, split: of which scene.
+        kind: one of `CAMERA_KINDS`.
+        size: width and height, of each eye; by default about as fine as the first view.
+        eye_distance: of stereo pairs, in units of the scene's files.
+    """
+    dataset = source.views(split)
+    cameras = dataset.cameras
+    width, height = size or usual_size(kind, int(cameras.width[0]), int(cameras.height[0]))
+    eyes, center = eye_distance * dataset.transform.scale, box_center(dataset.aabb)
+    cameras = cameras_of_kind(
+        kind, cameras.c2w, vertical_angles(cameras), width, height, eyes, center
+    )
+    return _of_dataset(dataset, cameras, [Shot(name, name) for name in dataset.names])
+
+
+def box_center(aabb: Sequence[float]) -> tuple[float, ...]:
+    """The middle of a box (x0, y0, z0, x1, y1, z1)."""
+    return tuple((low + high) / 2 for low, high in zip(aabb[:3], aabb[3:], strict=True))
+
+
+def path_views(
+    dataset: Dataset, cameras: Cameras, folder: str, background: torch.Tensor | None = None
+) -> ViewSet:
     """The frames of a path through a dataset's scene, numbered in a folder of their own.
 
-    The far bound is moved so that the path sees the whole scene box.
+    The far bound is moved to where the path sees the whole scene box.
+
+    Args:
+        background: [3] colour behind; the dataset's by default.
     """
     stems = [f"{folder}/{i:05d}" for i in range(len(cameras))]
     far = farthest(cameras, dataset.aabb, dataset.far)
-    return ViewSet(
-        cameras, [Shot(stem, stem) for stem in stems], dataset.near, far, dataset.background
-    )
+    shots = [Shot(stem, stem) for stem in stems]
+    background = dataset.background if background is None else background
+    return ViewSet(cameras, shots, dataset.near, far, background, dataset.transform)
 
 
 def scaled_cameras(cameras: Cameras, scale: Fraction) -> Cameras:
@@ -152,4 +196,4 @@ def _stem(name: str, scale: Fraction, scales: Sequence[Fraction]) -> str:
 
 
 def _of_dataset(dataset: Dataset | Views, cameras: Cameras, shots: list[Shot]) -> ViewSet:
-    return ViewSet(cameras, shots, dataset.near, dataset.far, dataset.background)
+    return ViewSet(cameras, shots, dataset.near, dataset.far, dataset.background, dataset.transform)

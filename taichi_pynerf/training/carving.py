@@ -182,6 +182,13 @@ def _reach_in_view(
 ) -> torch.Tensor:
     """[K] pixels from the projection of a ball's centre to that of its border, at most."""
     nearest = (depth - radius).clamp_min(1e-6)
+    if cameras.is_orthographic(view):
+        return torch.full_like(depth, radius * float(max(cameras.fx[view], cameras.fy[view])))
+    if cameras.is_panorama(view):
+        # Towards the poles meridians meet, and at a pole a ball covers all of them.
+        latitude = (cameras.cy[view] - pixels[:, 1]).abs() / cameras.fy[view]
+        cosine = (latitude + radius / nearest).clamp_max(math.pi / 2).cos()
+        return radius * float(max(cameras.fx[view], cameras.fy[view])) / (nearest * cosine)
     if cameras.distortion is None and cameras.fisheye is None:
         return radius * float(torch.maximum(cameras.fx[view], cameras.fy[view])) / nearest
     # By the Frobenius norm of the projection's Jacobian, which no direction exceeds.

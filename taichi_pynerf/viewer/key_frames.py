@@ -9,6 +9,7 @@ import torch
 
 from taichi_pynerf.errors import UserError
 from taichi_pynerf.geometry.cameras import Cameras
+from taichi_pynerf.geometry.crop_box import CropBox
 from taichi_pynerf.rendering.camera_path_files import write_camera_path
 from taichi_pynerf.rendering.camera_paths import frame_cameras
 from taichi_pynerf.rendering.pose_interpolation import interpolate_poses
@@ -40,12 +41,13 @@ class KeyFrames:
         places = np.stack([camera.position for camera in self.cameras])
         return np.stack([places[:-1], places[1:]], axis=1)
 
-    def export(self, path: Path, width: int, height: int) -> None:
+    def export(self, path: Path, width: int, height: int, crop: CropBox | None = None) -> None:
         """Write a camera_path.json with a smooth flight through the key frames.
 
         Args:
             path: the file.
-            width, height: size of the film's frames, pixels.
+            width, height: of the film's frames, pixels.
+            crop: what is outside of this box is left out of the film.
 
         Raises:
             UserError: there are fewer than two key frames.
@@ -59,7 +61,7 @@ class KeyFrames:
         # Between key frames the focal length changes geometrically.
         logs = np.interp(np.arange(len(poses)), passes, keys.fy.log().numpy())
         frames = frame_cameras(poses, torch.from_numpy(np.exp(logs)), width, height)
-        write_camera_path(path, frames, FPS, keyframes=keys)
+        write_camera_path(path, frames, FPS, keyframes=keys, crop=crop)
 
 
 def _passing_frames(poses: torch.Tensor, keys: torch.Tensor) -> list[int]:

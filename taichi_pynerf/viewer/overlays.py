@@ -14,14 +14,19 @@ BOX_COLOR = (214, 120, 32)
 FRUSTUM_COLOR = (38, 132, 196)
 NEAREST_COLOR = (225, 48, 84)
 PATH_COLOR = (44, 160, 60)
+CROP_COLOR = (168, 60, 196)
 _CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 
 
 def box_segments(aabb: tuple[float, ...]) -> np.ndarray:
     """[12, 2, 3] edges of the box (min x, min y, min z, max x, max y, max z)."""
-    corners = np.array(list(itertools.product(*zip(aabb[:3], aabb[3:], strict=True))))
+    return edges_of(np.array(list(itertools.product(*zip(aabb[:3], aabb[3:], strict=True)))))
+
+
+def edges_of(corners: np.ndarray) -> np.ndarray:
+    """[12, 2, 3] edges of a box whose corners [8, 3] are numbered by their place in binary."""
     pairs = itertools.combinations(range(8), 2)
-    # Corners are numbered by their coordinates as bits; an edge changes one bit.
+    # An edge changes one coordinate.
     edges = [pair for pair in pairs if (pair[0] ^ pair[1]) in (1, 2, 4)]
     return corners[np.array(edges)]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from taichi_pynerf.geometry.crop_box import CropBox
 
 
 class Mode(enum.Enum):
@@ -40,6 +42,8 @@ class ViewSettings:
         drawing: draw at all; otherwise training gets all the time.
         paused: pause training.
         panels, help: show them.
+        crop: the box that cuts the scene.
+        cropping: whether it does.
     """
 
     mode: Mode = Mode.COLOUR
@@ -53,6 +57,8 @@ class ViewSettings:
     paused: bool = False
     panels: bool = True
     help: bool = False
+    crop: CropBox = field(default_factory=lambda: CropBox((0.0, 0.0, 0.0), (2.0, 2.0, 2.0)))
+    cropping: bool = False
 
     def style(self) -> tuple:
         """Everything that the colours of a drawn picture depend on."""

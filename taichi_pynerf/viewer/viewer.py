@@ -11,7 +11,9 @@ import numpy as np
 
 from taichi_pynerf.errors import UserError
 from taichi_pynerf.evaluation.evaluation import Dataset
+from taichi_pynerf.geometry.crop_box import CropBox
 from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.rendering.crop_files import write_crop
 from taichi_pynerf.rendering.pictures import write_png
 from taichi_pynerf.viewer import overlays
 from taichi_pynerf.viewer.camera import ViewCamera
@@ -60,7 +62,8 @@ class Viewer:
         model: the model; it may be in training.
         dataset: the training images, for their cameras and background; optional.
         output_dir: where screenshots and camera paths go.
-        save: writes a checkpoint and returns its path; None if there is nothing to save.
+        save: writes a checkpoint and returns its path; None where there is nothing to save.
+        crop: a box that cuts the scene from the start.
     """
 
     def __init__(
@@ -69,13 +72,15 @@ class Viewer:
         dataset: Dataset | None = None,
         output_dir: str | Path = ".",
         save: Callable[[], Path] | None = None,
+        crop: CropBox | None = None,
     ):
         self.model, self.output_dir, self.save = model, Path(output_dir), save
         box = model.renderer.box
         self.views = TrainingViews(dataset, box.size) if dataset is not None else None
         near, far = (dataset.near, dataset.far) if dataset is not None else (0.01, 10 * box.size)
         background = (1.0, 1.0, 1.0) if dataset is None else tuple(dataset.background.tolist())
-        self.settings = ViewSettings(background=background)
+        self.settings = ViewSettings(background=background, cropping=crop is not None)
+        self.settings.crop = crop or CropBox.from_aabb(box.aabb)
         self.camera = initial_camera(self.views, box)
         self.view: int | None = 0 if self.views is not None else None  # training view
         self.renderer = ProgressiveRenderer(model, near, far)
@@ -154,7 +159,8 @@ class Viewer:
             return False
         level = settings.level if settings.fixed_level else None
         normals = settings.mode is Mode.NORMALS
-        self.renderer.look(Shot(self.camera, *self.layout.picture_size, level, normals))
+        crop = settings.crop if settings.cropping else None
+        self.renderer.look(Shot(self.camera, *self.layout.picture_size, level, normals, crop))
         before = self.renderer.num_rays
         changed = self.canvas.update(settings, seconds, refine=not self.moving)
         if self.renderer.num_rays > before:
@@ -172,6 +178,9 @@ class Viewer:
             overlays.draw_world_lines(image, self.camera, nearest, overlays.NEAREST_COLOR)
         if self.settings.box:
             overlays.draw_world_lines(image, self.camera, self._box_lines, overlays.BOX_COLOR)
+        if self.settings.cropping:
+            edges = overlays.edges_of(self.settings.crop.corners().numpy())
+            overlays.draw_world_lines(image, self.camera, edges, overlays.CROP_COLOR)
         if self.settings.frusta and len(self.key_frames) > 1:
             path = self.key_frames.segments()
             overlays.draw_world_lines(image, self.camera, path, overlays.PATH_COLOR)
@@ -253,7 +262,14 @@ class Viewer:
     def _export_path(self) -> None:
         path = self.output_dir / "camera_path.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.key_frames.export(path, *self.layout.picture_size)
+        crop = self.settings.crop if self.settings.cropping else None
+        self.key_frames.export(path, *self.layout.picture_size, crop=crop)
+        self.message = f"saved {path}"
+
+    def _write_crop(self) -> None:
+        path = self.output_dir / "crop.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_crop(path, self.settings.crop)
         self.message = f"saved {path}"
 
     def _free_path(self, stem: str, suffix: str) -> Path:

@@ -112,3 +112,36 @@ def test_what_a_format_needs_is_asked_for_first(export, run_dir, monkeypatch):
     with pytest.raises(MissingPackageError, match=r"taichi-pynerf\[nerfstudio\]"):
         export(["--checkpoint", str(run_dir), "--format", "nerfstudio"])
     assert sorted(path.name for path in run_dir.iterdir()) == ["checkpoint.pth"]
+
+
+def test_a_crop_cuts_points_and_meshes(export, run_dir):
+    flags = ["--checkpoint", str(run_dir), "--coordinates", "scene", "--crop",
+             "-0.5", "-1", "-1", "0.25", "1", "0.5"]  # fmt: skip
+    low, high = np.array([-0.5, -1, -1]), np.array([0.25, 1, 0.5])
+    export([*flags, "--format", "pointcloud", "--num_points", "50", "--min_opacity", "0.1"])
+    vertex = plyfile.PlyData.read(run_dir / "pointcloud.ply")["vertex"]
+    points = np.stack([vertex[axis] for axis in "xyz"], -1)
+    assert (points >= low - 1e-4).all()
+    assert (points <= high + 1e-4).all()
+    export([*flags, "--format", "mesh", "--resolution", "24", "--density", "1", "--min_faces", "1"])
+    vertices = trimesh.load(run_dir / "mesh.ply").vertices
+    width = 2 / 23  # a surface is closed within a cell of the box
+    assert (vertices >= low - width).all()
+    assert (vertices <= high + width).all()
+    with pytest.raises(ConfigError, match="--crop cuts"):
+        export([*flags, "--format", "nerfstudio"])
+
+
+def test_a_mesh_with_a_texture(export, run_dir, tmp_path, capsys):
+    pytest.importorskip("xatlas")
+    pytest.importorskip("fast_simplification")
+    flags = ["--checkpoint", str(run_dir), "--format", "mesh", "--texture", "--resolution", "16",
+             "--density", "1", "--min_faces", "1", "--texture_size", "64", "--max_faces",
+             "200"]  # fmt: skip
+    export(flags)
+    mesh = trimesh.load(run_dir / "mesh.glb", force="mesh")
+    assert mesh.visual.material.baseColorTexture.size == (64, 64)
+    assert 10 < len(mesh.faces) <= 260
+    assert str(run_dir / "mesh.glb") in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"texture is written as \.glb"):
+        export([*flags, "--output", str(tmp_path / "a.obj")])

@@ -204,3 +204,16 @@ def test_it_draws_poses_that_were_never_rendered(scene, tmp_path, capsys):
     assert error is None
     assert "12 train, 12 test" in printed
     assert "taken      images: 12 from train/" in printed
+
+
+def test_images_of_any_kind_are_on_the_sheet(tmp_path):
+    from taichi_pynerf.data.authoring.scene_drawing import _thumbnail
+    from taichi_pynerf.data.linear_images import write_exr
+
+    write_exr(tmp_path / "a.exr", dict.fromkeys("RGB", np.full((8, 16), 0.1)), {})
+    Image.new("RGB", (16, 8), (200, 10, 10)).save(tmp_path / "b.webp", lossless=True)
+    assert np.array(_thumbnail(tmp_path / "a.exr", 8, 0.0)).max() < 100
+    brighter = np.array(_thumbnail(tmp_path / "a.exr", 8, 3.0))
+    assert brighter.shape == (4, 8, 3)
+    assert brighter.min() > 220
+    assert (np.array(_thumbnail(tmp_path / "b.webp", 8, 0.0)) == [200, 10, 10]).all()

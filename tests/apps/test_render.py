@@ -329,3 +329,95 @@ def test_an_unwritable_folder_is_named(render, trained):
     with pytest.raises(OSError, match="file") as caught:  # the app prints it as one line
         render(["--checkpoint", str(trained), "--output_dir", str(trained / "file" / "out")])
     assert str(trained / "file") in str(caught.value.filename)
+
+
+# ---- crops, alpha, numbers ---------------------------------------------------------------------
+
+
+def test_images_without_a_background_and_numbers_beside_them(render, trained):
+    more = ["--transparent", "--save_normals", "--save_depth", "--depth_format", "npz"]
+    render(["--checkpoint", str(trained), *more])
+    folder = trained / "renders" / "test"
+    kinds = (".png", "_depth.npz", "_depth_color.png", "_normal.png")
+    assert names(folder, "r_0*") == sorted(f"r_0{kind}" for kind in kinds)
+    with Image.open(folder / "r_0.png") as image:
+        rgba = np.array(image)
+    assert rgba.shape == (16, 32, 4)
+    render(["--checkpoint", str(trained), "--output_dir", str(trained / "plain")])
+    with Image.open(trained / "plain" / "r_0.png") as image:
+        plain = np.array(image).astype(float)
+    alpha = rgba[..., 3:] / 255
+    assert np.abs(alpha * rgba[..., :3] + 255 * (1 - alpha) - plain).max() <= 2.0
+    with np.load(folder / "r_0_depth.npz") as arrays:
+        assert arrays["depth"].shape == (16, 32)
+        assert arrays["normal"].shape == (16, 32, 3)
+
+
+def test_a_crop_leaves_out_what_is_outside(render, trained, tmp_path):
+    flags = ["--checkpoint", str(trained), "--transparent", "--output_dir"]
+    render([*flags, str(tmp_path / "whole")])
+    render([*flags, str(tmp_path / "half"), "--crop", "-1", "-1", "-1", "0", "1", "1"])
+    render([*flags, str(tmp_path / "none"), "--crop", "5", "5", "5", "6", "6", "6"])
+
+    def alpha(name):
+        with Image.open(tmp_path / name / "r_0.png") as image:
+            return np.array(image)[..., 3].astype(float)
+
+    assert alpha("none").max() == 0
+    assert 0 < alpha("half").sum() < 0.95 * alpha("whole").sum()
+    assert (alpha("half") <= alpha("whole") + 1).all()
+
+
+def test_the_crop_and_background_of_a_camera_path(render, trained, tmp_path):
+    path = tmp_path / "path.json"
+    cameras = frame_cameras(orbit_poses(2), torch.full((2,), 30.0), 32, 16)
+    write_camera_path(path, cameras, 24)
+    content = json.loads(path.read_text())
+    content["crop"] = {
+        "crop_center": [9, 9, 9], "crop_scale": [1, 1, 1],
+        "crop_bg_color": {"r": 255, "g": 0, "b": 51},
+    }  # fmt: skip
+    path.write_text(json.dumps(content))
+    render(["--checkpoint", str(trained), "--render_mode", "video", "--camera_path", str(path),
+            "--output_dir", str(tmp_path / "film")])  # fmt: skip
+    with Image.open(tmp_path / "film" / "frames" / "00000.png") as image:
+        assert (np.array(image) == [255, 0, 51]).all()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--depth_format", "npz"], "needs --save_depth"),
+        (["--crop", "1", "2"], "--crop 1 2"),
+        (["--crop", "0", "0", "0", "1", "1", "1", "--compute_metrics"], "photographs show"),
+    ],
+)
+def test_flags_that_make_no_sense_together(render, trained, flags, words):
+    with pytest.raises(ConfigError, match=words):
+        render(["--checkpoint", str(trained), *flags])
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [("equirectangular", (32, 16)), ("vr180", (32, 16)), ("orthographic", (32, 16))],
+)
+def test_views_through_other_cameras(render, trained, kind, size):
+    more = ["--save_depth", "--depth_format", "npz", "--supersample", "2"]
+    render(["--checkpoint", str(trained), "--camera_type", kind, *more])
+    folder = trained / "renders" / f"test_{kind}_supersampled2"
+    assert size_of(folder / "r_0.png") == size
+    with np.load(folder / "r_0_depth.npz") as arrays:
+        seen = arrays["acc"] >= 0.5
+        assert (arrays["depth"][seen] > 0).all()
+        assert (arrays["depth"][seen] < 8).all()
+        assert (arrays["depth"][~seen] == 0).all()
+
+
+def test_a_film_of_panoramas_along_a_path(render, trained, tmp_path):
+    render(["--checkpoint", str(trained), "--render_mode", "video", "--camera_path", "orbit",
+            "--num_spiral_frames", "2", "--camera_type", "equirectangular", "--width", "24",
+            "--height", "12", "--output_dir", str(tmp_path / "film")])  # fmt: skip
+    assert names(tmp_path / "film" / "frames") == ["00000.png", "00001.png"]
+    assert size_of(tmp_path / "film" / "frames" / "00000.png") == (24, 12)
+    with pytest.raises(ConfigError, match="--camera_type"):
+        render(["--checkpoint", str(trained), "--camera_type", "vr180", "--compute_metrics"])

@@ -9,6 +9,8 @@ from PIL import Image
 from tiny import ball_scene, roughen, tiny_model
 
 from taichi_pynerf.data.datasets import PyNeRFDataset
+from taichi_pynerf.rendering.camera_path_files import read_camera_path
+from taichi_pynerf.rendering.crop_files import read_crop
 from taichi_pynerf.viewer.controls import ACTIONS, InputFrame
 from taichi_pynerf.viewer.ggui.resources import resident_bytes
 from taichi_pynerf.viewer.settings import Mode
@@ -133,6 +135,27 @@ def test_widgets_change_what_they_say(viewer):
     rounds(viewer, press("v", "v"), screen=screen)
     assert viewer.camera.distance == pytest.approx(2.0 * 10**0.5)
     assert viewer.camera.distance != distance
+
+
+def test_a_crop_cuts_the_picture_and_is_edited_and_written(viewer, tmp_path):
+    screen = FakeScreen(size=SIZE)
+    whole = rounds(viewer, screen=screen).picture
+    screen.gui.changes = {"crop": True}
+    rounds(viewer, press("v", "v"), screen=screen)
+    screen.gui.changes = {"size x": 0.5, "crop z": 0.25, "turn, deg": 90.0, "Write crop.json": True}
+    cut = rounds(viewer, press("v", "v"), screen=screen).picture
+    assert not screen.gui.changes
+    crop = viewer.settings.crop
+    assert crop.size == (0.5, 2.0, 2.0)
+    assert crop.center == pytest.approx((0.0, 0.0, 0.25))
+    assert crop.angles == pytest.approx((0.0, 0.0, np.pi / 2))
+    assert (whole != cut).any()
+    assert viewer.renderer.shot.crop == crop
+    assert read_crop(viewer.output_dir / "crop.json") == crop
+    for key in ("k", "d", "k", "x"):
+        rounds(viewer, press(key), screen=screen)
+    path = read_camera_path(viewer.output_dir / "camera_path.json")
+    assert path.crop == crop
 
 
 def test_screenshots_are_files_with_the_picture(viewer, tmp_path):

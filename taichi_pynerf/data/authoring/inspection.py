@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from taichi_pynerf.data.aim import looks_away
 from taichi_pynerf.data.authoring.folder_report import ignored_lines, taken_lines
@@ -14,6 +15,7 @@ from taichi_pynerf.data.locating import FORMATS, locate_scene, probe_formats
 from taichi_pynerf.data.placement import focus_point
 from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles
 from taichi_pynerf.errors import SceneError
+from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.distortion import COEFFICIENTS
 
 FEW_VIEWS = 10
@@ -33,12 +35,14 @@ class Inspection:
         data_dir, dataset_type: where it is, and in which format.
         splits: the description of each split at its full size, by name.
         scene: the description of all.
+        exposure: in stops, of images whose values are in proportion to light.
     """
 
     data_dir: Path
     dataset_type: str
     splits: dict[str, SceneFiles]
     scene: Description
+    exposure: float = 0.0
 
     def contents(self) -> list[str]:
         """What of the folder is read as this scene, and what is not, and why, a line each."""
@@ -134,7 +138,7 @@ def inspect_scene(
         raise SceneError(f"{data_dir}: there is no split in this folder")
     names = sorted(names, key=lambda name: (name != "train", name == "test", name))
     splits = {name: files_of(scene, name, options) for name in names}
-    return Inspection(Path(data_dir), dataset_type, splits, scene)
+    return Inspection(Path(data_dir), dataset_type, splits, scene, options.exposure)
 
 
 def _middle(aabb: tuple[float, ...]) -> np.ndarray:
@@ -161,13 +165,20 @@ def _numbers(values: np.ndarray) -> str:
 
 def _angles(files: SceneFiles) -> np.ndarray:
     """[V] horizontal angles of view in degrees, without distortion."""
-    half = 0.5 * files.cameras.width.double() / files.cameras.fx.double()
-    angles = 2.0 * half if _fisheye(files) else 2.0 * half.atan()
-    return np.degrees(angles.numpy())
+    cameras = files.cameras
+    half = 0.5 * cameras.width.double() / cameras.fx.double()
+    in_angles = torch.tensor([_sees_in_angles(cameras, view) for view in range(len(cameras))])
+    return np.degrees(torch.where(in_angles, 2.0 * half, 2.0 * half.atan()).numpy())
 
 
-def _fisheye(files: SceneFiles) -> bool:
-    return files.cameras.fisheye is not None and bool(files.cameras.fisheye.all())
+def _sees_in_angles(cameras: Cameras, view: int) -> bool:
+    return cameras.is_fisheye(view) or cameras.is_panorama(view)
+
+
+def _kind(cameras: Cameras, view: int) -> str:
+    if cameras.is_panorama(view):
+        return "panorama"
+    return "fisheye" if cameras.is_fisheye(view) else "perspective"
 
 
 def _lenses(splits: list[SceneFiles]) -> list[str]:
@@ -176,11 +187,9 @@ def _lenses(splits: list[SceneFiles]) -> list[str]:
     for files in splits:
         cameras = files.cameras
         for i, angle in enumerate(_angles(files)):
-            fisheye = cameras.fisheye is not None and bool(cameras.fisheye[i])
-            kind = "fisheye" if fisheye else "perspective"
             line = (
-                f"{cameras.width[i]}x{cameras.height[i]} pixels, {kind}, {angle:.1f} degrees wide, "
-                f"focal length {cameras.fx[i]:.1f} {cameras.fy[i]:.1f}, "
+                f"{cameras.width[i]}x{cameras.height[i]} pixels, {_kind(cameras, i)}, "
+                f"{angle:.1f} degrees wide, focal length {cameras.fx[i]:.1f} {cameras.fy[i]:.1f}, "
                 f"centre {cameras.cx[i]:.1f} {cameras.cy[i]:.1f}"
             )
             if cameras.distortion is not None and bool(cameras.distortion[i].any()):
@@ -194,11 +203,12 @@ def _lenses(splits: list[SceneFiles]) -> list[str]:
 def _lens_warnings(files: SceneFiles) -> list[str]:
     cameras, found = files.cameras, []
     angles = _angles(files)
-    odd = (angles < NARROW) | (angles > WIDE)
-    if odd.any() and not _fisheye(files):
+    flat = np.array([not _sees_in_angles(cameras, view) for view in range(len(cameras))])
+    odd = flat & ((angles < NARROW) | (angles > WIDE))
+    if odd.any():
         found.append(
-            f"{odd.sum()} lenses see {angles.min():.0f} to {angles.max():.0f} degrees: the focal "
-            "length may be meant for another image size"
+            f"{odd.sum()} lenses see {angles[odd].min():.0f} to {angles[odd].max():.0f} degrees: "
+            "the focal length may be meant for another image size"
         )
     off_x = (cameras.cx / cameras.width - 0.5).abs().max()
     off_y = (cameras.cy / cameras.height - 0.5).abs().max()

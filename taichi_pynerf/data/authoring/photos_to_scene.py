@@ -5,23 +5,27 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from taichi_pynerf.data.authoring.photo_folder import gather_photos
+from taichi_pynerf.data.authoring.photo_sources import (
+    check_sources,
+    gather_masks,
+    gather_sources,
+)
 from taichi_pynerf.data.authoring.scene_folder import new_scene_folder
 from taichi_pynerf.data.authoring.structure_from_motion import reconstruct
-from taichi_pynerf.data.authoring.video_frames import extract_sharp_frames
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.extras import optional
 
 if TYPE_CHECKING:
     from pycolmap import Camera, Image, Reconstruction
 
-CONTENTS = ("transforms.json", "images", "sparse_pc.ply")
+CONTENTS = ("transforms.json", "images", "masks", "sparse_pc.ply")
 LEAST_PHOTOS = 3
 
 DISTORTION_OF = {
@@ -68,9 +72,11 @@ class PhotoReport:
 
 
 def photos_to_scene(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     out_dir: str | Path,
     *,
+    masks: str | Path | None = None,
+    held_out: str | Path | None = None,
     num_frames: int = 150,
     matching: str | None = None,
     camera_model: str = "OPENCV",
@@ -85,11 +91,14 @@ def photos_to_scene(
     it, and no image is resampled) and the points, `sparse_pc.ply`. It appears whole or not at all.
 
     Args:
-        source: a folder of photos, or a video.
+        source: a folder of photos, or a video; or several of them, of one scene.
         out_dir: new or empty, unless `overwrite`.
-        num_frames: frames to take of a video.
+        masks: a folder of masks, called as the photos are, or with another suffix, or as
+            `NAME.jpg.png`: what is black in them is neither matched nor trained on.
+        held_out: one of the sources, whose images are for testing alone.
+        num_frames: frames to take of all videos together.
         matching, camera_model, feature_size: see `reconstruct`; `matching` is by default
-            exhaustive for photos and sequential for a video.
+            sequential for one video, and exhaustive otherwise.
         min_registered: the least share of the photos that must get a pose.
         overwrite: replace an older result at `out_dir`.
         progress: show bars.
@@ -99,32 +108,34 @@ def photos_to_scene(
         SceneError: fewer than `LEAST_PHOTOS` photos or than the share `min_registered` of them
             can be placed, or files cannot be read or written.
     """
-    source, out_dir = Path(source), Path(out_dir)
+    out_dir = Path(out_dir)
+    sources = [Path(p) for p in ([source] if isinstance(source, (str, Path)) else source)]
     optional("pycolmap", "colmap")  # before any work is done
-    if not source.exists():
-        raise SceneError(f"{source}: no such folder or video")
-    if source.resolve().is_relative_to(out_dir.resolve()):
-        raise SceneError(f"{out_dir} holds {source}: choose a folder of its own for the scene")
-    is_video = source.is_file()
+    check_sources(sources, out_dir, held_out)
+    num_videos = sum(path.is_file() for path in sources)
     with new_scene_folder(out_dir, overwrite=overwrite, contents=CONTENTS) as folder:
         images_dir = folder / "images"
         images_dir.mkdir()
-        if is_video:
-            groups = [extract_sharp_frames(source, images_dir, num_frames, progress=progress)]
-        else:
-            groups = gather_photos(source, images_dir, progress=progress)
+        groups, names_of = gather_sources(
+            sources, images_dir, num_frames // max(num_videos, 1) or 1, progress=progress
+        )
         names = sorted(name for group in groups for name in group)
         if len(names) < LEAST_PHOTOS:
             raise SceneError(
-                f"{source}: {len(names)} photos are too few, at least {LEAST_PHOTOS} are needed "
-                "and 30 or more are good"
+                f"{sources[0]}: {len(names)} photos are too few, at least {LEAST_PHOTOS} are "
+                "needed and 30 or more are good"
             )
+        masked = []
+        if masks is not None:
+            masked = gather_masks(Path(masks), images_dir, names, folder / "masks")
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as work_dir:
             reconstruction = reconstruct(
                 images_dir,
                 groups,
                 Path(work_dir),
-                matching=matching or ("sequential" if is_video else "exhaustive"),
+                matching=matching
+                or ("sequential" if num_videos == len(sources) == 1 else "exhaustive"),
+                masks_dir=folder / "masks" if masked else None,
                 camera_model=camera_model,
                 feature_size=feature_size,
                 progress=progress,
@@ -133,16 +144,35 @@ def photos_to_scene(
         least = max(LEAST_PHOTOS, math.ceil(min_registered * len(names)))
         if len(report.registered) < least:
             raise SceneError(
-                f"{source}: only {len(report.registered)} of {len(names)} photos could be placed, "
-                f"and {least} are asked for: take more, each overlapping the one before by two "
-                "thirds, sharp and of a scene with texture, or lower min_registered"
+                f"{sources[0]}: only {len(report.registered)} of {len(names)} photos could be "
+                f"placed, and {least} are asked for: take more, each overlapping the one before "
+                "by two thirds, sharp and of a scene with texture, or lower min_registered"
             )
         transforms = transforms_from_reconstruction(reconstruction)
+        for frame in transforms["frames"]:
+            if Path(frame["file_path"]).name in masked:
+                frame["mask_path"] = f"masks/{Path(frame['file_path']).name}.png"
+        if held_out is not None:
+            transforms |= _splits(transforms["frames"], names_of[Path(held_out)], held_out)
         (folder / "transforms.json").write_text(json.dumps(transforms, indent=4) + "\n")
         pycolmap = optional("pycolmap", "colmap")
         reconstruction.transform(pycolmap.Sim3d(APPLIED_TRANSFORM))
         reconstruction.export_PLY(folder / "sparse_pc.ply")
     return report
+
+
+def _splits(frames: list[dict], held_names: list[str], held_out: str | Path) -> dict:
+    """The lists of a scene of which one source is held out."""
+    held = {f"images/{name}" for name in held_names}
+    paths = [frame["file_path"] for frame in frames]
+    test = [path for path in paths if path in held]
+    train = [path for path in paths if path not in held]
+    if not test or not train:
+        raise SceneError(
+            f"{held_out}: {len(test)} of its images got a pose, and {len(train)} of the others: "
+            "there must be some of both to hold it out"
+        )
+    return {"train_filenames": train, "val_filenames": test, "test_filenames": test}
 
 
 def transforms_from_reconstruction(reconstruction: Reconstruction) -> dict:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from taichi_pynerf.data.authoring.inspection import Inspection, looks_away
+from taichi_pynerf.data.images import decode_straight, read_header
 from taichi_pynerf.data.scene_files import SceneFiles
 
 PANEL, MARGIN, SUPERSAMPLING = 480, 12, 2
@@ -162,20 +163,22 @@ def _contact_sheet(inspection: Inspection, width: int) -> Image.Image:
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(10)
     for i, (path, name, colour) in enumerate(chosen):
         x, y = (i % COLUMNS) * step, (i // COLUMNS) * (step + 16)
-        thumbnail = _thumbnail(path, step - 6)
+        thumbnail = _thumbnail(path, step - 6, inspection.exposure)
         sheet.paste(thumbnail, (x + (step - thumbnail.width) // 2, y))
         draw.text((x + 3, y + thumbnail.height + 1), name[-18:], colour, font=font)
     return sheet
 
 
-def _thumbnail(path: Path, size: int) -> Image.Image:
+def _thumbnail(path: Path, size: int, exposure: float) -> Image.Image:
     """A small picture over light grey; a crossed one where the file cannot be read."""
     try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
-            image.draft("RGB", (2 * size, 2 * size))  # JPEGs are decoded at a fraction of the size
-            upright = ImageOps.exif_transpose(image)
-            upright.thumbnail((size, size))
-            straight = upright.convert("RGBA")
+        if read_header(path).kind != "JPEG":
+            straight = Image.fromarray(decode_straight(path, exposure=exposure))
+        else:
+            with Image.open(path, formats=("JPEG",)) as image:
+                image.draft("RGB", (2 * size, 2 * size))  # decoded at a fraction of the size
+                straight = ImageOps.exif_transpose(image).convert("RGBA")
+        straight.thumbnail((size, size))
     except Exception:  # Pillow raises almost anything at broken files
         cross = Image.new("RGB", (size, size), (240, 225, 225))
         draw = ImageDraw.Draw(cross)

@@ -38,6 +38,7 @@ def reconstruct(
     matching: str = "exhaustive",
     camera_model: str = "OPENCV",
     feature_size: int = 1600,
+    masks_dir: Path | None = None,
     progress: bool = True,
 ) -> Reconstruction:
     """Find features, match them, and place as many photos as can be.
@@ -51,6 +52,8 @@ def reconstruct(
         camera_model: one of `CAMERA_MODELS`, COLMAP's names.
         feature_size: photos are reduced to this many pixels along their longer side before
             features are sought; results are in full-size pixels.
+        masks_dir: `NAME.png` in it is the mask of the photo NAME: no features are sought where it
+            is black. Photos may be without one.
         progress: show a bar for each of the three phases.
 
     Returns:
@@ -74,20 +77,30 @@ def reconstruct(
         options = pycolmap.FeatureExtractionOptions()
         options.max_image_size = feature_size
         for group in groups:
-            reader = pycolmap.ImageReaderOptions(camera_model=camera_model)
-            for names in _chunks(group, os.cpu_count() or 1):
-                pycolmap.extract_features(
-                    database,
-                    images_dir,
-                    image_names=names,
-                    camera_mode=pycolmap.CameraMode.SINGLE,
-                    reader_options=reader,
-                    extraction_options=options,
-                    device=pycolmap.Device.cpu,
-                    cancellation_token=token,
-                )
-                reader.existing_camera_id = _newest_camera(pycolmap, database)
-                advance(len(names))
+            camera = None
+            for masked in (True, False):
+                reader = pycolmap.ImageReaderOptions(camera_model=camera_model)
+                if masked and masks_dir is not None:
+                    reader.mask_path = masks_dir
+                if camera is not None:
+                    reader.existing_camera_id = camera
+                part = [name for name in group if has_mask(name) == masked]
+                for names in _chunks(part, os.cpu_count() or 1):
+                    pycolmap.extract_features(
+                        database,
+                        images_dir,
+                        image_names=names,
+                        camera_mode=pycolmap.CameraMode.SINGLE,
+                        reader_options=reader,
+                        extraction_options=options,
+                        device=pycolmap.Device.cpu,
+                        cancellation_token=token,
+                    )
+                    camera = reader.existing_camera_id = _newest_camera(pycolmap, database)
+                    advance(len(names))
+
+    def has_mask(name: str) -> bool:
+        return masks_dir is not None and (masks_dir / f"{name}.png").is_file()
 
     def match(token: Any, advance: Callable[[int], None]) -> None:
         pairing = pycolmap.ImportedPairingOptions()

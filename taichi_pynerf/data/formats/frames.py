@@ -13,7 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from taichi_pynerf.data.formats.lenses import FISHEYE_MODELS, Lens, checked_model
+from taichi_pynerf.data.formats.lenses import (
+    FISHEYE_MODELS,
+    PANORAMA_MODELS,
+    Lens,
+    checked_model,
+    panorama_lens,
+)
 from taichi_pynerf.data.formats.poses import checked_pose
 from taichi_pynerf.data.image_files import ImageFinder
 from taichi_pynerf.data.scene_files import (
@@ -118,6 +124,8 @@ def lens_of(frame: Frame, size: tuple[int, int]) -> Lens:
     width, height = size
     if frame.says_its_size():
         width, height = (round(checked_number(where, entry, name, 1.0, MAX_SIDE)) for name in "wh")
+    if model in PANORAMA_MODELS:
+        return panorama_lens(width, height)
     fx, fy = _focal_lengths(where, entry, width, height)
     return Lens(
         width=width,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,8 @@ PERSPECTIVE_MODELS = (
     "SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV",
 )  # fmt: skip
 FISHEYE_MODELS = ("SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "OPENCV_FISHEYE", "THIN_PRISM_FISHEYE")
-ALIASES = {"PERSPECTIVE": "PINHOLE", "FISHEYE": "OPENCV_FISHEYE"}
+PANORAMA_MODELS = ("EQUIRECTANGULAR",)
+ALIASES = {"SPHERICAL": "EQUIRECTANGULAR", "PERSPECTIVE": "PINHOLE", "FISHEYE": "OPENCV_FISHEYE"}
 """Other names that some programs write for a model."""
 
 # What each number of COLMAP's list of parameters is. Those in capitals must be 0.
@@ -46,6 +48,7 @@ class Lens:
 
     Attributes:
         distortion: k1, k2, k3, k4, p1, p2.
+        fisheye, panorama: as in `Cameras`.
     """
 
     width: int
@@ -56,6 +59,20 @@ class Lens:
     cy: float
     distortion: tuple[float, ...] = (0.0,) * 6
     fisheye: bool = False
+    panorama: bool = False
+
+
+def panorama_lens(width: int, height: int) -> Lens:
+    """Of an equirectangular image of the whole sphere: `fx` and `fy` are pixels in a radian."""
+    return Lens(
+        width=width,
+        height=height,
+        fx=width / (2 * math.pi),
+        fy=height / math.pi,
+        cx=0.5 * width,
+        cy=0.5 * height,
+        panorama=True,
+    )
 
 
 def checked_model(where: str, model: object) -> str:
@@ -66,8 +83,8 @@ def checked_model(where: str, model: object) -> str:
     """
     name = model.upper().replace("-", "_") if isinstance(model, str) else model
     name = ALIASES.get(name, name) if isinstance(name, str) else name
-    if name not in PERSPECTIVE_MODELS + FISHEYE_MODELS:
-        known = ", ".join(PERSPECTIVE_MODELS + FISHEYE_MODELS)
+    if name not in PERSPECTIVE_MODELS + FISHEYE_MODELS + PANORAMA_MODELS:
+        known = ", ".join(PERSPECTIVE_MODELS + FISHEYE_MODELS + PANORAMA_MODELS)
         raise SceneError(
             f"{where}: the camera model {shown(model)} is not known (known: {known}); {UNDISTORT}"
         )
@@ -83,6 +100,8 @@ def lens_from_colmap(
         SceneError: its model is not known, or its parameters are not good.
     """
     model = checked_model(where, model)
+    if model in PANORAMA_MODELS:
+        return panorama_lens(width, height)
     names = _PARAMETERS[model].split()
     if len(parameters) != len(names):
         raise SceneError(f"{where}: {model} has {len(names)} parameters, not {len(parameters)}")
@@ -116,6 +135,7 @@ def cameras_from_lenses(poses: np.ndarray, lenses: Sequence[Lens]) -> Cameras:
         return torch.tensor([getattr(lens, name) for lens in lenses], dtype=dtype)
 
     distortion, fisheye = column("distortion"), column("fisheye", torch.bool)
+    panorama = column("panorama", torch.bool)
     return Cameras(
         c2w=torch.from_numpy(poses).float(),
         fx=column("fx"),
@@ -126,4 +146,5 @@ def cameras_from_lenses(poses: np.ndarray, lenses: Sequence[Lens]) -> Cameras:
         height=column("height", torch.int64),
         distortion=distortion if distortion.any() else None,
         fisheye=fisheye if fisheye.any() else None,
+        panorama=panorama if panorama.any() else None,
     )

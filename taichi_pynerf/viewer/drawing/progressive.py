@@ -5,8 +5,7 @@ coarse pass uses coarse pyramid levels: it is smooth rather than jagged, and che
 after a move has as many rays as the time of one frame allows, with steps twice as long as in
 training, because its pixels are larger still. Each following pass has three times the width, up to
 the full size, with steps a quarter longer than in training. If the full size takes only seconds,
-it comes at once. A last pass uses the steps of final renders. Full-size passes arrive in tiles,
-from the middle outwards.
+it comes at once. A last pass has final renders' steps. Full-size ones come in tiles, middle first.
 """
 
 from __future__ import annotations
@@ -21,15 +20,16 @@ from functools import partial
 
 import torch
 
+from taichi_pynerf.geometry.crop_box import CropBox
 from taichi_pynerf.geometry.rays import Rays, view_rays
 from taichi_pynerf.model.images import fitting_chunk_size
 from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.model.normals import surface_normals
 from taichi_pynerf.model.ray_rounds import RayChunks, RayRounds
 from taichi_pynerf.model.renderer import PyramidRenderer, Rendered
 from taichi_pynerf.rendering.camera_paths import farthest
 from taichi_pynerf.viewer.camera import ViewCamera
 from taichi_pynerf.viewer.drawing.layers import Layers
-from taichi_pynerf.viewer.drawing.normals import surface_normals
 from taichi_pynerf.viewer.drawing.pacing import RayBudget
 
 GROWTH = 3.0  # ratio of the widths of a pass and the one before it
@@ -57,6 +57,7 @@ class Shot:
         width, height: size of the full picture, pixels.
         level: a fixed pyramid level instead of each sample's own, or None.
         normals: whether surface normals are wanted too.
+        crop: what is outside of this box is not seen.
     """
 
     camera: ViewCamera
@@ -64,13 +65,14 @@ class Shot:
     height: int
     level: float | None = None
     normals: bool = False
+    crop: CropBox | None = None
 
     def same(self, other: Shot | None) -> bool:
         return (
             other is not None
             and self.camera is other.camera
             and (self.width, self.height) == (other.width, other.height)
-            and (self.level, self.normals) == (other.level, other.normals)
+            and (self.level, self.normals, self.crop) == (other.level, other.normals, other.crop)
         )
 
 
@@ -340,8 +342,9 @@ class ProgressiveRenderer:
         cameras = cameras.resized(*(torch.tensor([side]) for side in plan.size))
         far = farthest(cameras, self.model.config.aabb, self.far)
         rays = view_rays(cameras, 0, (self.near, far)).to(self.model.device)
-        renderer, at_once = self._renderers[plan.kind], self._at_once(plan.kind)
-        begin = partial(renderer.begin, level=shot.level, at_once=at_once)
+        rays = rays if shot.crop is None else shot.crop.clip(rays)
+        begin = self._renderers[plan.kind].begin
+        begin = partial(begin, level=shot.level, at_once=self._at_once(plan.kind))
         return _Pass(shot, plan, self._version, rays, begin)
 
     def _draw(self, work: _Pass, seconds: float) -> list[tuple[int, int, int, int]]:

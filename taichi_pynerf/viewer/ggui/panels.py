@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from taichi_pynerf import runtime
+from taichi_pynerf.geometry.crop_box import CropBox
 from taichi_pynerf.viewer.camera import FOV_RANGE
 from taichi_pynerf.viewer.controls import help_lines
 from taichi_pynerf.viewer.ggui.resources import memory_text
@@ -117,6 +118,7 @@ def _view_panel(gui: Any, viewer: Viewer) -> bool:
     settings.frusta = gui.checkbox("training cameras (F)", settings.frusta)
     settings.box = gui.checkbox("scene box (B)", settings.box)
     changed |= (settings.frusta, settings.box) != lines
+    changed |= _crop_widgets(gui, viewer)
     for label, action in (
         (f"Add key frame (K): {len(viewer.key_frames)}", "key_frame"),
         ("Write camera path (X)", "export_path"),
@@ -125,6 +127,35 @@ def _view_panel(gui: Any, viewer: Viewer) -> bool:
         if gui.button(label):
             viewer.act(action)
     return changed
+
+
+def _crop_widgets(gui: Any, viewer: Viewer) -> bool:
+    """Whether the crop is on, and sliders for its middle, sides and turn about the vertical."""
+    settings = viewer.settings
+    before = (settings.cropping, settings.crop)
+    settings.cropping = gui.checkbox("crop", settings.cropping)
+    if settings.cropping:
+        box, crop = viewer.model.renderer.box, settings.crop
+        center, size = list(crop.center), list(crop.size)
+        for i, axis in enumerate("xyz"):
+            reach = 0.5 * box.size
+            place = crop.center[i] - box.center[i]
+            asked = gui.slider_float(f"crop {axis}", place, -reach, reach)
+            center[i] += asked - place
+            size[i] = gui.slider_float(f"size {axis}", crop.size[i], 0.01 * box.size, 2 * box.size)
+        yaw = gui.slider_float("turn, deg", math.degrees(crop.angles[2]), -180.0, 180.0)
+        # Sliders round: what nobody moved stays as it was.
+        asked = (*center, *size, math.radians(yaw))
+        known = (*crop.center, *crop.size, crop.angles[2])
+        if max(abs(a - b) for a, b in zip(asked, known, strict=True)) > 1e-4 * box.size:
+            x, y, z = center
+            roll, pitch, _ = crop.angles
+            settings.crop = CropBox(
+                (x, y, z), (size[0], size[1], size[2]), (roll, pitch, math.radians(yaw))
+            )
+        if gui.button("Write crop.json"):
+            viewer.act("write_crop")
+    return before != (settings.cropping, settings.crop)
 
 
 def _picture_text(viewer: Viewer) -> str:

@@ -1,0 +1,179 @@
+"""From the cameras that a program exported to the description of a scene."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from taichi_pynerf.data.description import Description, hold_out
+from taichi_pynerf.data.formats.colmap import FROM_POINTS, HELD_OUT_EVERY
+from taichi_pynerf.data.formats.lenses import Lens
+from taichi_pynerf.data.formats.photos import tell_missing
+from taichi_pynerf.data.formats.poses import check_rigid
+from taichi_pynerf.data.image_files import ImageFinder, image_names
+from taichi_pynerf.data.placement import FROM_CAMERAS
+from taichi_pynerf.data.scene_files import LoadOptions, shown
+from taichi_pynerf.errors import SceneError
+
+IMAGE_FOLDERS = (".", "images", "input", "rgb", "photos", "undistorted")
+"""Where images may be, relative to the export."""
+
+MAX_SIDE = 1e5
+MAX_FOCAL = 1e7
+MAX_COEFFICIENT = 1e3
+
+
+class View(NamedTuple):
+    """A camera with a pose.
+
+    Attributes:
+        where: its place in the export, for messages.
+        file_path: of its image, as it is written there.
+        pose: [3, 4] float64 camera-to-world, in OpenGL axes.
+        lens: its lens.
+    """
+
+    where: str
+    file_path: str
+    pose: np.ndarray
+    lens: Lens
+
+
+def description_of(
+    data_dir: Path,
+    origin: Path,
+    views: Sequence[View],
+    options: LoadOptions,
+    *,
+    folders: Sequence[str] = IMAGE_FOLDERS,
+    points: np.ndarray | None = None,
+) -> Description:
+    """A scene of these views, every eighth of which is held out, as the field does.
+
+    Args:
+        data_dir: the scene folder.
+        origin: the export.
+        views: its cameras, in any order; those without their image are left out, with a warning.
+        options: what the user asks for.
+        folders: in `data_dir`, where images may be.
+        points: [K, 3] points on surfaces, if the export has any.
+
+    Raises:
+        SceneError: there are no views, a pose or lens is none, or no image is there.
+    """
+    if not views:
+        raise SceneError(f"{origin}: no camera in this export has a pose")
+    for view in views:
+        if not np.isfinite(view.pose).all():
+            raise SceneError(f"{view.where}: the pose has a value that is not finite")
+        check_rigid(view.where, view.pose, "the pose")
+        _check_lens(view.where, view.lens)
+    views = sorted(views, key=lambda view: view.file_path)
+    finder = ImageFinder(
+        data_dir, folders=folders, allow_external_paths=options.allow_external_paths
+    )
+    paths = finder.find_all([v.file_path for v in views], [v.where for v in views])
+    missing = [v.file_path for v, path in zip(views, paths, strict=True) if path is None]
+    tell_missing(origin, missing, len(views))
+    present = [(v, path) for v, path in zip(views, paths, strict=True) if path is not None]
+    points = points if points is not None and len(points) else None
+    return Description(
+        data_dir=data_dir,
+        origin=origin,
+        names=image_names([view.file_path for view, _ in present]),
+        image_paths=[path for _, path in present],
+        poses=np.stack([view.pose for view, _ in present]),
+        lenses=[view.lens for view, _ in present],
+        splits=hold_out(list(range(len(present))), HELD_OUT_EVERY),
+        placement=FROM_CAMERAS if points is None else FROM_POINTS,
+        unbounded=True,
+        points=points,
+    )
+
+
+def number(where: str, name: str, value: object) -> float:
+    """A finite number, given as one or as text.
+
+    Raises:
+        SceneError: it is none.
+    """
+    try:
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise ValueError
+        result = float(value)
+    except ValueError:
+        raise SceneError(f"{where}: {name} is {shown(value)}: it must be a number") from None
+    if not math.isfinite(result):
+        raise SceneError(f"{where}: {name} is {shown(value)}: it must be finite")
+    return result
+
+
+def numbers(where: str, name: str, values: object, count: int) -> np.ndarray:
+    """float64 [count], given as a list of numbers or a text with spaces between them.
+
+    Raises:
+        SceneError: they are not so many numbers.
+    """
+    parts = values.split() if isinstance(values, str) else values
+    if not isinstance(parts, list) or len(parts) != count:
+        raise SceneError(f"{where}: {name} is {shown(values)}: it must be {count} numbers")
+    return np.array([number(where, name, part) for part in parts])
+
+
+def image_side(where: str, name: str, value: object) -> int:
+    """The width or height of an image.
+
+    Raises:
+        SceneError: it is none.
+    """
+    side = number(where, name, value)
+    if not 1.0 <= side <= MAX_SIDE:
+        raise SceneError(f"{where}: {name} is {side:g}: it must be 1 to {MAX_SIDE:g} pixels")
+    return round(side)
+
+
+def rotation_of_quaternion(where: str, x: float, y: float, z: float, w: float) -> np.ndarray:
+    """The [3, 3] rotation of a quaternion of any length.
+
+    Raises:
+        SceneError: it has none.
+    """
+    quaternion = np.array([x, y, z, w])
+    length = np.linalg.norm(quaternion)
+    if not 1e-6 < length < 1e6:
+        raise SceneError(f"{where}: {shown([x, y, z, w])} is no quaternion of a rotation")
+    cross, real = cross_matrix(quaternion[:3] / length), w / length
+    return np.eye(3) + 2 * real * cross + 2 * cross @ cross
+
+
+def rotation_of_vector(vector: np.ndarray) -> np.ndarray:
+    """The [3, 3] rotation about a vector by its length in radians (Rodrigues' formula)."""
+    angle = np.linalg.norm(vector)
+    if angle < 1e-12:
+        return np.eye(3)
+    cross = cross_matrix(vector / angle)
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+def cross_matrix(v: np.ndarray) -> np.ndarray:
+    """[3, 3], whose product with a vector is the cross product."""
+    return np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])
+
+
+def _check_lens(where: str, lens: Lens) -> None:
+    values = [lens.fx, lens.fy, lens.cx, lens.cy, *lens.distortion]
+    if not all(map(math.isfinite, values)):
+        raise SceneError(f"{where}: the lens has a value that is not finite")
+    if not all(1e-2 <= focal <= MAX_FOCAL for focal in (lens.fx, lens.fy)):
+        raise SceneError(f"{where}: focal lengths of {lens.fx:g} {lens.fy:g} pixels cannot be")
+    for centre, side in ((lens.cx, lens.width), (lens.cy, lens.height)):
+        if not -10 * side <= centre <= 11 * side:
+            raise SceneError(f"{where}: the principal point {lens.cx:g} {lens.cy:g} cannot be")
+    if max(map(abs, lens.distortion)) > MAX_COEFFICIENT:
+        raise SceneError(
+            f"{where}: distortion beyond {MAX_COEFFICIENT:g}: {shown(lens.distortion)}"
+        )

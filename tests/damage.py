@@ -1,0 +1,106 @@
+"""Files damaged in ways that disks, downloads, editors and spite do; the same for the same seed."""
+
+import json
+import re
+
+import numpy as np
+
+JUNK = (
+    "nan",
+    "inf",
+    "-1",
+    "0",
+    "1e999",
+    "99999999999999999999",
+    "",
+    "x",
+    "\0",
+    "../..",
+    "é" * 9,
+    "-",
+)
+
+
+def damaged_bytes(data: bytes, seed: int) -> bytes:
+    """Some bytes changed, cut off, doubled, put in or taken out."""
+    random = np.random.default_rng(seed)
+    result = bytearray(data)
+    for _ in range(int(random.integers(1, 4))):
+        if not result:
+            break
+        begin = int(random.integers(len(result)))
+        end = min(len(result), begin + int(random.integers(1, 40)))
+        kind = int(random.integers(6))
+        if kind == 0:
+            result[begin] = int(random.integers(256))
+        elif kind == 1:  # in the header, where sizes are
+            result[int(random.integers(min(len(result), 64)))] = int(random.integers(256))
+        elif kind == 2:
+            del result[begin:]
+        elif kind == 3:
+            del result[begin:end]
+        elif kind == 4:
+            result[begin:begin] = result[begin:end]
+        else:
+            result[begin:end] = random.bytes(end - begin)
+    return bytes(result)
+
+
+def damaged_text(data: bytes, seed: int) -> bytes:
+    """Numbers and words replaced by others, lines taken out or doubled; at times mere bytes."""
+    random = np.random.default_rng(seed)
+    if random.integers(4) == 0:
+        return damaged_bytes(data, seed)
+    text = data.decode()
+    for _ in range(int(random.integers(1, 4))):
+        if random.integers(4) == 0:
+            lines = text.splitlines(keepends=True)
+            place = int(random.integers(len(lines))) if lines else 0
+            lines[place : place + 1] = lines[place : place + 1] * int(random.choice([0, 2]))
+            text = "".join(lines)
+            continue
+        words = list(re.finditer(r"[-\w.]+", text))
+        if not words:
+            break
+        word = words[int(random.integers(len(words)))]
+        junk = JUNK[int(random.integers(len(JUNK)))]
+        text = text[: word.start()] + junk + text[word.end() :]
+    return text.encode(errors="surrogateescape")
+
+
+def damaged_json(data: bytes, seed: int) -> bytes:
+    """Values of other types, numbers that are none, keys and entries taken out; at times text."""
+    random = np.random.default_rng(seed)
+    if random.integers(3) == 0:
+        return damaged_text(data, seed)
+    content = json.loads(data)
+    junk = (
+        None,
+        True,
+        -1,
+        0,
+        1e308,
+        float("nan"),
+        10**400,
+        "x",
+        "\0",
+        [],
+        {},
+        [[]],
+        "../../etc",
+        [1, 2],
+    )
+    for _ in range(int(random.integers(1, 4))):
+        place = content
+        while isinstance(place, (dict, list)) and place:
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            key = keys[int(random.integers(len(keys)))]
+            if isinstance(place[key], (dict, list)) and random.integers(5):
+                place = place[key]
+                continue
+            if random.integers(4):
+                place[key] = junk[int(random.integers(len(junk)))]
+            else:
+                del place[key]
+            break
+    return json.dumps(content).encode()
