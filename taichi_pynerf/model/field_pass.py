@@ -175,6 +175,7 @@ class _FieldPass(torch.autograd.Function):
         places[slices.order] = torch.arange(len(places), device=places.device)
         return sigmas.index_select(0, places), rgbs.index_select(0, places)
 
+    @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_sigmas: Tensor, grad_rgbs: Tensor) -> tuple[Tensor | None, ...]:
         features, sigmas, rgbs, *rest = ctx.saved_tensors
