@@ -166,6 +166,14 @@ class PyNeRFConfig:
     pose_learning_rate: float = _training.number(
         0.0, "rate at which camera poses are corrected, radians and box sizes; 0: poses are kept"
     )
+    color_correction: str = _training.choice(
+        "none",
+        "what is learned of each photograph's exposure and white balance; auto: an affine map of "
+        "its own where they differ",
+        "none",
+        "affine",
+        AUTO,
+    )
     gradient_distance: float = _training.number(
         0.0, "distance from a camera below which less is learned, box sizes; 0: none"
     )
@@ -177,6 +185,22 @@ class PyNeRFConfig:
     )
     distortion_loss_weight: float = _losses.number(
         0.0, "weight of the distortion loss, which gathers a ray's weights in one place"
+    )
+    depth_loss_weight: float = _losses.number(
+        0.0, "weight of the depth loss, where the scene has depths"
+    )
+    depth_loss: str = _losses.choice(
+        "urban",
+        "the depth loss: urban is of light on its way to a surface and beyond it, l1 of mean "
+        "distances",
+        "urban",
+        "l1",
+    )
+    opacity_loss_weight: float = _losses.number(
+        0.0, "weight of the squared difference of opacity from the photographs' alpha"
+    )
+    weight_decay: float = _losses.number(
+        0.0, "weight of the mean square of the networks' weights (L2 regularisation)"
     )
     hash_decay: float = _losses.number(
         0.0, "weight of the mean square of the table's entries, level by level"

@@ -13,6 +13,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "max_resolution": AUTO,
         "cells_per_footprint": 2.0,
         "background": AUTO,
+        "color_correction": AUTO,
         "hash_table_size": 2**19,
         "hidden_dim": 64,
         "learning_rate": 2e-2,
@@ -30,6 +31,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "gpu": {
         "max_resolution": AUTO,
         "background": AUTO,
+        "color_correction": AUTO,
         "hash_table_size": 2**19,
         "hidden_dim": 64,
         "learning_rate": 1e-2,

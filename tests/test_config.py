@@ -26,10 +26,11 @@ FROM_0 = ["num_importance", "geo_feature_dim", "samples_per_batch", "warmup_step
 WEIGHTS = [
     "color_loss_weight", "pyramid_loss_weight", "distortion_loss_weight", "hash_decay",
     "gradient_clip", "max_seconds", "checkpoint_interval", "gradient_distance",
-    "pose_learning_rate",
+    "pose_learning_rate", "depth_loss_weight", "opacity_loss_weight", "weight_decay",
 ]  # fmt: skip
 CHOICES = [
-    "output_interpolation", "level_interpolation", "sampler", "background"
+    "output_interpolation", "level_interpolation", "sampler", "background", "color_correction",
+    "depth_loss",
 ]  # fmt: skip
 FLAGS = ["share_feature_grid", "single_level", "unbounded", "carve", "mixed_precision", "compile"]
 
@@ -80,8 +81,11 @@ GOOD_VALUES = {
     "samples_per_batch": 1234, "max_steps": 6, "max_seconds": 2.5, "learning_rate": 1,
     "warmup_steps": 0, "final_learning_rate": 1,
     "color_loss_weight": 0, "pyramid_loss_weight": 0.25, "distortion_loss_weight": 0.125,
-    "hash_decay": 0.5, "gradient_clip": 0.75, "mixed_precision": True, "compile": True,
-    "background": "random", "val_interval": 0, "checkpoint_interval": 60, "seed": 2**63 - 1,
+    "hash_decay": 0.5, "depth_loss_weight": 0.5, "depth_loss": "l1",
+    "opacity_loss_weight": 0.5, "weight_decay": 0.5,
+    "gradient_clip": 0.75, "mixed_precision": True, "compile": True,
+    "background": "random", "color_correction": "affine", "val_interval": 0,
+    "checkpoint_interval": 60, "seed": 2**63 - 1,
 }  # fmt: skip
 
 FIELDS = {field.name for field in dataclasses.fields(PyNeRFConfig)}

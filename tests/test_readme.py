@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from taichi_pynerf import load
-from taichi_pynerf.demo.scene import demo_scene_dir
+from taichi_pynerf.demo.scene import DemoSceneSettings, demo_scene_dir
+from taichi_pynerf.demo.unbounded import DISTANCES, make_unbounded_demo
+from taichi_pynerf.evaluation.evaluation import render_view
 from taichi_pynerf.runs import scene_source
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +28,7 @@ def test_the_two_commands_stand_alone():
 
 
 def test_the_python_example_runs(tmp_path, monkeypatch):
-    (example,) = blocks("python")
+    example, _ = blocks("python")
     assert example.count("max_steps=300") == 1
     example = example.replace("max_steps=300", "max_steps=80, samples_per_batch=4096")
     small = demo_scene_dir(tmp_path / "cache", resolution=64, num_train=24, num_val=1, num_test=2)
@@ -42,6 +44,27 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     with Image.open(tmp_path / "orbit.webp") as film:
         assert film.n_frames == 24
     assert load(tmp_path / "model.pth").steps == 80
+
+
+def test_the_loss_with_depth_runs_and_depth_helps(tmp_path):
+    """The README's loss, from two views of the unbounded demo scene, which has depth images."""
+    _, example = blocks("python")
+    settings = DemoSceneSettings(64, 2, 1, 1, DISTANCES, 4)
+    make_unbounded_demo(tmp_path / "scene", settings, depth=True, progress=False)
+    example = example.replace("path/to/scene", str(tmp_path / "scene"))
+    example = example.replace("max_steps=200", "max_steps=120, samples_per_batch=4096")
+    errors = {}
+    for weight in ("0.1", "0.0"):
+        names = {}
+        exec(
+            compile(example.replace("0.1 * depth", f"{weight} * depth"), "README.md", "exec"), names
+        )
+        dataset, model = names["dataset"], names["trainer"].model.eval()
+        assert names["trainer"].step == 120
+        out, truth = render_view(model, dataset, 0), dataset.depth(0)
+        known = truth > 0
+        errors[weight] = (out["depth"] - truth).abs()[known].median().item()
+    assert errors["0.1"] < 0.8 * errors["0.0"]
 
 
 def test_links_to_files_lead_somewhere():

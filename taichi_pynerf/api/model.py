@@ -15,7 +15,7 @@ from taichi_pynerf.api.camera import Camera
 from taichi_pynerf.api.scenes import LoadedScene
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.evaluation.evaluation import evaluate
+from taichi_pynerf.evaluation.evaluation import evaluate, metrics_for
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.model.images import RenderOptions, rays_bar, render_image
 from taichi_pynerf.model.model import PyNeRF
@@ -180,12 +180,15 @@ class TrainedModel:
 
         Returns:
             {"psnr": mean, "ssim": mean, "scales": {"1": {"psnr": …, "ssim": …}, …},
-            "images": one result per image}; PSNR in dB.
+            "images": one result per image}; PSNR in dB. Where exposures were corrected, there are
+            "psnr_fitted" and "ssim_fitted" too, of the images' right halves after an affine map of
+            colours fitted on the left ones.
 
         Raises:
             SceneError: the scene has no such split.
         """
-        return evaluate(self.pynerf, self.scene.dataset(split), progress=progress)
+        metrics = metrics_for(self.config)
+        return evaluate(self.pynerf, self.scene.dataset(split), metrics=metrics, progress=progress)
 
     def save(self, path: str | Path) -> Path:
         """Write a checkpoint that `load` and the programs open.

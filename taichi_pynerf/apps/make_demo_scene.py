@@ -49,6 +49,16 @@ def build_parser() -> Parser:
         help="put the still life in a landscape and write nerfstudio's layout: opaque images, "
         "and no bounds (needs --output_dir)",
     )
+    parser.add_argument(
+        "--exposure_stops",
+        type=float,
+        default=0.0,
+        help="with --unbounded: exposures differ by up to so many powers of two to either side, "
+        "and white balances by a quarter of that (0)",
+    )
+    parser.add_argument(
+        "--depth", action="store_true", help="with --unbounded: write depth images too"
+    )
     return parser
 
 
@@ -62,11 +72,14 @@ def main(argv: list[str]) -> None:
     output_dir, unbounded = settings.pop("output_dir"), settings.pop("unbounded")
     if unbounded and output_dir is None:
         parser.error("--unbounded needs --output_dir")
+    extras = {name: settings.pop(name) for name in ("exposure_stops", "depth")}
+    if any(extras.values()) and not unbounded:
+        parser.error("--exposure_stops and --depth need --unbounded")
     if settings["distances"] is None:
         settings["distances"] = DISTANCES if unbounded else DemoSceneSettings.distances
     runtime.start("cpu")
     if unbounded:
-        print(make_unbounded_demo(output_dir, DemoSceneSettings(**settings)))
+        print(make_unbounded_demo(output_dir, DemoSceneSettings(**settings), **extras))
     elif output_dir is None:
         print(demo_scene_dir(**settings))
     else:

@@ -17,7 +17,7 @@ from taichi_pynerf import runtime
 from taichi_pynerf.apps.cli import Parser, run
 from taichi_pynerf.apps.crop_flags import add_crop_flag, crop_from
 from taichi_pynerf.errors import ConfigError, MissingPackageError
-from taichi_pynerf.evaluation.evaluation import METRICS, Dataset, summarise
+from taichi_pynerf.evaluation.evaluation import Dataset, Metric, metrics_for, summarise
 from taichi_pynerf.evaluation.lpips import LPIPS, NETS
 from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write_text, json_text
@@ -176,7 +176,7 @@ def check(args: argparse.Namespace) -> None:
 def render_images(args: argparse.Namespace, opened: Run) -> None:
     split = chosen_split(args, opened)
     folder = output_dir(args, opened, split)
-    metrics = chosen_metrics(args) if args.compute_metrics else {}
+    metrics = chosen_metrics(args, [opened]) if args.compute_metrics else {}
     results = render_split(args, opened, split, folder, metrics)
     print(f"{len(results)} images in {folder}")
     if metrics:
@@ -248,7 +248,7 @@ def compare(args: argparse.Namespace) -> None:
         ):  # fmt: skip
             raise ConfigError(f"{one.checkpoint} is of other images than {opened[0].checkpoint}")
     folder = Path(args.output_dir or "outputs/compare")
-    metrics = chosen_metrics(args)
+    metrics = chosen_metrics(args, opened)
     scales = chosen_scales(args, opened[0])
     views = photographed_views(source, split, scales)
     summaries = {}
@@ -321,9 +321,11 @@ def chosen_scales(args: argparse.Namespace, opened: Run) -> list[Fraction]:
     return [Fraction(1, k) for k in (MULTISCALE if opened.scene.multiscale else (1,))]
 
 
-def chosen_metrics(args: argparse.Namespace) -> dict:
-    """PSNR, SSIM, and LPIPS if available; if its network was named, it is required."""
-    metrics = dict(METRICS)
+def chosen_metrics(args: argparse.Namespace, runs: list[Run]) -> dict:
+    """Those of the runs, and LPIPS if available; if its network was named, it is required."""
+    metrics: dict[str, Metric] = {}
+    for one in runs:
+        metrics |= metrics_for(one.config)
     if args.lpips != "none":
         try:
             lpips = LPIPS("alex" if args.lpips == "auto" else args.lpips)

@@ -24,7 +24,7 @@ from taichi_pynerf.apps.scene_flags import (
 from taichi_pynerf.apps.setting_flags import add_setting_flags, settings_given
 from taichi_pynerf.data.locating import FORMATS
 from taichi_pynerf.errors import CheckpointError, ConfigError
-from taichi_pynerf.evaluation.evaluation import Dataset, evaluate
+from taichi_pynerf.evaluation.evaluation import Dataset, evaluate, metrics_for
 from taichi_pynerf.files import atomic_write_text, json_text
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.presets import PRESETS
@@ -309,7 +309,7 @@ def report(trainer: PyNeRFTrainer, dataset: Dataset | None, run_dir: Path, backe
         print(f"no test images; checkpoint: {run_dir / 'checkpoint.pth'}")
         return
     model = trainer.model.eval()
-    results = evaluate(model, dataset, progress=True)
+    results = evaluate(model, dataset, metrics=metrics_for(trainer.config), progress=True)
     metrics = {
         dataset.split: results,
         "steps": trainer.step,
@@ -319,12 +319,27 @@ def report(trainer: PyNeRFTrainer, dataset: Dataset | None, run_dir: Path, backe
         "device": runtime.device_name(),
         "seed": trainer.config.seed,
     }
+    if trainer.poses is not None:
+        metrics["poses"] = trainer.poses.motion()
     atomic_write_text(run_dir / "metrics.json", json_text(metrics, indent=2) + "\n")
     write_preview(model, dataset, run_dir / "preview.png", median_view(results["images"]))
     print(f"\n{dataset.split} images   PSNR [dB]   SSIM")
     for scale, values in results["scales"].items():
         print(f"  1/{scale:<9} {values['psnr']:9.2f}   {values['ssim']:.4f}")
     print(f"  {'mean':<11} {results['psnr']:9.2f}   {results['ssim']:.4f}")
+    if "psnr_fitted" in results:
+        print(
+            "  right halves, with exposure and white balance fitted on the left ones: "
+            f"{results['psnr_fitted']:.2f} dB, {results['ssim_fitted']:.4f}"
+        )
+    if trainer.poses is not None:
+        motion = metrics["poses"]
+        print(
+            f"cameras moved by {motion['shift_median']:.2g} and turned by "
+            f"{motion['turn_median']:.2g} degrees in the median, by {motion['shift_greatest']:.2g} "
+            f"and {motion['turn_greatest']:.2g} at most; the scene box is {trainer.poses.unit:g} "
+            "wide"
+        )
     print(
         f"{trainer.step} steps in {trainer.train_seconds:.0f} s; pictures: "
         f"{run_dir / 'preview.png'}; checkpoint: {run_dir / 'checkpoint.pth'}"

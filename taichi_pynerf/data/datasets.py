@@ -29,12 +29,17 @@ class Batch:
         weights: [N] float32, what each pixel counts for in the loss. Their mean is 1 in
             expectation, so that a weighted loss is as large as an unweighted one.
         view_indices: [N] int64, the image that each pixel is from.
+        depth: [N] float32, the distance along the ray of what each pixel shows, in world units; 0
+            where it is unknown.
+        acc: [N] float32 in [0, 1], alpha.
     """
 
     rays: Rays
     rgb: torch.Tensor
     weights: torch.Tensor
     view_indices: torch.Tensor
+    depth: torch.Tensor
+    acc: torch.Tensor
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with all tensors on `device`."""
@@ -79,6 +84,8 @@ class _SceneDataset:
         split: which split of the scene this is.
         background: [3] float32, the colour that transparent pixels are put on.
         has_alpha: whether pixels can be transparent.
+        has_depth: whether the scene has depth images.
+        exposures: [V] float32, the images' exposures by EXIF in powers of two; NaN if unknown.
         num_pixels: number of pixels of all images, masked ones too.
         active_scales: the scales that `sample` draws from, in ascending order.
     """
@@ -98,8 +105,13 @@ class _SceneDataset:
         self._sampling = sampling
         self._pixels = torch.from_numpy(scene.pixels)
         self.has_alpha = scene.pixels.shape[1] == 4
+        self.exposures = scene.exposures
+        if self.exposures is None:
+            self.exposures = torch.full((len(scene),), torch.nan)
         self._offsets = scene.offsets
         self._masks = None if scene.masks is None else torch.from_numpy(scene.masks)
+        self._depths = None if scene.depths is None else torch.from_numpy(scene.depths)
+        self.has_depth = self._depths is not None and bool(self._depths.any())
         self._pixel_weights = scene.pixel_weights
         self.set_active_scales(self.scales.tolist())
 
@@ -149,12 +161,19 @@ class _SceneDataset:
         width = self.cameras.width.index_select(0, view)
         y = pixel.div(width, rounding_mode="floor")
         x = pixel - y * width
-        rgba = self._pixels.index_select(0, self._offsets.index_select(0, view) + pixel)
+        at = self._offsets.index_select(0, view) + pixel
+        rgba = self._pixels.index_select(0, at)
+        rays = generate_rays(self.cameras, view, x, y, (self.near, self.far))
+        depth = torch.zeros(num_rays)
+        if self.has_depth:
+            depth = self._along_rays(self._depths.index_select(0, at), rays, view)
         return Batch(
-            rays=generate_rays(self.cameras, view, x, y, (self.near, self.far)),
+            rays=rays,
             rgb=self._over_background(rgba, background),
             weights=weights,
             view_indices=view,
+            depth=depth,
+            acc=rgba[:, 3].float() / 255 if self.has_alpha else torch.ones(num_rays),
         )
 
     def image(
@@ -182,6 +201,26 @@ class _SceneDataset:
             return None
         mask = self._masks[self._offsets[index] : self._offsets[index + 1]]
         return mask.view(int(self.cameras.height[index]), int(self.cameras.width[index]))
+
+    def depth(self, index: int) -> torch.Tensor | None:
+        """How far away along its ray is what each pixel of image `index` shows.
+
+        Returns:
+            [H, W] float32, world units, 0 where it is unknown; None if the scene has no depths.
+        """
+        index = self._checked_index(index)
+        if not self.has_depth:
+            return None
+        depths = self._depths[self._offsets[index] : self._offsets[index + 1]]
+        view = torch.full((len(depths),), index)
+        depths = self._along_rays(depths, self.rays(index), view)
+        return depths.view(int(self.cameras.height[index]), int(self.cameras.width[index]))
+
+    def _along_rays(self, depths: torch.Tensor, rays: Rays, view: torch.Tensor) -> torch.Tensor:
+        """[N] distances along rays of distances along the optical axes."""
+        backward = self.cameras.c2w[:, :, 2].index_select(0, view)
+        cosines = -(rays.rays_d * backward).sum(-1)
+        return torch.where(cosines > 1e-3, depths / cosines.clamp_min(1e-3), 0.0)
 
     def rays(self, index: int) -> Rays:
         """The rays of image `index`, row by row."""

@@ -58,6 +58,8 @@ class Description:
         applied: [3, 4] rigid transform that the files' coordinates went through before, if any.
         mask_paths: V masks that the description names, None where it names none.
         circle_radii: V radii of the image's circle in pixels at full size, None where it is whole.
+        depth_paths: V depth images, None where there is none.
+        depth_units: V units of the files' coordinates in a value of each depth image.
         fits_files: cameras are brought to the size of the image files (`fit_to_files`); else files
             are as large as their cameras say, and follow their EXIF orientation.
         file_scale: by how much the files are reduced, where there are none at full size.
@@ -83,6 +85,8 @@ class Description:
     applied: np.ndarray | None = None
     mask_paths: Sequence[Path | None] | None = None
     circle_radii: list[float | None] | None = None
+    depth_paths: Sequence[Path | None] | None = None
+    depth_units: Sequence[float] | None = None
     fits_files: bool = True
     file_scale: int = 1
     has_usual_box: bool = False
@@ -173,7 +177,7 @@ def files_of(description: Description, split: str, options: LoadOptions) -> Scen
     def chosen(values: Sequence[_T]) -> list[_T]:
         return [values[i] for i in indices]
 
-    radii = description.circle_radii
+    radii, units = description.circle_radii, description.depth_units
     files = SceneFiles(
         image_paths=[path for path in chosen(description.image_paths) if path is not None],
         cameras=cameras_from_lenses(poses[indices], chosen(description.lenses)),
@@ -186,6 +190,8 @@ def files_of(description: Description, split: str, options: LoadOptions) -> Scen
         transform=transform,
         mask_paths=None if masks is None else chosen(masks),
         circle_radii=None if radii is None else chosen(radii),
+        depth_paths=None if description.depth_paths is None else chosen(description.depth_paths),
+        depth_units=None if units is None else [x * transform.scale for x in chosen(units)],
         scales=None if scales is None else scales[indices],
         pixel_weights=None if weights is None else weights[indices],
     )

@@ -46,6 +46,8 @@ class ImageHeader(NamedTuple):
         orientation: EXIF's, 1 to 8: how the stored pixels must be turned to stand upright.
         has_alpha: whether pixels can be transparent.
         kind: what the file holds, a name in `image_kinds.KINDS`.
+        exposure: how much light was let in by EXIF's time, aperture and sensitivity, in powers of
+            two against 1 s at f/1 and ISO 100; None if EXIF does not say.
     """
 
     width: int
@@ -53,6 +55,7 @@ class ImageHeader(NamedTuple):
     orientation: int
     has_alpha: bool
     kind: str
+    exposure: float | None = None
 
     @property
     def stored_size(self) -> tuple[int, int]:
@@ -76,7 +79,9 @@ def read_header(path: Path) -> ImageHeader:
         _check_size(path, header.width, header.height)
         return ImageHeader(header.width, header.height, 1, header.has_alpha, kind)
     with _no_size_warnings(), _opened(path, kind) as image:
-        return ImageHeader(*image.size, _orientation(image), _has_alpha(image), kind)
+        exif = _exif(image)
+        orientation = 1 if image.format == "TIFF" else _orientation(exif)  # Pillow turns it itself
+        return ImageHeader(*image.size, orientation, _has_alpha(image), kind, _exposure(exif))
 
 
 def decode_image(
@@ -153,6 +158,21 @@ def decode_mask(path: Path, *, upright: bool = True) -> np.ndarray:
     return np.any(rgb > darkest, axis=-1) & opaque
 
 
+def decode_whole(path: Path) -> np.ndarray:
+    """[H, W] the whole numbers of a grey image of 16 bits, as they are stored.
+
+    Raises:
+        SceneError: as `decode_straight`, or the image is of another kind.
+    """
+    with _no_size_warnings(), _opened(path, _kind(path)) as image:
+        if image.mode not in _SIXTEEN_BIT_MODES:
+            raise SceneError(
+                f"{path}: depths must be grey of 16 bits, not of mode {image.mode}; "
+                "write 16 bits, a NumPy array or OpenEXR"
+            )
+        return np.asarray(image)
+
+
 def _kind(path: Path) -> str:
     try:
         return kind_of(path)
@@ -182,15 +202,32 @@ def _opened(path: Path, kind: str) -> Iterator[Image.Image]:
         ) from None
 
 
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation of an image that is not decoded yet; 1, upright, if it has none."""
-    if image.format == "TIFF":  # Pillow turns it itself
-        return 1
-    if image.format == "PNG":  # whose getexif() would decode it
-        exif = Image.Exif()
-        exif.load(image.info.get("exif", b""))
-    else:
-        exif = image.getexif()
+def _exif(image: Image.Image) -> Image.Exif:
+    """EXIF of an image that is not decoded yet."""
+    if image.format != "PNG":
+        return image.getexif()
+    exif = Image.Exif()  # a PNG's getexif() would decode it
+    exif.load(image.info.get("exif", b""))
+    return exif
+
+
+def _exposure(exif: Image.Exif) -> float | None:
+    """`ImageHeader.exposure`."""
+    try:
+        values = exif.get_ifd(ExifTags.IFD.Exif)
+        time, aperture = (
+            float(values[tag]) for tag in (ExifTags.Base.ExposureTime, ExifTags.Base.FNumber)
+        )
+        sensitivity = values[ExifTags.Base.ISOSpeedRatings]
+        if isinstance(sensitivity, tuple):
+            sensitivity = sensitivity[0]
+        return math.log2(time * float(sensitivity) / 100 / aperture**2)
+    except Exception:  # absent, zero, or anything at all: files are others'
+        return None
+
+
+def _orientation(exif: Image.Exif) -> int:
+    """The EXIF orientation; 1, upright, if there is none."""
     orientation = exif.get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(1, 9) else 1
 

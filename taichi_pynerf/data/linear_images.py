@@ -90,6 +90,29 @@ def decode_linear(path: Path, exposure: float = 0.0) -> np.ndarray:
     return rgba
 
 
+def read_exr_depth(path: Path) -> np.ndarray:
+    """[H, W] float32 of an OpenEXR file's channel of depths: Z, Blender's V, Y or R.
+
+    Raises:
+        SceneError: the file is missing, broken or without such a channel, or OpenImageIO is not
+            installed.
+    """
+    if not path.is_file():
+        raise SceneError(f"{path}: this depth image is missing")
+    with _opened(path) as file:
+        spec = file.spec()
+        if spec.deep or not 1 <= spec.nchannels <= MAX_CHANNELS:
+            raise SceneError(f"{path}: no plain picture; render it flat")
+        ends = [str(name).rpartition(".")[2] for name in spec.channelnames]
+        channel = next((ends.index(name) for name in "ZVYR" if name in ends), None)
+        if channel is None:
+            raise SceneError(f"{path}: no channel Z, V, Y or R is in this file")
+        block = file.read_image(0, 0, channel, channel + 1, "float")
+        if block is None:
+            raise _broken(path, file.geterror())
+        return np.asarray(block, dtype=np.float32).reshape(spec.height, spec.width)
+
+
 def write_exr(path: Path, channels: dict[str, np.ndarray], attributes: dict[str, str]) -> None:
     """Write float32 [H, W] channels as an OpenEXR file, to a temporary name first.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from taichi_pynerf.data.description import Description, files_of
+from taichi_pynerf.data.formats.depth_files import decode_depth, fit_depth
 from taichi_pynerf.data.image_kinds import has_wrong_suffix
 from taichi_pynerf.data.images import ImageHeader, decode_images, read_header
 from taichi_pynerf.data.locating import FORMATS, locate_scene
@@ -22,7 +24,14 @@ from taichi_pynerf.data.pixels import (
     write_cached,
 )
 from taichi_pynerf.data.placement import Placement
-from taichi_pynerf.data.scene import Scene, cameras_at, checked_scales, reduce_image, reduce_mask
+from taichi_pynerf.data.scene import (
+    Scene,
+    cameras_at,
+    checked_scales,
+    reduce_depth,
+    reduce_image,
+    reduce_mask,
+)
 from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles, shown, warn_once
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.cameras import Cameras
@@ -171,6 +180,9 @@ def _decode_scene(
     headers = {path: read_header(path) for path in dict.fromkeys(files.image_paths)}
     channels = 4 if any(header.has_alpha for header in headers.values()) else 3
     _tell_wrong_suffixes(headers)
+    exposures = torch.tensor(
+        [math.nan if (x := headers[path].exposure) is None else x for path in files.image_paths]
+    )
 
     cached = None
     source_pixels = int((files.cameras.width * files.cameras.height).sum())
@@ -204,6 +216,8 @@ def _decode_scene(
         unbounded=files.unbounded,
         masks=_masks(files, cameras, factors),
         transform=files.transform,
+        exposures=exposures.repeat(len(scales)),
+        depths=_depths(files, cameras, factors),
     )
 
 
@@ -271,6 +285,22 @@ def _masks(files: SceneFiles, cameras: Cameras, factors: list[int]) -> np.ndarra
     if not masks.any():
         raise SceneError(f"{files.image_paths[0].parent}: the masks leave no pixel of any image")
     return masks
+
+
+def _depths(files: SceneFiles, cameras: Cameras, factors: list[int]) -> np.ndarray | None:
+    """[P] float32 distances along the optical axes; 0 where unknown. None if there are none."""
+    if files.depth_paths is None or files.depth_units is None or not any(files.depth_paths):
+        return None
+    num_views = len(files.image_paths)
+    depths = np.zeros(int(offsets_of(cameras)[-1]), dtype=np.float32)
+    parts = windows(depths, cameras)
+    sizes = list(zip(files.cameras.width.tolist(), files.cameras.height.tolist(), strict=True))
+    for view, (path, unit) in enumerate(zip(files.depth_paths, files.depth_units, strict=True)):
+        if path is not None:
+            depth = fit_depth(path, decode_depth(path, unit), *sizes[view])
+            for window, factor in zip(parts[view::num_views], factors, strict=True):
+                window[...] = reduce_depth(depth, factor)
+    return depths
 
 
 def _view_mask(

@@ -39,6 +39,10 @@ class Scene:
         masks: [P] bool, which pixels count; the others are neither trained on nor scored. None if
             all count.
         transform: what brought the coordinates of the scene's files to those used here.
+        depths: [P] float32, distances along the optical axes of what the pixels show, in world
+            units; 0 where they are unknown. None: they all are.
+        exposures: [V] float32, how much light each image got by its EXIF, in powers of two
+            (`ImageHeader.exposure`); NaN where that is unknown. None: it is of all.
 
     Raises:
         ValueError: the fields do not fit each other.
@@ -56,6 +60,8 @@ class Scene:
     unbounded: bool = False
     masks: np.ndarray | None = None
     transform: SceneTransform = field(default_factory=SceneTransform)
+    depths: np.ndarray | None = None
+    exposures: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         num_views, num_pixels = len(self.cameras), int(self.offsets[-1])
@@ -72,6 +78,13 @@ class Scene:
             raise ValueError(
                 f"masks must be bool of shape [{num_pixels}], "
                 f"got {masks.dtype} of shape {list(masks.shape)}"
+            )
+
+        depths = self.depths
+        if depths is not None and (depths.dtype != np.float32 or depths.shape != (num_pixels,)):
+            raise ValueError(
+                f"depths must be float32 of shape [{num_pixels}], "
+                f"got {depths.dtype} of shape {list(depths.shape)}"
             )
 
     @property
@@ -96,6 +109,7 @@ class Scene:
         split: str = "train",
         unbounded: bool = False,
         masks: Sequence[np.ndarray] | None = None,
+        depths: Sequence[np.ndarray] | None = None,
     ) -> Scene:
         """A scene at scale 1 from images in memory.
 
@@ -106,6 +120,7 @@ class Scene:
             near, far, aabb, split, unbounded: see the class.
             names: V names; numbers by default.
             masks: V arrays of bool, [H, W]: which pixels count; all by default.
+            depths: V arrays of float32, [H, W]: distances along the optical axes; 0 is unknown.
 
         Raises:
             ValueError: an image has another type or size than its camera says.
@@ -135,6 +150,7 @@ class Scene:
             split=split,
             unbounded=unbounded,
             masks=None if masks is None else np.concatenate([mask.reshape(-1) for mask in masks]),
+            depths=None if depths is None else np.concatenate([d.reshape(-1) for d in depths]),
         )
 
     def with_scales(self, scales: Sequence[int]) -> Scene:
@@ -168,6 +184,13 @@ class Scene:
             for i, mask in enumerate(windows(self.masks, self.cameras)):
                 for window, scale in zip(parts[i::num_views], scales, strict=True):
                     window[...] = reduce_mask(mask, scale)
+        depths = None
+        if self.depths is not None:
+            depths = np.empty(len(pixels), dtype=np.float32)
+            parts = windows(depths, cameras)
+            for i, depth in enumerate(windows(self.depths, self.cameras)):
+                for window, scale in zip(parts[i::num_views], scales, strict=True):
+                    window[...] = reduce_depth(depth, scale)
         view_scales = torch.tensor(scales).repeat_interleave(num_views)
         return replace(
             self,
@@ -177,6 +200,8 @@ class Scene:
             pixel_weights=self.pixel_weights.repeat(len(scales)) * view_scales.float() ** 2,
             scales=view_scales,
             masks=masks,
+            depths=depths,
+            exposures=None if self.exposures is None else self.exposures.repeat(len(scales)),
         )
 
     def __len__(self) -> int:
@@ -187,6 +212,16 @@ class Scene:
 def reduce_image(image: np.ndarray, k: int) -> np.ndarray:
     """The box average of an [H, W, C] uint8 image: [H // k, W // k, C]."""
     return box_downscale(_cropped(image, k), k)
+
+
+def reduce_depth(depth: np.ndarray, k: int) -> np.ndarray:
+    """[H // k, W // k] mean depths of k x k pixels; 0 where one of them is unknown."""
+    if k == 1:
+        return depth
+    depth = _cropped(depth, k)
+    boxes = depth.reshape(depth.shape[0] // k, k, depth.shape[1] // k, k)
+    known = (boxes > 0).all(axis=(1, 3))
+    return np.where(known, boxes.mean(axis=(1, 3)), 0).astype(np.float32)
 
 
 def reduce_mask(mask: np.ndarray, k: int) -> np.ndarray:

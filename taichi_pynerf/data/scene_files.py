@@ -61,6 +61,8 @@ class SceneFiles:
         upright: [V] whether to turn each image as its EXIF orientation says; None turns all.
         mask_paths: V masks, None where all pixels count; None if no image has a mask.
         circle_radii: V radii in pixels, beyond which pixels do not count, None where all do.
+        depth_paths: V depth images, None where there is none; None if no image has one.
+        depth_units: V scene units in a value of each depth image.
         scales: [V] int64, the scale of each image in a format that holds several; None means 1.
         pixel_weights: [V] float32 with `scales`: the area of the pixels in full-size pixels.
     """
@@ -78,6 +80,8 @@ class SceneFiles:
     upright: list[bool] | None = None
     mask_paths: list[Path | None] | None = None
     circle_radii: list[float | None] | None = None
+    depth_paths: list[Path | None] | None = None
+    depth_units: list[float] | None = None
     scales: torch.Tensor | None = None
     pixel_weights: torch.Tensor | None = None
 
@@ -100,6 +104,8 @@ class SceneFiles:
             upright=None if self.upright is None else chosen(self.upright),
             mask_paths=None if self.mask_paths is None else chosen(self.mask_paths),
             circle_radii=None if self.circle_radii is None else chosen(self.circle_radii),
+            depth_paths=None if self.depth_paths is None else chosen(self.depth_paths),
+            depth_units=None if self.depth_units is None else chosen(self.depth_units),
             scales=None if self.scales is None else self.scales[indices],
             pixel_weights=None if self.pixel_weights is None else self.pixel_weights[indices],
         )

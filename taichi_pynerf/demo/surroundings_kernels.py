@@ -7,7 +7,14 @@ columns move against each other as the camera goes, and the mountains stand at i
 import taichi as ti
 import taichi.math as tm
 
-from taichi_pynerf.demo.tracer_kernels import HORIZON, display, hash_u32, hit_cylinder, unit_float
+from taichi_pynerf.demo.tracer_kernels import (
+    HORIZON,
+    NO_HIT,
+    display,
+    hash_u32,
+    hit_cylinder,
+    unit_float,
+)
 from taichi_pynerf.kernels.launch import kernel
 
 HAZE_DISTANCE = 60.0
@@ -90,9 +97,9 @@ def column_colour(c, p, centre, radius):
 
 
 @ti.func
-def surroundings(o, d, floor, inner_radius, columns: ti.template()):
-    """What a ray sees that passes the still life."""
-    nearest, t_seen = -1, 1e9
+def nearest_surroundings(o, d, floor, columns: ti.template()):
+    """What a ray meets first: (a column or -1, the distance), at NO_HIT if only the sky."""
+    nearest, t_seen = -1, NO_HIT
     if d.z < -1e-4:
         t_seen = (floor - o.z) / d.z
     for c in range(columns.shape[0]):
@@ -101,18 +108,24 @@ def surroundings(o, d, floor, inner_radius, columns: ti.template()):
         t = hit_cylinder(o - base, d, ti.Vector([0.0, 0.0, 1.0]), column.z, column.w)
         if 0.0 < t < t_seen:
             nearest, t_seen = c, t
+    return nearest, t_seen
 
+
+@ti.func
+def surroundings(o, d, floor, inner_radius, columns: ti.template()):
+    """What a ray sees that passes the still life."""
+    nearest, t_seen = nearest_surroundings(o, d, floor, columns)
     colour = ti.Vector([0.0, 0.0, 0.0])
     p = o + t_seen * d
     if nearest >= 0:
         column = columns[nearest]
         base = ti.Vector([column.x, column.y, floor])
         colour = column_colour(nearest, p, base, column.z)
-    elif t_seen < 1e9:
+    elif t_seen < NO_HIT:
         colour = ground(p, inner_radius)
     else:
         colour = sky(d)
-    if t_seen < 1e9:
+    if t_seen < NO_HIT:
         colour = tm.mix(ti.Vector(HORIZON) * 0.8, colour, ti.exp(-t_seen / HAZE_DISTANCE))
     return colour
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from taichi_pynerf import runtime
-from taichi_pynerf.demo import surroundings_kernels, tracer_kernels
+from taichi_pynerf.demo import depth_kernels, surroundings_kernels, tracer_kernels
 from taichi_pynerf.demo.tracer_kernels import MAX_SHAPES, Kind, Paint, Row
 
 __all__ = [
@@ -115,6 +115,39 @@ class DemoRenderer:
             _focal(resolution, camera_angle_x),
             strata,
             seed,
+        )
+        return image
+
+    def depth(
+        self,
+        pose: np.ndarray,
+        *,
+        resolution: int,
+        camera_angle_x: float,
+        floor: float | None = None,
+    ) -> np.ndarray:
+        """How far away is what the middles of a view's pixels show.
+
+        Args:
+            pose, resolution, camera_angle_x: as in `render`.
+            floor: height of the ground of the surroundings (`render_surroundings`); None: none are
+                there.
+
+        Returns:
+            float32 [resolution, resolution], distances along the optical axis in world units; 0
+            where there is nothing, or the sky.
+        """
+        image = np.zeros((resolution, resolution), np.float32)
+        depth_kernels.render_view_depth(
+            image,
+            np.ascontiguousarray(pose, np.float32),
+            self.scene.table,
+            self.scene.kinds,
+            _columns(),
+            floor or 0.0,
+            int(floor is not None),
+            _focal(resolution, camera_angle_x),
+            self.scene.radius,
         )
         return image
 

@@ -18,6 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from taichi_pynerf.data.authoring.scene_folder import new_scene_folder
+from taichi_pynerf.data.linear_images import srgb
 from taichi_pynerf.demo.scene import SPLITS, DemoSceneSettings, view_poses
 from taichi_pynerf.demo.still_life import GROUND, PLINTH_HEIGHT, PLINTH_RADIUS, still_life
 from taichi_pynerf.demo.tracer import NEAREST_COLUMN, DemoRenderer, render_surroundings
@@ -28,10 +29,17 @@ ELEVATIONS = (math.radians(4.0), math.radians(45.0))
 DISTANCES = (2.2, 3.0)
 FARTHEST = NEAREST_COLUMN - 1.5
 FLOOR = GROUND - PLINTH_HEIGHT
+DEPTH_UNIT = 1e-3
+MAX_STOPS = 4.0
 
 
 def make_unbounded_demo(
-    out_dir: Path | str, settings: DemoSceneSettings | None = None, *, progress: bool = True
+    out_dir: Path | str,
+    settings: DemoSceneSettings | None = None,
+    *,
+    exposure_stops: float = 0.0,
+    depth: bool = False,
+    progress: bool = True,
 ) -> Path:
     """Render the unbounded demo scene into `out_dir`, which must be new or empty; return it.
 
@@ -41,10 +49,13 @@ def make_unbounded_demo(
     Args:
         settings: by default the demo scene's with distances `DISTANCES`; here they may be
             `FARTHEST` at most.
+        exposure_stops: how much the pictures' exposures differ, as in `random_gains`; with it,
+            `exposures.json` has the gains of each picture.
+        depth: write `depths/<split>_<view>.png` too, in thousandths of a unit, as nerfstudio does.
         progress: show a bar.
 
     Raises:
-        ConfigError: a distance is too large.
+        ConfigError: a distance is too large, or `exposure_stops` is not in [0, 4].
         SceneError: `out_dir` is not empty, or it cannot be written.
     """
     settings = settings or replace(DemoSceneSettings(), distances=DISTANCES)
@@ -53,6 +64,8 @@ def make_unbounded_demo(
             f"distances of the unbounded scene must be {FARTHEST} or less, for columns stand "
             f"behind; got {list(settings.distances)}"
         )
+    if not 0 <= exposure_stops <= MAX_STOPS:
+        raise ConfigError(f"exposure_stops is {exposure_stops}: it must be in [0, {MAX_STOPS:g}]")
     renderer = DemoRenderer(still_life())
     focal = 0.5 * settings.resolution / math.tan(0.5 * CAMERA_ANGLE_X)
     transforms: dict[str, Any] = {
@@ -65,32 +78,67 @@ def make_unbounded_demo(
         "cy": 0.5 * settings.resolution,
         "frames": [],
     }
+    if depth:
+        transforms["depth_unit_scale_factor"] = DEPTH_UNIT
+    exposures: dict[str, list[float]] = {}
     total = sum(settings.num_views(split) for split in SPLITS)
     with (
         new_scene_folder(out_dir) as folder,
         tqdm(total=total, desc="unbounded demo", unit="view", disable=not progress) as bar,
     ):
         (folder / "images").mkdir()
+        if depth:
+            (folder / "depths").mkdir()
         for split_index, split in enumerate(SPLITS):
             jitter = np.random.default_rng([settings.seed, split_index, 1])
             names = []
+            gains = random_gains(settings.num_views(split), exposure_stops, settings.seed, split)
             for i, pose in enumerate(view_poses(settings, split, ELEVATIONS)):
                 names.append(f"images/{split}_{i:03d}.png")
                 seed = int(jitter.integers(2**31))
-                Image.fromarray(_view(renderer, pose, settings, seed)).save(folder / names[-1])
-                transforms["frames"].append(
-                    {"file_path": names[-1], "transform_matrix": pose.tolist()}
-                )
+                image = exposed(_view(renderer, pose, settings, seed), gains[i])
+                image = (np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+                Image.fromarray(image).save(folder / names[-1])
+                exposures[names[-1]] = gains[i].tolist()
+                frame = {"file_path": names[-1], "transform_matrix": pose.tolist()}
+                if depth:
+                    frame["depth_file_path"] = f"depths/{split}_{i:03d}.png"
+                    values = _depth(renderer, pose, settings)
+                    Image.fromarray(values).save(folder / frame["depth_file_path"])
+                transforms["frames"].append(frame)
                 bar.update()
             transforms[f"{split}_filenames"] = names
         (folder / "transforms.json").write_text(json.dumps(transforms, indent=2) + "\n")
+        if exposure_stops:
+            (folder / "exposures.json").write_text(json.dumps(exposures, indent=2) + "\n")
     return Path(out_dir)
+
+
+def random_gains(num_views: int, stops: float, seed: int, split: str) -> np.ndarray:
+    """[V, 3] float64 by how much each channel of each view is brighter, in linear light.
+
+    As a camera left to itself sees a scene: exposures differ by up to `stops` powers of two to
+    either side, and red and blue, the white balance, by a quarter of that against green.
+    """
+    rng = np.random.default_rng([seed, SPLITS.index(split), 2])
+    exposure = rng.uniform(-stops, stops, (num_views, 1))
+    balance = rng.uniform(-stops, stops, (num_views, 3)) / 4
+    balance[:, 1] = 0.0
+    return 2.0 ** (exposure + balance)
+
+
+def exposed(image: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """[H, W, 3] display colours (sRGB) of a picture with its light times `gains` [3]."""
+    if (gains == 1.0).all():
+        return image
+    linear = np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4) * gains
+    return srgb(linear)
 
 
 def _view(
     renderer: DemoRenderer, pose: np.ndarray, settings: DemoSceneSettings, seed: int
 ) -> np.ndarray:
-    """uint8 [resolution, resolution, 3]: the still life over its surroundings."""
+    """float [resolution, resolution, 3]: the still life over its surroundings."""
     options: dict[str, Any] = {
         "resolution": settings.resolution,
         "camera_angle_x": CAMERA_ANGLE_X,
@@ -99,5 +147,13 @@ def _view(
     }
     front = renderer.render(pose, **options)
     behind = render_surroundings(pose, floor=FLOOR, inner_radius=PLINTH_RADIUS, **options)
-    rgb = front[..., :3] + (1.0 - front[..., 3:]) * behind
-    return (np.clip(rgb, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+    return front[..., :3] + (1.0 - front[..., 3:]) * behind
+
+
+def _depth(renderer: DemoRenderer, pose: np.ndarray, settings: DemoSceneSettings) -> np.ndarray:
+    """uint16 [resolution, resolution] in `DEPTH_UNIT`s; 0 where it is unknown, or too far."""
+    depth = renderer.depth(
+        pose, resolution=settings.resolution, camera_angle_x=CAMERA_ANGLE_X, floor=FLOOR
+    )
+    values = np.round(depth / DEPTH_UNIT)
+    return np.where(values < 2**16, values, 0).astype(np.uint16)

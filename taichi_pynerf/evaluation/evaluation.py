@@ -9,8 +9,10 @@ from statistics import fmean
 
 import torch
 
+from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.errors import Notice
+from taichi_pynerf.evaluation.color_fit import FITTED_METRICS, FittedMetric
 from taichi_pynerf.evaluation.metrics import compute_psnr, compute_ssim
 from taichi_pynerf.model.images import RenderOptions, rays_bar, render_image
 from taichi_pynerf.model.model import PyNeRF
@@ -18,6 +20,15 @@ from taichi_pynerf.model.model import PyNeRF
 Dataset = PyNeRFDataset | MultiScaleDataset
 Metric = Callable[[torch.Tensor, torch.Tensor], float]
 METRICS: dict[str, Metric] = {"psnr": compute_psnr, "ssim": compute_ssim}
+
+
+def metrics_for(config: PyNeRFConfig) -> dict[str, Metric]:
+    """PSNR and SSIM; where exposures were corrected, also those of fitted colours.
+
+    What exposure a held-out photograph has is not known to the model. `FITTED_METRICS` leave it
+    out: colours are fitted on the left half, and the right half is measured.
+    """
+    return {**METRICS, **FITTED_METRICS} if config.color_correction == "affine" else dict(METRICS)
 
 
 def render_view(
@@ -103,15 +114,15 @@ def measure(
     """{name: value} of each metric for a render and a photograph, [H, W, 3] each.
 
     Args:
-        mask: [H, W] bool, true where a pixel counts. PSNR and SSIM leave the others out; other
-            metrics see the photograph in their place.
+        mask: [H, W] bool, true where a pixel counts. PSNR and SSIM, fitted ones too, leave the
+            others out; other metrics see the photograph in their place.
     """
     if mask is None:
         return {name: metric(rgb, target) for name, metric in metrics.items()}
     filled = torch.where(mask.unsqueeze(-1), rgb, target)
     return {
         name: metric(rgb, target, mask=mask)
-        if metric in (compute_psnr, compute_ssim)
+        if metric in (compute_psnr, compute_ssim) or isinstance(metric, FittedMetric)
         else metric(filled, target)
         for name, metric in metrics.items()
     }

@@ -181,7 +181,7 @@ def render_to_folder(
 
 def _figures(line: dict, metrics: Mapping[str, Metric]) -> dict[str, float]:
     """A line's metrics; null in JSON stands for a value that was not finite."""
-    missing = {"psnr": math.inf}  # of an image without any error
+    missing = {"psnr": math.inf, "psnr_fitted": math.inf}  # of an image without any error
     return {
         name: missing.get(name, math.nan) if line["metrics"][name] is None
         else line["metrics"][name]

@@ -13,6 +13,8 @@ from taichi_pynerf.files import atomic_write_text, json_text
 HEADINGS = {
     "psnr": "PSNR ↑",
     "ssim": "SSIM ↑",
+    "psnr_fitted": "PSNR, right half, colours fitted on the left ↑",
+    "ssim_fitted": "SSIM, right half, colours fitted on the left ↑",
     "lpips_alex": "LPIPS (AlexNet) ↓",
     "lpips_vgg": "LPIPS (VGG16) ↓",
     "lpips_squeeze": "LPIPS (SqueezeNet) ↓",
@@ -92,7 +94,7 @@ def _figure(metric: str, value: float | None) -> str:
         return "-"
     if math.isinf(value):
         return "∞"
-    return f"{value:.2f}" if metric == "psnr" else f"{value:.4f}"
+    return f"{value:.2f}" if metric.startswith("psnr") else f"{value:.4f}"
 
 
 def _cell(value: float | None) -> str:

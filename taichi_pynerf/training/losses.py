@@ -1,6 +1,6 @@
-"""The training losses: colour, pyramid consistency, distortion, table decay."""
+"""The training losses: colour, depth, pyramid consistency, distortion, table decay."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -12,6 +12,8 @@ from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.model.proposals import Histogram
 from taichi_pynerf.model.renderer import TrainingRender
 from taichi_pynerf.ops.ray_march import Samples
+from taichi_pynerf.training.depth_losses import DEPTH_LOSSES
+from taichi_pynerf.training.optimizers import network_parameters
 
 
 def loss_inputs(
@@ -25,7 +27,8 @@ def loss_inputs(
 
     Returns:
         {"rgb": [N, 3] over the background, "depth": [N], "acc": [N], "render": the render,
-        "resolutions" and "encoders" of the field's grids, "progress"}.
+        "resolutions" and "encoders" of the field's grids, "networks": the weights of its heads and
+        colour networks, "progress"}.
     """
     return {
         "rgb": render.rgb + (1 - render.acc).unsqueeze(-1) * background,
@@ -34,6 +37,7 @@ def loss_inputs(
         "render": render,
         "resolutions": model.field.resolutions,
         "encoders": model.field.encoders,
+        "networks": network_parameters(model),
         "progress": progress,
     }
 
@@ -55,7 +59,10 @@ class PyNeRFLoss(nn.Module):
         Args:
             outputs: as `loss_inputs` gives them.
             targets: "rgb" [N, 3]; "weights" [N], what each pixel counts for, mean 1: all 1 where
-                pixels are drawn by area, the default, else multi-scale Blender's `lossmult`.
+                pixels are drawn by area, the default, else multi-scale Blender's `lossmult`;
+                "depth" [N], distances along the rays in the unit of outputs["depth"], 0 or NaN
+                where they are unknown; "acc" [N], the photographs' alpha. A term whose target is
+                not there is left out.
 
         Returns:
             {"total_loss", "color_loss", …}, each a scalar.
@@ -64,6 +71,19 @@ class PyNeRFLoss(nn.Module):
         squares = (outputs["rgb"] - targets["rgb"]).square().mean(-1)
         losses = {"color_loss": (targets["weights"] * squares).mean()}
         total = config.color_loss_weight * losses["color_loss"]
+        if config.depth_loss_weight > 0 and "depth" in targets:
+            loss = DEPTH_LOSSES[config.depth_loss]
+            losses["depth_loss"] = loss(
+                outputs, targets["depth"], targets["weights"], self.spacing, outputs["progress"]
+            )
+            total = total + config.depth_loss_weight * losses["depth_loss"]
+        if config.opacity_loss_weight > 0 and "acc" in targets:
+            squares = (outputs["acc"] - targets["acc"]).square()
+            losses["opacity_loss"] = (targets["weights"] * squares).mean()
+            total = total + config.opacity_loss_weight * losses["opacity_loss"]
+        if config.weight_decay > 0:
+            losses["weight_decay"] = mean_square(outputs["networks"])
+            total = total + config.weight_decay * losses["weight_decay"]
         if config.pyramid_loss_weight > 0:
             losses["pyramid_loss"] = pyramid_consistency(
                 render.field, render.positions, render.samples.ray_indices, outputs["resolutions"]
@@ -193,6 +213,12 @@ def distortion(
     pairs = 2 * w * (m * before(w) - before(w * m))
     loss = (pairs + w.square() * d / 3).sum() / samples.packed_info.shape[0]
     return loss.to(weights.dtype)
+
+
+def mean_square(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The mean square of all entries of some tensors."""
+    count = sum(parameter.numel() for parameter in parameters)
+    return sum(parameter.square().sum() for parameter in parameters) / count
 
 
 def table_energy(table: torch.Tensor, level_sizes: tuple[int, ...]) -> torch.Tensor:

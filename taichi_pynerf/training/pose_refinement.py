@@ -57,6 +57,18 @@ class PoseRefinement(nn.Module):
         )
 
     @torch.no_grad()
+    def motion(self) -> dict[str, float]:
+        """How far the cameras moved: medians and greatest, in world units and in degrees."""
+        shifts = self.unit * self.shifts.norm(dim=-1)
+        turns = self.rotations.norm(dim=-1).rad2deg()
+        return {
+            "shift_median": float(shifts.median()),
+            "shift_greatest": float(shifts.max()),
+            "turn_median": float(turns.median()),
+            "turn_greatest": float(turns.max()),
+        }
+
+    @torch.no_grad()
     def refined(self, cameras: Cameras) -> Cameras:
         """The V views that this was made for, with their corrected poses."""
         camera = self.camera_of_view.to(cameras.c2w.device)

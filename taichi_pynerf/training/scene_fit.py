@@ -12,6 +12,7 @@ from taichi_pynerf.geometry.rays import generate_rays
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.pyramid import create_pyramid_hierarchy
 from taichi_pynerf.presets import AUTO
+from taichi_pynerf.training.color_correction import exposures_differ
 
 # Measured on lego: at 200 x 200 a finest level of 512 cells (2.4 to a footprint) does better than
 # 2048, at 400 x 400 one of 1024 (2.4) better than 512 (1.2).
@@ -26,9 +27,10 @@ LEAST_SHARE = 0.005
 def fit_to_scene(config: PyNeRFConfig, dataset: TrainingImages) -> PyNeRFConfig:
     """The configuration for a dataset: its scene box, whether it is unbounded and how far it goes.
 
-    A `max_resolution` that is "auto" is taken from the cameras, such a `background` from the images
-    (`fit_background`). Presets have other settings for
-    unbounded scenes: `PyNeRFConfig.preset(name, unbounded=dataset.unbounded)`.
+    What is "auto" is decided: `max_resolution` by the cameras, `background` by the images
+    (`fit_background`), and `color_correction` by whether the photographs of an unbounded scene were
+    exposed differently (`exposures_differ`). Presets have other settings for unbounded scenes:
+    `PyNeRFConfig.preset(name, unbounded=dataset.unbounded)`.
 
     Raises:
         SceneError: hardly any ray meets the scene box.
@@ -40,6 +42,9 @@ def fit_to_scene(config: PyNeRFConfig, dataset: TrainingImages) -> PyNeRFConfig:
         config = config.replace(num_cascades=fit_cascades(dataset, box))
     if config.background == AUTO:
         config = config.replace(background=fit_background(dataset))
+    if config.color_correction == AUTO:
+        differ = config.unbounded and exposures_differ(dataset)
+        config = config.replace(color_correction="affine" if differ else "none")
     if config.max_resolution != AUTO:
         return config
     width = finest_footprint(dataset, box)

@@ -1,6 +1,7 @@
 """Training: one loop, used with all image scales at once or from coarse to fine."""
 
 import contextlib
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -14,13 +15,14 @@ from tqdm import tqdm
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.datasets import Batch
 from taichi_pynerf.errors import CheckpointError, ConfigError, TrainingError
-from taichi_pynerf.evaluation.evaluation import METRICS, Dataset, evaluate
-from taichi_pynerf.model.images import RenderOptions
+from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.model.samples import draws_per_ray
 from taichi_pynerf.presets import AUTO
 from taichi_pynerf.runs.checkpoint import FILE_NAME, save_pyramid_model
 from taichi_pynerf.training.carving import possible_cells
+from taichi_pynerf.training.color_correction import LEARNING_RATE as COLOR_LEARNING_RATE
+from taichi_pynerf.training.color_correction import ColorCorrection, within_range
 from taichi_pynerf.training.distributed import Workers
 from taichi_pynerf.training.empty_steps import EmptySteps
 from taichi_pynerf.training.log import TrainingLog
@@ -28,12 +30,12 @@ from taichi_pynerf.training.losses import PyNeRFLoss, loss_inputs
 from taichi_pynerf.training.optimizers import build_optimizers, network_parameters
 from taichi_pynerf.training.pose_refinement import PoseRefinement
 from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays, scale_at
+from taichi_pynerf.training.validation import validate
 
 LOG_INTERVAL = 20  # steps between lines of the log
 # How long poses wait, in warm-ups of the field: what a scene that is not there yet says of them is
 # noise, and Adam takes steps of full length on it.
 POSE_WAIT = 2
-VAL_PIXELS = 2**16  # of an image that is validated; a larger one is sampled
 
 
 class PyNeRFTrainer:
@@ -77,11 +79,12 @@ class PyNeRFTrainer:
             val_dataset, output_dir, progress, tensorboard = None, None, False, False
         self.model = model
         self.config = config = config or model.config
-        if config.background == AUTO:
-            raise ConfigError(
-                'background is "auto": choose white, black or random, or let `fit_to_scene` take '
-                "it from the training images"
-            )
+        for name in ("background", "color_correction"):
+            if getattr(config, name) == AUTO:
+                raise ConfigError(
+                    f'{name} is "auto": choose a value, or let `fit_to_scene` take it from the '
+                    "training images"
+                )
         self.train_dataset, self.val_dataset = train_dataset, val_dataset
         self.loss = loss or PyNeRFLoss(config)
         self.output_dir = None if output_dir is None else Path(output_dir)
@@ -95,6 +98,10 @@ class PyNeRFTrainer:
             self.poses = PoseRefinement(train_dataset.cameras, model.renderer.box.size)
             self.poses.to(model.device)
             self.optimizers["poses"] = torch.optim.Adam(self.poses.parameters())
+        self.colors: ColorCorrection | None = None  # of the training images
+        if config.color_correction == "affine":
+            self.colors = ColorCorrection(train_dataset.names).to(model.device)
+            self.optimizers["colors"] = torch.optim.Adam(self.colors.parameters())
         # Pixels are drawn on the CPU, where they lie; jitter and grid cells where the model is.
         self.pixel_generator = torch.Generator().manual_seed(config.seed)
         self.generator = torch.Generator(model.device).manual_seed(config.seed)
@@ -175,9 +182,8 @@ class PyNeRFTrainer:
         )
         learning_rate = config.learning_rate * factor
         for name, optimizer in self.optimizers.items():
-            peak = config.pose_learning_rate if name == "poses" else config.learning_rate
             for group in optimizer.param_groups:
-                group["lr"] = peak * factor
+                group["lr"] = self._peak_learning_rate(name) * factor
 
         background = self._background()
         batch = self.train_dataset.sample(self.num_rays, self.pixel_generator, background)
@@ -191,8 +197,14 @@ class PyNeRFTrainer:
             rays = self.poses(rays, batch.view_indices)
         with self.workers.own_draws(self.generator, self.num_rays, draws_per_ray(config)):
             render = self.model.renderer.train_rays(rays, self.generator, self.progress_made())
+        if self.colors is not None:
+            rgb = self.colors(render.rgb, render.acc, batch.view_indices)
+            render = dataclasses.replace(render, rgb=within_range(rgb, batch.rgb))
         outputs = loss_inputs(self.model, render, background, self.progress_made())
-        losses = self.loss(outputs, {"rgb": batch.rgb, "weights": batch.weights})
+        names = ("rgb", "weights", "depth", "acc")
+        losses = self.loss(outputs, {name: getattr(batch, name) for name in names})
+        if self.colors is not None:
+            losses["total_loss"] = losses["total_loss"] + self.colors.penalty()
         part = len(rays) / self.num_rays  # of the batch: 1 if this process is alone
         figures = self.workers.sum(
             {
@@ -259,29 +271,11 @@ class PyNeRFTrainer:
 
     def validate(self, num_images: int = 2) -> dict:
         """PSNR on a few validation images of each scale, evenly spread; of large ones estimated."""
-        self.model.eval()
-        data, indices = self.val_dataset, []
-        if data is None:
+        if self.val_dataset is None:
             raise ValueError("the trainer has no val_dataset to validate on")
-        for scale in data.scales.unique().tolist():
-            of_scale = (data.scales == scale).nonzero().squeeze(-1).tolist()
-            of_scale = [i for i in of_scale if (mask := data.mask(i)) is None or mask.any()]
-            indices += of_scale[:: max(1, len(of_scale) // num_images)][:num_images]
-
-        largest = max(int(data.cameras.width[i] * data.cameras.height[i]) for i in indices)
-        stride = math.ceil(math.sqrt(largest / VAL_PIXELS))
-
-        def show(index: int, out: dict[str, torch.Tensor]) -> None:
-            if self.log.wants_images:
-                pair = torch.cat([data.image(index)[::stride, ::stride], out["rgb"]], 1)
-                name = f"val/{data.names[index]}, 1/{int(data.scales[index])}: truth, render"
-                self.log.image(self.step, name, pair)
-
-        metrics = {"psnr": METRICS["psnr"]}
-        options = RenderOptions(stride=stride)
-        found = evaluate(self.model, data, indices, metrics, options, on_image=show)
+        found = validate(self.model, self.val_dataset, self.step, self.log, num_images)
         self._val_psnr = found["psnr"]
-        return {"step": self.step, "val": {name: found[name] for name in ("psnr", "scales")}}
+        return {"step": self.step, "val": found}
 
     def save(self) -> Path:
         """Write `checkpoint.pth` into the output folder."""
@@ -299,6 +293,7 @@ class PyNeRFTrainer:
             "train_seconds": self.train_seconds,
             "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
             "poses": None if self.poses is None else self.poses.state_dict(),
+            "colors": None if self.colors is None else self.colors.state_dict(),
             "pixel_generator": self.pixel_generator.get_state(),
             "generator": self.generator.get_state(),
         }
@@ -318,6 +313,8 @@ class PyNeRFTrainer:
                 optimizer.load_state_dict(state["optimizers"][name])
             if self.poses is not None:
                 self.poses.load_state_dict(state["poses"])
+            if self.colors is not None:
+                self.colors.load_state_dict(state["colors"])
             self.pixel_generator.set_state(state["pixel_generator"])
             self.generator.set_state(state["generator"])
             self.step, self.num_rays = int(state["step"]), int(state["num_rays"])
@@ -327,6 +324,11 @@ class PyNeRFTrainer:
             raise CheckpointError(f"the checkpoint cannot be resumed: {error!r}") from None
 
     # ---- small parts ----------------------------------------------------------------------
+
+    def _peak_learning_rate(self, name: str) -> float:
+        """Before warm-up and decay, of one of the optimizers."""
+        own = {"poses": self.config.pose_learning_rate, "colors": COLOR_LEARNING_RATE}
+        return own.get(name, self.config.learning_rate)
 
     def _background(self) -> torch.Tensor:
         if self.config.background == "random":

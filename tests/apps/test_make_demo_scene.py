@@ -25,3 +25,15 @@ def test_the_unbounded_scene_is_not_cached(capsys):
         make_demo_scene_app.main([*TINY, "--unbounded"])
     assert caught.value.code == 2
     assert "--unbounded needs --output_dir" in capsys.readouterr().err
+
+
+def test_exposures_and_depths_are_the_unbounded_scene_s(tmp_path, capsys):
+    out = tmp_path / "scene"
+    flags = ["--unbounded", "--exposure_stops", "1", "--depth", "--output_dir", str(out)]
+    make_demo_scene_app.main([*TINY, *flags])
+    assert (out / "exposures.json").is_file()
+    assert (out / "depths" / "train_001.png").is_file()
+    with pytest.raises(SystemExit) as caught:
+        make_demo_scene_app.main([*TINY, "--depth", "--output_dir", str(tmp_path / "other")])
+    assert caught.value.code == 2
+    assert "need --unbounded" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from taichi_pynerf.demo.unbounded import (
     DISTANCES,
     ELEVATIONS,
     FLOOR,
+    exposed,
     make_unbounded_demo,
 )
 from taichi_pynerf.errors import ConfigError, SceneError
@@ -116,3 +117,38 @@ def test_wrong_settings_and_places_are_one_line(tmp_path):
     with pytest.raises(SceneError, match="is there already"):
         make_unbounded_demo(tmp_path, TINY)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_exposures_differ_by_known_gains(tmp_path):
+    plain = make_unbounded_demo(tmp_path / "plain", TINY, progress=False)
+    varied = make_unbounded_demo(tmp_path / "varied", TINY, exposure_stops=1.0, progress=False)
+    gains = json.loads((varied / "exposures.json").read_text())
+    assert not (plain / "exposures.json").exists()
+    assert len(gains) == 7
+    for name, gain in gains.items():
+        before, after = (np.asarray(Image.open(folder / name)) / 255 for folder in (plain, varied))
+        assert np.abs(np.log2(gain)).max() <= 1.25
+        np.testing.assert_allclose(after, exposed(before, np.array(gain)).clip(0, 1), atol=0.02)
+    stops = np.log2(list(gains.values()))
+    assert stops.std(0).min() > 0.2
+    with pytest.raises(ConfigError, match="exposure_stops"):
+        make_unbounded_demo(tmp_path / "wrong", TINY, exposure_stops=-1)
+
+
+def test_depths_are_those_of_the_ground_and_of_what_two_cameras_see(tmp_path):
+    settings = replace(TINY, resolution=64)
+    folder = make_unbounded_demo(tmp_path / "scene", settings, depth=True, progress=False)
+    transforms = json.loads((folder / "transforms.json").read_text())
+    unit, focal = transforms["depth_unit_scale_factor"], transforms["fl_x"]
+    column, row = np.meshgrid(np.arange(64) + 0.5 - 32, 32 - np.arange(64) - 0.5)
+    for frame in transforms["frames"]:
+        depth = np.asarray(Image.open(folder / frame["depth_file_path"])) * unit
+        pose = np.array(frame["transform_matrix"])
+        local = np.stack([column / focal, row / focal, -np.ones_like(row)], -1) * depth[..., None]
+        points = local @ pose[:3, :3].T + pose[:3, 3]
+        known = depth > 0
+        assert known.mean() > 0.3
+        assert points[known][:, 2].min() > FLOOR - 0.01
+        on_ground = np.abs(points[..., 2] - FLOOR) < 0.01
+        assert (on_ground & known).mean() > 0.1
+        assert depth[known].min() > 0.5

@@ -53,11 +53,14 @@ def some_batch(**weights):
         ),
         "resolutions": field.resolutions,
         "encoders": field.encoders,
+        "networks": list(field.heads.parameters()),
+        "acc": torch.rand(5, generator=seeded(4)),
         "progress": 1.0,
     }
     targets = {
         "rgb": torch.rand(5, 3, generator=seeded(3)),
         "weights": torch.tensor([0.1, 0.0, 1.0, 3.0, 0.9]),
+        "acc": torch.tensor([1.0, 1.0, 0.0, 1.0, 0.5]),
     }
     off = dict.fromkeys(
         (
@@ -96,19 +99,22 @@ TERMS = {
     "pyramid_loss_weight": "pyramid_loss",
     "distortion_loss_weight": "distortion_loss",
     "hash_decay": "hash_decay",
+    "opacity_loss_weight": "opacity_loss",
+    "weight_decay": "weight_decay",
 }
 
 
 def test_the_total_is_the_weighted_sum_of_the_terms():
     loss, outputs, targets = some_batch(
-        color_loss_weight=1.0, pyramid_loss_weight=0.25, distortion_loss_weight=0.5, hash_decay=2.0
-    )
+        color_loss_weight=1.0, pyramid_loss_weight=0.25, distortion_loss_weight=0.5, hash_decay=2.0,
+        opacity_loss_weight=0.75, weight_decay=1.5,
+    )  # fmt: skip
     losses = {name: value.item() for name, value in loss(outputs, targets).items()}
     assert set(losses) == {"total_loss", *TERMS.values()}
     assert all(value > 0 for value in losses.values())
     expected = (
         losses["color_loss"] + 0.25 * losses["pyramid_loss"] + 0.5 * losses["distortion_loss"]
-        + 2.0 * losses["hash_decay"]
+        + 2.0 * losses["hash_decay"] + 0.75 * losses["opacity_loss"] + 1.5 * losses["weight_decay"]
     )  # fmt: skip
     assert losses["total_loss"] == pytest.approx(expected)
 
@@ -128,6 +134,22 @@ def test_the_distortion_loss_grows_with_the_training():
     assert totals[0.0] == 0.0
     assert totals[0.5] == pytest.approx(totals[1.0] / 4)
     assert totals[1.0] > 0
+
+
+def test_opacity_is_held_to_alpha_and_weights_to_zero():
+    loss, outputs, targets = some_batch(opacity_loss_weight=1.0, weight_decay=1.0)
+    losses = loss(outputs, targets)
+    expected = sum(
+        w * (a - b) ** 2
+        for w, a, b in zip(
+            *(x.tolist() for x in (targets["weights"], outputs["acc"], targets["acc"])), strict=True
+        )
+    ) / 5  # fmt: skip
+    assert losses["opacity_loss"].item() == pytest.approx(expected)
+    entries = torch.cat([x.reshape(-1) for x in outputs["networks"]])
+    assert losses["weight_decay"].item() == pytest.approx(entries.square().mean().item())
+    del targets["acc"]
+    assert "opacity_loss" not in loss(outputs, targets)
 
 
 def test_terms_are_those_of_the_functions():

@@ -540,7 +540,7 @@ def test_large_images_are_validated_on_some_of_their_pixels(monkeypatch):
     trainer = make_trainer(val_dataset=data, max_steps=60, batch_size=64)
     trainer.train()
     exact = trainer.validate()["val"]["psnr"]
-    monkeypatch.setattr("taichi_pynerf.training.trainer.VAL_PIXELS", 100)
+    monkeypatch.setattr("taichi_pynerf.training.validation.VAL_PIXELS", 100)
     seen = []
     monkeypatch.setattr(
         "taichi_pynerf.evaluation.evaluation.render_image",

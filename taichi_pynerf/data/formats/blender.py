@@ -9,6 +9,7 @@ may be of poses alone, which were never rendered.
 
 from __future__ import annotations
 
+import glob
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from taichi_pynerf.data.formats.frames import (
     FOCALS,
     Frame,
     circle_radius,
+    depth_unit,
     lens_of,
     number_or,
     read_frames,
@@ -90,6 +92,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
             f"there; the first is {all_frames[0].file_path}"
         )
     size = read_header(present).upright_size
+    depths = [_depth(frame) for frame in all_frames]
     return Description(
         data_dir=data_dir,
         origin=data_dir,
@@ -103,10 +106,26 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
         near=None if unbounded else NEAR,
         mask_paths=[frame.mask_path for frame in all_frames],
         circle_radii=[circle_radius(frame) for frame in all_frames],
+        depth_paths=[path for path, _ in depths],
+        depth_units=[unit for _, unit in depths],
         fits_files=fits,
         has_usual_box=True,
         own_splits=True,
     )
+
+
+def _depth(frame: Frame) -> tuple[Path | None, float]:
+    """A frame's depth image and its unit: the one that it names, as nerfstudio does, or the file of
+    numbers that Blender writes beside the image, `r_0_depth.exr` or `r_0_depth_0001.exr`.
+
+    The 8-bit `r_0_depth_0000.png` of the published scenes are pictures to look at.
+    """
+    if frame.depth_path is not None or frame.image_path is None:
+        return frame.depth_path, depth_unit(frame)
+    image = frame.image_path
+    beside = image.parent.glob(f"{glob.escape(image.stem)}_depth*")
+    found = sorted(path for path in beside if path.suffix.lower() in (".exr", ".npy"))
+    return (found[0] if found else None), depth_unit(frame, 1.0)
 
 
 def _split_of(path: Path) -> str:

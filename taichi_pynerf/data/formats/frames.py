@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from taichi_pynerf.data.formats.depth_files import MILLIMETRES
 from taichi_pynerf.data.formats.lenses import (
     FISHEYE_MODELS,
     PANORAMA_MODELS,
@@ -52,7 +53,7 @@ class Frame(NamedTuple):
         entry: what the frame says, with what the file says for all.
         file_path: as it is written.
         image_path: the file, or None if it is not there.
-        mask_path: of the mask that the frame names, or None.
+        mask_path, depth_path: of the mask and the depth image that the frame names, or None.
     """
 
     where: str
@@ -60,6 +61,7 @@ class Frame(NamedTuple):
     file_path: str
     image_path: Path | None
     mask_path: Path | None
+    depth_path: Path | None
 
     def pose(self) -> np.ndarray:
         """[3, 4] float64 camera-to-world pose.
@@ -101,7 +103,8 @@ def read_frames(path: Path, options: LoadOptions) -> tuple[dict, list[Frame]]:
             {**for_all, **entry},
             file_path,
             image,
-            None if image is None else _mask(finder, where, entry),
+            None if image is None else _named(finder, where, entry, "mask_path"),
+            None if image is None else _named(finder, where, entry, "depth_file_path"),
         )
         for where, entry, file_path, image in zip(wheres, entries, file_paths, paths, strict=True)
     ]
@@ -137,6 +140,11 @@ def lens_of(frame: Frame, size: tuple[int, int]) -> Lens:
         distortion=_distortion(where, entry, model),
         fisheye=model in FISHEYE_MODELS,
     )
+
+
+def depth_unit(frame: Frame, default: float = MILLIMETRES) -> float:
+    """The coordinates' units in a value of its depth image: `depth_unit_scale_factor`."""
+    return number_or(frame.where, frame.entry, "depth_unit_scale_factor", 1e-9, 1e9, default)
 
 
 def circle_radius(frame: Frame) -> float | None:
@@ -208,13 +216,14 @@ def _distortion(where: str, entry: dict, model: str) -> tuple[float, ...]:
     )
 
 
-def _mask(finder: ImageFinder, where: str, entry: dict) -> Path | None:
-    if entry.get("mask_path") is None:
+def _named(finder: ImageFinder, where: str, entry: dict, name: str) -> Path | None:
+    """The file that a frame names beside its image, or None if it names none."""
+    if entry.get(name) is None:
         return None
-    mask_path = checked_text(where, entry, "mask_path")
-    path = finder.find_all([mask_path], [where])[0]
+    file_path = checked_text(where, entry, name)
+    path = finder.find_all([file_path], [where])[0]
     if path is None:
         raise SceneError(
-            f"{where}: mask_path: there is no image {shown(mask_path)} in {finder.data_dir}"
+            f"{where}: {name}: there is no image {shown(file_path)} in {finder.data_dir}"
         )
     return path

@@ -20,6 +20,7 @@ from taichi_pynerf.data.formats.frames import (
     IMAGE_FOLDERS,
     Frame,
     circle_radius,
+    depth_unit,
     lens_of,
     number_or,
     read_frames,
@@ -97,6 +98,8 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
         applied=applied,
         mask_paths=[frame.mask_path for frame in frames],
         circle_radii=[circle_radius(frame) for frame in frames],
+        depth_paths=[frame.depth_path for frame in frames],
+        depth_units=[depth_unit(frame) for frame in frames],
     )
 
 

@@ -1,0 +1,44 @@
+"""How far away is what a view of the demo scene shows, at the middle of each pixel."""
+
+import taichi as ti
+import taichi.math as tm
+
+from taichi_pynerf.demo.surroundings_kernels import nearest_surroundings
+from taichi_pynerf.demo.tracer_kernels import BITS_PER_WORD, NO_HIT, Kinds, Table, nearest_shape
+from taichi_pynerf.kernels.launch import kernel
+
+
+@kernel
+def render_view_depth(
+    image: ti.types.ndarray(dtype=ti.f32, ndim=2),  # [height, width], out; 0 where nothing is
+    camera: ti.types.ndarray(dtype=tm.vec4, ndim=1),  # [4]: rows of the camera-to-world matrix
+    table: Table,
+    kinds: Kinds,
+    columns: ti.types.ndarray(dtype=tm.vec4, ndim=1),  # [num_columns]: x, y, radius, height
+    floor: ti.f32,  # height of the ground
+    has_surroundings: ti.i32,
+    focal: ti.f32,  # pixels
+    scene_radius: ti.f32,  # of the still life
+):
+    """Distances along the optical axis, in world units, of the nearest surfaces."""
+    height, width = image.shape[0], image.shape[1]
+    for y, x in ti.ndrange(height, width):
+        right = ti.Vector([camera[0].x, camera[1].x, camera[2].x])
+        up = ti.Vector([camera[0].y, camera[1].y, camera[2].y])
+        back = ti.Vector([camera[0].z, camera[1].z, camera[2].z])
+        eye = ti.Vector([camera[0].w, camera[1].w, camera[2].w])
+        column, row = x + 0.5 - 0.5 * width, 0.5 * height - y - 0.5
+        d = tm.normalize(column * right + row * up - focal * back)
+        words = ti.Vector([0, 0])
+        for k in range(table.shape[0]):
+            if k < BITS_PER_WORD:
+                words.x |= 1 << k
+            else:
+                words.y |= 1 << (k - BITS_PER_WORD)
+        # As in `render_demo_view`, float32 resolves thin rods from just outside the scene.
+        t_start = tm.length(eye) - scene_radius - 0.1
+        hit, t = nearest_shape(eye + t_start * d, d, words, table, kinds)
+        t = ti.select(hit >= 0, t_start + t, NO_HIT)
+        if hit < 0 and has_surroundings != 0:
+            _, t = nearest_surroundings(eye, d, floor, columns)
+        image[y, x] = ti.select(t < NO_HIT, -t * tm.dot(d, back), 0.0)

@@ -1,0 +1,77 @@
+"""Losses of depth: how far a ray's light comes from, against what a depth camera measured.
+
+Distances s are those of `SceneBox.to_spacing`, in box sizes up to one box size and in disparity
+beyond: an error of a metre is much at hand and nothing at the horizon. A target of 0 or NaN is
+unknown and counts for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+Spacing = Callable[[torch.Tensor], torch.Tensor]
+
+WIDTHS = (0.05, 0.01)
+"""Within what share of the distance a surface is looked for, when training begins and ends."""
+
+
+def l1_depth(
+    outputs: dict, depth: torch.Tensor, weights: torch.Tensor, spacing: Spacing, progress: float
+) -> torch.Tensor:
+    """Mean of |s(mean distance) - s(target)|, over all N rays.
+
+    Args:
+        outputs: as `loss_inputs` gives them.
+        depth: [N] targets along the rays, world units.
+        weights: [N] what each pixel counts for.
+        spacing: ascending map of distances.
+        progress: share of the training that is done; not used here.
+    """
+    known, target = _known(depth)
+    errors = (spacing(outputs["depth"]) - spacing(target)).abs()
+    return (weights * torch.where(known, errors, 0.0)).mean()
+
+
+def urban_depth(
+    outputs: dict, depth: torch.Tensor, weights: torch.Tensor, spacing: Spacing, progress: float
+) -> torch.Tensor:
+    """Light must come from near the measured distance, and nothing be in its way.
+
+    After Urban Radiance Fields (Rematas et al. 2022, section 4.3), with packed samples: with W the
+    sum of a ray's weights within e of the target z, the loss is
+
+        (1 - W)^2 + sum of w_i^2 before z - e.
+
+    What is behind z + e gets less light as W grows, and needs no term. e shrinks with the training
+    from `WIDTHS[0]` to `WIDTHS[1]` of the distance, but is never less than the ray's own samples
+    there are long.
+
+    Args:
+        outputs, depth, weights, progress: as in `l1_depth`.
+        spacing: not used; widths are in proportion to the distance.
+    """
+    known, target = _known(depth)
+    samples, w = outputs["render"].samples, outputs["render"].weights
+    ray = samples.ray_indices.long()
+    z = target.index_select(0, ray)
+    share = WIDTHS[0] * (WIDTHS[1] / WIDTHS[0]) ** progress
+    width = torch.maximum(share * z, samples.t_ends - samples.t_starts)
+    middle = (samples.t_starts + samples.t_ends) / 2
+    offset = middle - z
+    on, before = offset.abs() <= width, offset < -width
+    zeros = torch.zeros_like(target, dtype=w.dtype)
+    hit = zeros.index_add(0, ray, torch.where(on, w, 0.0))
+    in_the_way = zeros.index_add(0, ray, torch.where(before, w.square(), 0.0))
+    errors = (1 - hit).square() + in_the_way
+    return (weights * torch.where(known, errors, 0.0)).mean()
+
+
+def _known(depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which targets are known, and all of them with a harmless number for the others."""
+    known = depth > 0  # not NaN either
+    return known & depth.isfinite(), torch.where(known & depth.isfinite(), depth, 1.0)
+
+
+DEPTH_LOSSES = {"urban": urban_depth, "l1": l1_depth}
