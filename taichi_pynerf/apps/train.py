@@ -319,8 +319,9 @@ def report(trainer: PyNeRFTrainer, dataset: Dataset | None, run_dir: Path, backe
         "device": runtime.device_name(),
         "seed": trainer.config.seed,
     }
-    if trainer.poses is not None:
-        metrics["poses"] = trainer.poses.motion()
+    motion = None if trainer.poses is None else trainer.poses.motion()
+    if motion is not None:
+        metrics["poses"] = motion
     atomic_write_text(run_dir / "metrics.json", json_text(metrics, indent=2) + "\n")
     write_preview(model, dataset, run_dir / "preview.png", median_view(results["images"]))
     print(f"\n{dataset.split} images   PSNR [dB]   SSIM")
@@ -332,8 +333,7 @@ def report(trainer: PyNeRFTrainer, dataset: Dataset | None, run_dir: Path, backe
             "  right halves, with exposure and white balance fitted on the left ones: "
             f"{results['psnr_fitted']:.2f} dB, {results['ssim_fitted']:.4f}"
         )
-    if trainer.poses is not None:
-        motion = metrics["poses"]
+    if trainer.poses is not None and motion is not None:
         print(
             f"cameras moved by {motion['shift_median']:.2g} and turned by "
             f"{motion['turn_median']:.2g} degrees in the median, by {motion['shift_greatest']:.2g} "

@@ -105,13 +105,14 @@ class _SceneDataset:
         self._sampling = sampling
         self._pixels = torch.from_numpy(scene.pixels)
         self.has_alpha = scene.pixels.shape[1] == 4
-        self.exposures = scene.exposures
-        if self.exposures is None:
-            self.exposures = torch.full((len(scene),), torch.nan)
+        unknown = torch.full((len(scene),), torch.nan)
+        self.exposures: torch.Tensor = unknown if scene.exposures is None else scene.exposures
         self._offsets = scene.offsets
         self._masks = None if scene.masks is None else torch.from_numpy(scene.masks)
-        self._depths = None if scene.depths is None else torch.from_numpy(scene.depths)
-        self.has_depth = self._depths is not None and bool(self._depths.any())
+        self.has_depth = scene.depths is not None and bool(scene.depths.any())
+        self._depths: torch.Tensor | None = None
+        if scene.depths is not None and self.has_depth:
+            self._depths = torch.from_numpy(scene.depths)
         self._pixel_weights = scene.pixel_weights
         self.set_active_scales(self.scales.tolist())
 
@@ -165,7 +166,7 @@ class _SceneDataset:
         rgba = self._pixels.index_select(0, at)
         rays = generate_rays(self.cameras, view, x, y, (self.near, self.far))
         depth = torch.zeros(num_rays)
-        if self.has_depth:
+        if self._depths is not None:
             depth = self._along_rays(self._depths.index_select(0, at), rays, view)
         return Batch(
             rays=rays,
@@ -209,7 +210,7 @@ class _SceneDataset:
             [H, W] float32, world units, 0 where it is unknown; None if the scene has no depths.
         """
         index = self._checked_index(index)
-        if not self.has_depth:
+        if self._depths is None:
             return None
         depths = self._depths[self._offsets[index] : self._offsets[index + 1]]
         view = torch.full((len(depths),), index)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from taichi_pynerf.evaluation.evaluation import Dataset
+from taichi_pynerf.data.datasets import TrainingImages
 
 LEARNING_RATE = 5e-3  # of the entries of the maps
 MEAN_WEIGHT = 1.0  # of the loss that keeps the mean map the identity
@@ -37,7 +37,9 @@ class ColorCorrection(nn.Module):
         names: V names; views of one name, such as the scales of a picture, are one photograph.
     """
 
-    def __init__(self, names: Sequence[str]):
+    image_of_view: torch.Tensor
+
+    def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
         numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
         self.register_buffer("image_of_view", torch.tensor([numbers[name] for name in names]))
@@ -83,7 +85,7 @@ def within_range(rgb: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
     return torch.where(photo >= 1, rgb.clamp_max(1), rgb)
 
 
-def exposures_differ(dataset: Dataset) -> bool:
+def exposures_differ(dataset: TrainingImages) -> bool:
     """Whether the photographs of a dataset were exposed differently, as far as can be told.
 
     By EXIF, if nearly all files have it; else by the images: two that were taken from nearly the
@@ -97,7 +99,7 @@ def exposures_differ(dataset: Dataset) -> bool:
     return neighbour_difference(dataset) > NEIGHBOUR_STOPS
 
 
-def neighbour_difference(dataset: Dataset) -> float:
+def neighbour_difference(dataset: TrainingImages) -> float:
     """By how many stops of display colours the images nearest to each other differ, in the median.
 
     The median over the images of the difference of their mean logarithms.

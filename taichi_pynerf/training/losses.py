@@ -218,7 +218,7 @@ def distortion(
 def mean_square(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
     """The mean square of all entries of some tensors."""
     count = sum(parameter.numel() for parameter in parameters)
-    return sum(parameter.square().sum() for parameter in parameters) / count
+    return torch.stack([parameter.square().sum() for parameter in parameters]).sum() / count
 
 
 def table_energy(table: torch.Tensor, level_sizes: tuple[int, ...]) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ VAL_PIXELS = 2**16  # of an image that is validated; a larger one is sampled
 
 def validate(
     model: PyNeRF, data: Dataset, step: int, log: TrainingLog, num_images: int = 2
-) -> dict[str, float | dict]:
+) -> dict[str, Any]:
     """PSNR on a few images of each scale, evenly spread; of large ones estimated.
 
     Args:
@@ -32,7 +33,7 @@ def validate(
     indices: list[int] = []
     for scale in data.scales.unique().tolist():
         of_scale = (data.scales == scale).nonzero().squeeze(-1).tolist()
-        of_scale = [i for i in of_scale if data.mask(i) is None or data.mask(i).any()]
+        of_scale = [i for i in of_scale if (mask := data.mask(i)) is None or mask.any()]
         indices += of_scale[:: max(1, len(of_scale) // num_images)][:num_images]
 
     largest = max(int(data.cameras.width[i] * data.cameras.height[i]) for i in indices)
