@@ -87,7 +87,8 @@ class PyNeRFStudioModel(Model):
         super().populate_modules()
         device = torch.device(self.kwargs.get("device", "cpu"))
         runtime.start("cuda" if device.type == "cuda" else "cpu")
-        config = self.config.pynerf
+        # nerfstudio's loop hands the model no image's number: it learns no colour map of each.
+        config = self.config.pynerf.replace(color_correction="none")
         metadata = self.kwargs["metadata"]
         shown = metadata.get("alpha_color")
         self.shown_background = torch.ones(3) if shown is None else shown.float().cpu()

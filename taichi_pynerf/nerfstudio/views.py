@@ -118,9 +118,16 @@ class TrainingViews:
         self.near, self.far, self.unbounded = near, far, unbounded
         self.aabb = tuple(dataset.scene_box.aabb.flatten().tolist())
         self.has_alpha = any(map(_has_alpha, dataset.image_filenames))
+        self.exposures = torch.full((len(self.cameras),), torch.nan)  # nerfstudio reads no EXIF
 
     def __len__(self) -> int:
         return len(self.cameras)
+
+    def image(self, index: int) -> torch.Tensor:
+        """Image `index` as [H, W, 3] float32 in [0, 1], over the background."""
+        image = torch.from_numpy(self.dataset.get_numpy_image(index)).float() / 255
+        rgb, alpha = image[..., :3], image[..., 3:]
+        return rgb if image.shape[2] == 3 else rgb * alpha + (1 - alpha) * self.background
 
     def alpha(self, index: int) -> torch.Tensor:
         """Opacity of image `index` as [H, W] uint8, 255 where it is opaque."""
