@@ -284,7 +284,10 @@ def test_the_learning_rate_warms_up_and_decays():
 def test_a_custom_loss_is_what_is_trained_on():
     class Darkness(nn.Module):
         def forward(self, outputs, targets):
-            assert set(targets) == {"rgb", "weights"}
+            assert set(targets) == {"rgb", "weights", "depth", "acc"}
+            assert targets["depth"].shape == outputs["depth"].shape == (128,)
+            assert not targets["depth"].any(), "the scene has no depths: all are unknown"
+            assert ((targets["acc"] >= 0) & (targets["acc"] <= 1)).all()
             assert targets["rgb"].shape == outputs["rgb"].shape == (128, 3)
             assert targets["weights"].shape == outputs["acc"].shape == (128,)
             brightness = outputs["rgb"].mean()
