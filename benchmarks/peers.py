@@ -6,7 +6,7 @@ import warnings
 from importlib.metadata import PackageNotFoundError, version
 
 from taichi_pynerf.geometry.rays import Rays
-from taichi_pynerf.model.renderer import TrainingRender
+from taichi_pynerf.model.renders import TrainingRender
 from taichi_pynerf.ops.compositing import composite
 from taichi_pynerf.ops.hash_grid import HashGridSpec
 from taichi_pynerf.reference.hash_grid import vertex_index

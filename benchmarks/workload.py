@@ -10,7 +10,8 @@ from taichi_pynerf import PyNeRF, PyNeRFConfig, PyNeRFTrainer
 from taichi_pynerf.data.datasets import PyNeRFDataset
 from taichi_pynerf.demo.scene import demo_scene_dir
 from taichi_pynerf.geometry.rays import Rays
-from taichi_pynerf.model.renderer import PyramidRenderer, TrainingRender
+from taichi_pynerf.model.renderer import PyramidRenderer
+from taichi_pynerf.model.renders import TrainingRender
 from taichi_pynerf.ops.hash_grid import HashGridSpec
 from taichi_pynerf.runs.runs import open_run
 from taichi_pynerf.runs.scene_source import SceneSource

@@ -28,7 +28,6 @@ MOST_LINES = 400  # of a file
 # Files over MOST_LINES, and why.
 LONG = {
     "demo.tracer_kernels": "one ray tracer; Taichi functions that call each other share a file",
-    "model.renderer": "to be parted",
 }
 
 LAYER_OF = dict.fromkeys(BASE, -1) | {name: number for number, name in enumerate(LAYERS)}

@@ -2,8 +2,8 @@
 
 import torch
 
+from taichi_pynerf.geometry.normals import density_normals
 from taichi_pynerf.model.model import PyNeRF
-from taichi_pynerf.model.normals import density_normals
 from taichi_pynerf.model.pyramid import get_pyramid_level
 
 POINTS_PER_CHUNK = 2**17

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from taichi_pynerf.geometry.contraction import contract, footprint_scale
+from taichi_pynerf.geometry.rays import Rays
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,15 @@ class SceneBox:
             directions: [M, 3] unit directions of the rays.
         """
         return footprint_scale(2 * points - 1, directions)
+
+    def pixel_widths(self, rays: Rays) -> torch.Tensor:
+        """[N] width of each ray's pixel where the ray passes the middle of the box, world units.
+
+        Where its bounds leave the middle out, the nearest distance within them counts.
+        """
+        t = ((rays.rays_o.new_tensor(self.center) - rays.rays_o) * rays.rays_d).sum(-1)
+        t = t.clamp_min(0).maximum(rays.bounds[:, 0]).minimum(rays.bounds[:, 1])
+        return rays.pixel_areas.sqrt() * t
 
     def clip(
         self, rays_o: torch.Tensor, rays_d: torch.Tensor, bounds: torch.Tensor

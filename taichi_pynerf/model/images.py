@@ -11,15 +11,18 @@ from tqdm import tqdm
 
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.crop_box import CropBox
+from taichi_pynerf.geometry.normals import CORNERS, density_normals
 from taichi_pynerf.geometry.rays import Rays, generate_rays, parallel_as_cones
 from taichi_pynerf.model.model import PyNeRF
-from taichi_pynerf.model.normals import surface_normals
 from taichi_pynerf.model.ray_rounds import SAMPLES_PER_RAY
-from taichi_pynerf.model.renderer import RAYS_AT_ONCE, Rendered
+from taichi_pynerf.model.renderer import RAYS_AT_ONCE
+from taichi_pynerf.model.renders import Rendered
 from taichi_pynerf.runtime.memory import free_memory
 
 WHITE = (1.0, 1.0, 1.0)
 BAND = 16  # rays of a band of an image for each that is on its way at a time
+LEAST_OPACITY = 0.5  # opacity below which a pixel has no normal
+NORMALS_AT_ONCE = 2**15
 _LEAST_CHUNK = 2**10
 PARALLEL_BACK = 8.0  # sides of the scene box, see `parallel_as_cones`
 
@@ -214,3 +217,35 @@ def rays_bar(
         total=total * options.supersample**2, desc=description, unit=" rays", unit_scale=True,
         disable=not progress, mininterval=0.5,
     )  # fmt: skip
+
+
+@torch.no_grad()
+def surface_normals(model: PyNeRF, rays: Rays, rendered: Rendered) -> torch.Tensor:
+    """Unit normals [N, 3] in the world where rays meet something, zeros elsewhere.
+
+    Each is taken over its pixel's footprint, at its pixel's own pyramid level.
+
+    Args:
+        model: the model.
+        rays: N rays.
+        rendered: what they met.
+    """
+    normals = torch.zeros_like(rays.rays_d)
+    hits = (rendered.acc > LEAST_OPACITY).nonzero().squeeze(-1)
+    for hit in hits.split(NORMALS_AT_ONCE):
+        normals[hit] = _normals_of_hits(model, rays[hit], rendered.depth[hit], rendered.level[hit])
+    return normals
+
+
+def _normals_of_hits(
+    model: PyNeRF, rays: Rays, depth: torch.Tensor, level: torch.Tensor
+) -> torch.Tensor:
+    """Unit normals [K, 3] of rays that meet something at depths [K], at pyramid levels [K]."""
+    box, field = model.renderer.box, model.field
+    widths = (rays.pixel_areas.sqrt() * depth).clamp_min(box.field_size / field.resolutions[-1])
+    levels = level.repeat_interleave(len(CORNERS))
+
+    def density(points: torch.Tensor) -> torch.Tensor:
+        return field.density(box.unit_to_field(box.to_unit(points)).clamp(0, 1), levels)
+
+    return density_normals(density, rays.rays_o + depth[:, None] * rays.rays_d, widths)

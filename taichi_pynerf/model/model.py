@@ -11,7 +11,8 @@ from taichi_pynerf.model.field import PyramidField
 from taichi_pynerf.model.occupancy import OccupancyGrid, TrainedLevels
 from taichi_pynerf.model.proposals import ProposalNetwork
 from taichi_pynerf.model.pyramid import DEFAULT_PIXEL_AREA
-from taichi_pynerf.model.renderer import PyramidRenderer, Rendered, TrainingRender
+from taichi_pynerf.model.renderer import PyramidRenderer
+from taichi_pynerf.model.renders import Rendered, TrainingRender
 from taichi_pynerf.presets import AUTO
 
 

@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from taichi_pynerf.geometry.scene_box import SceneBox
+from taichi_pynerf.model.field import PyramidField
+from taichi_pynerf.model.samples import SAMPLES_AT_ONCE
 from taichi_pynerf.ops.occupancy import binarise, update_density, update_level_range
 from taichi_pynerf.ops.ray_march import block_occupancy
 from taichi_pynerf.ops.residence import keep_on_device, to_host
@@ -191,3 +194,17 @@ class TrainedLevels(nn.Module):
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self._to_host()
         super()._load_from_state_dict(*args, **kwargs)
+
+
+def trained_density(
+    field: PyramidField,
+    box: SceneBox,
+    trained: TrainedLevels,
+    generator: torch.Generator,
+    positions: torch.Tensor,
+) -> torch.Tensor:
+    """Densities [M] at unit positions [M, 3], each at a random level that is trained there."""
+    positions = box.unit_to_field(positions)
+    levels = trained.draw(positions, field.num_heads, generator)
+    chunks = zip(positions.split(SAMPLES_AT_ONCE), levels.split(SAMPLES_AT_ONCE), strict=True)
+    return torch.cat([field.density(x, level) for x, level in chunks])

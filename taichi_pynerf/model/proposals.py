@@ -41,6 +41,18 @@ class Histogram(NamedTuple):
     weights: torch.Tensor
 
 
+class Proposed(NamedTuple):
+    """What the sampler "proposal" found for N rays.
+
+    Attributes:
+        borders: [N, S + 1] of the samples, in the box's spacing.
+        rounds: the weights of each round of the small field.
+    """
+
+    borders: torch.Tensor
+    rounds: tuple[Histogram, ...]
+
+
 class ProposalNetwork(nn.Module):
     """The small field: a hash grid of few levels, and a narrow network. It has one scale alone.
 

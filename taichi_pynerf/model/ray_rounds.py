@@ -107,6 +107,7 @@ class RayChunks:
         """Whether all rays are done."""
         return self.num_done == len(self._rays)
 
+    @torch.no_grad()
     def advance(self) -> None:
         """One chunk."""
         last = min(self.num_done + self._at_once, len(self._rays))

@@ -1,11 +1,9 @@
 """From rays to pixels: sample, ask the field, composite."""
 
-import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 
@@ -16,89 +14,27 @@ from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.field import PyramidField
 from taichi_pynerf.model.field_values import FieldCodes, FieldOutputs, KnownFeatures, known_of
 from taichi_pynerf.model.fused_renderer import FusedRenderer, reason_against_fusing
-from taichi_pynerf.model.occupancy import OccupancyGrid, TrainedLevels
-from taichi_pynerf.model.proposals import (
-    EXPLORE,
-    Histogram,
-    ProposalNetwork,
-    explore_share,
-    propose,
-)
+from taichi_pynerf.model.occupancy import OccupancyGrid, TrainedLevels, trained_density
+from taichi_pynerf.model.proposals import EXPLORE, ProposalNetwork, Proposed, explore_share, propose
 from taichi_pynerf.model.pyramid import get_pyramid_level
 from taichi_pynerf.model.ray_rounds import SAMPLES_PER_RAY, RayChunks, RayRounds
-from taichi_pynerf.model.samples import hierarchical_samples, keep_samples, pack
+from taichi_pynerf.model.renders import LEAST_SEEN, Rendered, TrainingRender
+from taichi_pynerf.model.samples import (
+    SAMPLES_AT_ONCE,
+    hierarchical_samples,
+    keep_samples,
+    pack,
+    with_less_gradient_near_cameras,
+)
 from taichi_pynerf.ops.compositing import composite, transmittance
 from taichi_pynerf.ops.ray_march import Samples, march_rays
 
 NO_LIMIT = 2**31 - 1
 LOOKS = (8, 16)  # samples of a ray after which it is seen whether light goes on
-SAMPLES_AT_ONCE = 2**17  # that are asked in one call, about
 RAYS_AT_ONCE = 2**16  # that are on their way while rendering
 ROUNDING = 5e-6  # of an opacity summed in float32
-LEAST_SEEN = 1e-6  # opacity below which a mean distance goes to 0
 UNSEEN = 0.1  # of the light that a ray ends at: samples of less weight need no colour
 WIDE_PIXEL = 2.0  # training's steps: so wide, it shows nothing that finer steps would add
-
-
-@dataclasses.dataclass(frozen=True)
-class Rendered:
-    """Pixels.
-
-    Attributes:
-        rgb: [N, 3] colour over black; add (1 - acc) * background.
-        depth: [N] mean distance, world units, weighted by opacity (0 where nothing is).
-        acc: [N] opacity in [0, 1].
-        level: [N] mean pyramid level of what is seen, weighted by opacity.
-    """
-
-    rgb: torch.Tensor
-    depth: torch.Tensor
-    acc: torch.Tensor
-    level: torch.Tensor
-
-    @classmethod
-    def of(cls, sums: torch.Tensor) -> "Rendered":
-        """From [N, 6] weighted sums along rays: rgb, opacity, distance, level."""
-        rgb, acc, depth, level = sums.split([3, 1, 1, 1], 1)
-        seen = acc.clamp_min(LEAST_SEEN)
-        return cls(rgb, *(x.squeeze(-1) for x in (depth / seen, acc, level / seen)))
-
-
-class Proposed(NamedTuple):
-    """What the sampler "proposal" found for N rays.
-
-    Attributes:
-        borders: [N, S + 1] of the samples, in the box's spacing.
-        rounds: the weights of each round of the small field.
-    """
-
-    borders: torch.Tensor
-    rounds: tuple[Histogram, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingRender:
-    """What one differentiable pass over a batch of rays gives to the losses.
-
-    Attributes:
-        rgb, depth, acc: per ray, as in `Rendered`; depth is the mean distance here too.
-        weights: [M] compositing weights.
-        samples: the M packed samples.
-        positions: [M, 3] field positions of the samples.
-        levels: [M] their pyramid levels.
-        field: what the field said of them.
-        proposed: what the sampler "proposal" found; None with the others.
-    """
-
-    rgb: torch.Tensor
-    depth: torch.Tensor
-    acc: torch.Tensor
-    weights: torch.Tensor
-    samples: Samples
-    positions: torch.Tensor
-    levels: torch.Tensor
-    field: FieldOutputs
-    proposed: Proposed | None = None
 
 
 class PyramidRenderer:
@@ -191,13 +127,8 @@ class PyramidRenderer:
         self.trained_levels.record(positions.detach(), levels)
         out = self._ask(rays, samples, positions, levels, known)
         if self.config.gradient_distance > 0:
-            t = samples.t_starts / (self.config.gradient_distance * self.box.size)
-            shares = t.square().clamp_max(1)
-            out = dataclasses.replace(
-                out,
-                sigmas=scale_gradient(out.sigmas, shares),
-                rgbs=scale_gradient(out.rgbs, shares.unsqueeze(-1)),
-            )
+            distance = self.config.gradient_distance * self.box.size
+            out = with_less_gradient_near_cameras(out, samples, distance)
         pixels = composite(
             out.sigmas, out.rgbs, samples.t_starts, samples.t_ends, samples.packed_info,
             self.config.early_stop_eps,
@@ -211,16 +142,8 @@ class PyramidRenderer:
     @torch.no_grad()
     def update_occupancy(self, generator: torch.Generator) -> None:
         """Measure the field anew in some cells of the occupancy grid."""
-
-        def density_at(positions: torch.Tensor) -> torch.Tensor:
-            positions = self.box.unit_to_field(positions)
-            levels = self.trained_levels.draw(positions, self.field.num_heads, generator)
-            chunks = zip(
-                positions.split(SAMPLES_AT_ONCE), levels.split(SAMPLES_AT_ONCE), strict=True
-            )
-            return torch.cat([self.field.density(x, level) for x, level in chunks])
-
-        self.occupancy.update(density_at, self.density_thresholds, generator)
+        density = partial(trained_density, self.field, self.box, self.trained_levels, generator)
+        self.occupancy.update(density, self.density_thresholds, generator)
 
     # ---- rendering ------------------------------------------------------------------------
 
@@ -254,14 +177,12 @@ class PyramidRenderer:
         self, rays: Rays, level: float | None = None, at_once: int = RAYS_AT_ONCE
     ) -> RayRounds | RayChunks:
         """Rendering piece by piece; arguments as in `render_rays`."""
-        if self.config.sampler == "proposal":
-            most = max(self.config.proposal_samples, self.config.fine_samples)
-            at_once = max(1, min(SAMPLES_PER_RAY * at_once, SAMPLES_AT_ONCE) // most)
-            return RayChunks(rays, partial(self._proposed_sums, level=level), at_once)
         if self.config.sampler != "occupancy":
             per_ray = self.config.num_samples + self.config.num_importance
+            if self.config.sampler == "proposal":
+                per_ray = max(self.config.proposal_samples, self.config.fine_samples)
             at_once = max(1, min(SAMPLES_PER_RAY * at_once, SAMPLES_AT_ONCE) // per_ray)
-            return RayChunks(rays, partial(self._hierarchical_sums, level=level), at_once)
+            return RayChunks(rays, partial(self._sampled_sums, level=level), at_once)
         if self.fused is not None:
             return RayChunks(rays, partial(self._fused_sums, level=level), at_once)
         march_on = partial(self._march_on, level=level)
@@ -275,14 +196,8 @@ class PyramidRenderer:
         return steps if self.config.render_step == 1 else steps.masked_fill_(self.are_wide(rays), 1)
 
     def are_wide(self, rays: Rays) -> torch.Tensor:
-        """Rays [N] bool of so wide pixels that rendering takes training's steps, no finer ones.
-
-        What counts is a pixel's width where its ray passes the middle of the box.
-        """
-        middle = rays.rays_o.new_tensor(self.box.center)
-        t = ((middle - rays.rays_o) * rays.rays_d).sum(-1)
-        t = t.clamp_min(0).maximum(rays.bounds[:, 0]).minimum(rays.bounds[:, 1])
-        return rays.pixel_areas.sqrt() * t >= WIDE_PIXEL * self.step_size
+        """Rays [N] bool of so wide pixels that rendering takes training's steps, no finer ones."""
+        return self.box.pixel_widths(rays) >= WIDE_PIXEL * self.step_size
 
     @torch.no_grad()
     def _march_on(
@@ -302,13 +217,10 @@ class PyramidRenderer:
         goes_on = samples.packed_info[:, 1] == max_samples
         return sums, t_next, goes_on & (light - sums[:, 3] > eps + min(eps, ROUNDING))
 
-    @torch.no_grad()
-    def _hierarchical_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
+    def _sampled_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
+        if self.config.sampler == "proposal":
+            return self._sums(rays, self._proposed(rays)[0], level)
         return self._sums(rays, self._hierarchical(rays, None, True, level), level)
-
-    @torch.no_grad()
-    def _proposed_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
-        return self._sums(rays, self._proposed(rays)[0], level)
 
     @torch.no_grad()
     def _fused_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
@@ -486,13 +398,3 @@ class PyramidRenderer:
     ) -> FieldOutputs:
         dirs = rays.rays_d.index_select(0, samples.ray_indices)
         return self.field(positions, dirs, levels, known)
-
-
-def scale_gradient(x: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
-    """x itself, with `shares`, of a shape that broadcasts to it, of its gradient.
-
-    Close to a camera many samples of few views fall on little space, so that it learns fastest
-    and fills with floaters. Shares of t^2 even this out (Philip and Deschaintre, "Floaters No
-    More: Radiance Field Gradient Scaling for Improved Near-Camera Training", 2023).
-    """
-    return x * shares + x.detach() * (1 - shares)

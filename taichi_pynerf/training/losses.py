@@ -10,7 +10,7 @@ from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.field import FieldOutputs
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.model.proposals import Histogram
-from taichi_pynerf.model.renderer import TrainingRender
+from taichi_pynerf.model.renders import TrainingRender
 from taichi_pynerf.ops.ray_march import Samples
 from taichi_pynerf.training.depth_losses import DEPTH_LOSSES
 from taichi_pynerf.training.optimizers import network_parameters

@@ -16,7 +16,8 @@ from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.geometry.rays import Rays, view_rays
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.occupancy import OccupancyGrid, TrainedLevels
-from taichi_pynerf.model.renderer import PyramidRenderer, scale_gradient
+from taichi_pynerf.model.renderer import PyramidRenderer
+from taichi_pynerf.model.samples import scale_gradient
 from taichi_pynerf.ops.ray_march import Samples
 from taichi_pynerf.training.carving import possible_cells, seen_cells
 from taichi_pynerf.training.losses import distortion

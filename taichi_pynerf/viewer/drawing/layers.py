@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from taichi_pynerf.model.renderer import Rendered
+from taichi_pynerf.model.renders import Rendered
 
 
 @dataclass(frozen=True, eq=False)

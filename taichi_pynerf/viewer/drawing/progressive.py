@@ -22,11 +22,11 @@ import torch
 
 from taichi_pynerf.geometry.crop_box import CropBox
 from taichi_pynerf.geometry.rays import Rays, view_rays
-from taichi_pynerf.model.images import fitting_chunk_size
+from taichi_pynerf.model.images import fitting_chunk_size, surface_normals
 from taichi_pynerf.model.model import PyNeRF
-from taichi_pynerf.model.normals import surface_normals
 from taichi_pynerf.model.ray_rounds import RayChunks, RayRounds
-from taichi_pynerf.model.renderer import PyramidRenderer, Rendered
+from taichi_pynerf.model.renderer import PyramidRenderer
+from taichi_pynerf.model.renders import Rendered
 from taichi_pynerf.rendering.camera_paths import farthest
 from taichi_pynerf.viewer.camera import ViewCamera
 from taichi_pynerf.viewer.drawing.layers import Layers

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from taichi_pynerf.data.datasets import PyNeRFDataset
 from taichi_pynerf.geometry.rays import Rays, view_rays
-from taichi_pynerf.model.normals import surface_normals
-from taichi_pynerf.model.renderer import Rendered
+from taichi_pynerf.model.images import surface_normals
+from taichi_pynerf.model.renders import Rendered
 from taichi_pynerf.viewer.drawing.layers import Layers
 from taichi_pynerf.viewer.drawing.progressive import Patch, Shot
 from taichi_pynerf.viewer.drawing.shading import depth_range, error_map, shade

@@ -7,15 +7,9 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
-from taichi_pynerf.geometry.rays import Rays
-from taichi_pynerf.model.model import PyNeRF
-from taichi_pynerf.model.renderer import Rendered
-
 # The corners of a regular tetrahedron: four densities give a gradient where central differences
 # along the axes take six.
 CORNERS = ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0))
-LEAST_OPACITY = 0.5  # opacity below which a pixel has no normal
-RAYS_AT_ONCE = 2**15
 NOTHING = 1e-3  # opacity of a footprint's width below which densities are not told apart
 
 
@@ -46,35 +40,3 @@ def density_normals(
     sigmas = density(around.view(-1, 3)).view(-1, len(CORNERS))
     logs = (sigmas + (NOTHING / widths)[:, None]).log()
     return functional.normalize(-(logs[..., None] * corners).sum(1), dim=-1)
-
-
-@torch.no_grad()
-def surface_normals(model: PyNeRF, rays: Rays, rendered: Rendered) -> torch.Tensor:
-    """Unit normals [N, 3] in the world where rays meet something, zeros elsewhere.
-
-    Each is taken over its pixel's footprint, at its pixel's own pyramid level.
-
-    Args:
-        model: the model.
-        rays: N rays.
-        rendered: what they met.
-    """
-    normals = torch.zeros_like(rays.rays_d)
-    hits = (rendered.acc > LEAST_OPACITY).nonzero().squeeze(-1)
-    for hit in hits.split(RAYS_AT_ONCE):
-        normals[hit] = _normals_of_hits(model, rays[hit], rendered.depth[hit], rendered.level[hit])
-    return normals
-
-
-def _normals_of_hits(
-    model: PyNeRF, rays: Rays, depth: torch.Tensor, level: torch.Tensor
-) -> torch.Tensor:
-    """Unit normals [K, 3] of rays that meet something at depths [K], at pyramid levels [K]."""
-    box, field = model.renderer.box, model.field
-    widths = (rays.pixel_areas.sqrt() * depth).clamp_min(box.field_size / field.resolutions[-1])
-    levels = level.repeat_interleave(len(CORNERS))
-
-    def density(points: torch.Tensor) -> torch.Tensor:
-        return field.density(box.unit_to_field(box.to_unit(points)).clamp(0, 1), levels)
-
-    return density_normals(density, rays.rays_o + depth[:, None] * rays.rays_d, widths)
