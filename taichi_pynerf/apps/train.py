@@ -238,10 +238,15 @@ def resumed_settings(args: argparse.Namespace, content: dict) -> tuple[SceneSour
     changes = settings_given(args)
     flags = [*fixed.split(), *PLACEMENT_FLAGS]
     given = [name for name in flags if getattr(args, name) is not None]
-    given += [name for name in changes if name not in ("max_steps", "max_seconds")]
+    given = [f"--{name}" for name in given]
+    given += [
+        f"--{name}" if getattr(args, name) is not None else f"--set {name}"
+        for name in changes
+        if name not in ("max_steps", "max_seconds")
+    ]
     if given:
         raise ConfigError(
-            f"--{', --'.join(given)} cannot change with --resume: a run keeps its settings"
+            f"{', '.join(given)} cannot change with --resume: a run keeps its settings"
         )
     config = config_of(content, args.resume)
     source = source_of(content, args.resume)

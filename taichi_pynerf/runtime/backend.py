@@ -15,6 +15,7 @@ import torch
 from taichi_pynerf.errors import BackendError
 from taichi_pynerf.runtime import hardware
 from taichi_pynerf.runtime.allocator import keep_freed_memory
+from taichi_pynerf.runtime.kernel_cache import drop_stale_lock, kernel_cache_folder
 from taichi_pynerf.runtime.smoke_test import smoke_test
 
 BACKENDS = ("auto", "cpu", "cuda", "vulkan")
@@ -58,6 +59,7 @@ def start(backend: str = "auto", *, device_memory_fraction: float = DEVICE_MEMOR
     num_threads = hardware.available_cpus()
     if torch.get_num_threads() > num_threads:
         torch.set_num_threads(num_threads)
+    drop_stale_lock(kernel_cache_folder())
     with _quiet():
         ti.init(
             arch={"cpu": ti.cpu, "cuda": ti.cuda, "vulkan": ti.vulkan}[backend],

@@ -236,6 +236,7 @@ def test_photos_in_folders_are_taken_where_there_are_no_others(tmp_path):
     (names,) = gather(source, tmp_path)
     assert names == ["cam0_0001.JPG", "cam1_0001.JPG"]
     Image.new("RGB", (8, 8)).save(source / "top.jpg")
+    (tmp_path / "again").mkdir()
     with pytest.warns(SceneWarning, match="2 more photos are in folders of it"):
         assert gather(source, tmp_path / "again") == [["top.jpg"]]
 

@@ -21,6 +21,7 @@ from taichi_pynerf.errors import (
     ConfigError,
     RunFolderError,
     SceneError,
+    SceneWarning,
     UserError,
 )
 from taichi_pynerf.runs import scene_source
@@ -170,7 +171,7 @@ def test_a_run_ends_with_a_table_and_the_next_command(multiscale_run):
         "1/1", "1/2", "1/4", "1/8", "mean",
     ]  # fmt: skip
     assert str(run_dir) in lines[-1]
-    assert lines[-1].split(":", 1)[1].strip().startswith("python apps/train.py ")
+    assert lines[-1].split(":", 1)[1].strip().startswith(f"python {APPS / 'train.py'} --resume ")
 
 
 def test_without_data_the_demo_scene_is_trained_on_at_all_scales(
@@ -298,11 +299,6 @@ def no_folder(folder):
     return "broken", "no such folder"
 
 
-def missing_image(folder):
-    (folder / "train" / "r_1.png").unlink()
-    return "transforms_train.json", "there is no image './train/r_1'"
-
-
 def pose_not_finite(folder):
     with_pose(folder, 0, 3, float("nan"))
     return "transforms_train.json: frames[1]", "not finite"
@@ -338,10 +334,17 @@ def truncated_image(folder):
     return "r_0.png", "cut off or broken"
 
 
+def test_a_missing_image_is_left_out_and_named(train, broken, tmp_path):
+    (broken / "train" / "r_1.png").unlink()
+    with pytest.warns(SceneWarning, match=r"r_1"):
+        train.main(arguments(broken, tmp_path, max_steps=2))
+    assert (tmp_path / "broken" / "metrics.json").is_file()
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
-        no_folder, missing_image, pose_not_finite, pose_not_invertible, image_of_another_size,
+        no_folder, pose_not_finite, pose_not_invertible, image_of_another_size,
         image_of_another_mode, truncated_image,
     ],
 )  # fmt: skip
@@ -358,6 +361,7 @@ def test_a_broken_scene_is_refused(train, broken, old_run, spoil):
     ("given", "name"),
     [
         (["--max_steps", "0"], "max_steps"),
+        (["--max_steps", "many"], "max_steps"),
         (["--max_seconds", "-1"], "max_seconds"),
         (["--max_seconds", "nan"], "max_seconds"),
         (["--img_downscale", "0"], "--img_downscale"),
@@ -399,7 +403,6 @@ def test_images_that_cannot_be_reduced_are_named(train, broken, old_run):
         ["--backend", "opengl"],
         ["--preset", "tpu"],
         ["--dataset_type", "colmap2"],
-        ["--max_steps", "many"],
         ["--data_directory", "x"],
     ],
 )

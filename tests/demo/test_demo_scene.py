@@ -3,13 +3,12 @@
 import dataclasses
 import json
 import math
-import runpy
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from taichi_pynerf.apps import make_demo_scene as make_demo_scene_app
 from taichi_pynerf.demo import scene as demo_scene
 from taichi_pynerf.demo.font import draw_text
 from taichi_pynerf.demo.scene import (
@@ -354,8 +353,7 @@ def test_losing_a_race_uses_the_winner_s_scene(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def command():
-    script = Path(__file__).parents[2] / "data_tools" / "make_demo_scene.py"
-    return runpy.run_path(str(script))["main"]
+    return make_demo_scene_app.main
 
 
 def test_command_makes_the_scene_and_prints_its_folder(command, tmp_path, capsys):

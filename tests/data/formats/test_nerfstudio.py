@@ -275,7 +275,7 @@ def test_exif_is_not_followed_where_the_scene_is_of_stored_pixels(tmp_path, pose
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"camera_model": "EQUIRECTANGULAR"}, "EQUIRECTANGULAR"),
+        ({"camera_model": "CYLINDRICAL"}, "CYLINDRICAL"),
         ({"fl_x": -3.0}, "fl_x is -3.0"),
         ({"k1": "0.1"}, "k1 is '0.1'"),
         ({"w": None}, "w is None"),
