@@ -1,6 +1,7 @@
 """1,500 damaged files of every kind that is read: each is used, or refused in one line.
 
-`pytest -m slow tests/data/formats` tries them all; without the marker a few of each kind are tried.
+`pytest -m campaign tests/data/formats` tries them all; without the marker a few of each kind are
+tried.
 None may take more than 2 GiB of memory, or 30 seconds: more would be a file that hangs or bursts
 the program. The rest of the campaign is in test_format_fuzz.py.
 """
@@ -28,7 +29,7 @@ FEW, MANY = 8, 66  # inputs of each of the 23 kinds below: 184 in the fast suite
 MOST_BYTES, MOST_SECONDS = 2 * 2**30, 30.0
 campaign = pytest.mark.parametrize(
     "seeds",
-    [range(FEW), pytest.param(range(FEW, MANY), marks=pytest.mark.slow)],
+    [range(FEW), pytest.param(range(FEW, MANY), marks=pytest.mark.campaign)],
     ids=["few", "many"],
 )
 
