@@ -20,7 +20,9 @@ MOST_WORKERS = 4  # each has a torch and a Taichi of its own, about 1 GB
 # Folders and files whose tests train, start programs or open windows. They and campaigns are what
 # `pytest -m "not slow"` leaves out.
 SLOW = (
-    "agreement", "apps/test_export.py", "apps/test_render.py", "apps/test_train.py", "benchmarks",
+    "agreement/", "apps/test_cli", "apps/test_export", "apps/test_render", "apps/test_train",
+    "benchmarks/", "model/test_renderer", "test_readme", "training/", "viewer/ggui/",
+    "viewer/test_live", "viewer/test_viewer",
 )  # fmt: skip
 
 
