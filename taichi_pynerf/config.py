@@ -76,7 +76,9 @@ class PyNeRFConfig:
         (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5),
         "scene box, world units",
         "min x y z, max x y z",
-        lambda box: is_numbers(box, 6) and all(a < b for a, b in zip(box[:3], box[3:])),  # noqa: B905
+        lambda box: (
+            is_numbers(box, 6) and all(a < b for a, b in zip(box[:3], box[3:], strict=True))
+        ),
         of_scene=True,
     )
     unbounded: bool = _scene.flag(

@@ -100,7 +100,10 @@ class Group:
 
     def flag(self, default: bool, meaning: str, *, of_scene: bool = False) -> Any:
         """True or False."""
-        holds = lambda value: isinstance(value, bool)  # noqa: E731
+
+        def holds(value: object) -> bool:
+            return isinstance(value, bool)
+
         return self.of(default, meaning, "True or False", holds, (True, False), of_scene=of_scene)
 
     def choice(self, default: str, meaning: str, *choices: str) -> Any:
