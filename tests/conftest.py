@@ -29,7 +29,9 @@ SLOW = (
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
     """The whole suite runs in several processes, a file in one; `-n 0`: all in this one."""
-    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    # A worker is given the same command line, and must not start workers of its own.
+    worker = hasattr(config, "workerinput")
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not worker
     if whole and config.getoption("numprocesses", 0) is None and not config.option.usepdb:
         config.option.numprocesses = min(available_cpus(), MOST_WORKERS)
         config.option.dist = "loadfile"
