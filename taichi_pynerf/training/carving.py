@@ -1,11 +1,11 @@
 """Which cells of a scene can hold anything, judged by the images' alpha and by the cameras.
 
-A transparent pixel says that its whole ray is empty. Cells that fall on transparent pixels alone
-in some view need never be sampled (Kutulakos and Seitz, "A Theory of Shape by Space Carving",
-2000, for silhouettes alone: the visual hull). Images without alpha carve nothing.
+The whole ray of a transparent pixel is empty. So a cell that some view shows only as transparent
+pixels need never be sampled. This is the visual hull: space carving (Kutulakos and Seitz, "A Theory
+of Shape by Space Carving", 2000) by silhouettes alone. Images without alpha carve nothing.
 
-In an unbounded scene much of space is in no picture. Nothing is ever learned there, so such cells
-are ruled out too, as instant-ngp does.
+In an unbounded scene no picture shows most of space. Nothing is learned there, so these cells are
+ruled out too, as in instant-ngp.
 """
 
 import math
@@ -18,7 +18,7 @@ from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.rays import generate_rays
 from taichi_pynerf.geometry.scene_box import SceneBox
 
-MAX_VIEWS = 64
+MAX_VIEWS = 64  # views that carve; more of them would remove little and take longer
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def possible_cells(
 def seen_cells(dataset: TrainingImages, box: SceneBox, resolution: int) -> torch.Tensor:
     """Which cells reach into some view, between the dataset's near and far.
 
-    The test is conservative: it holds the ball around a cell against the planes through the
+    The test is conservative: it compares the ball around a cell with the planes through the
     outermost rays of a view.
 
     Args:
@@ -121,13 +121,13 @@ def _outermost_slopes(dataset: TrainingImages, view: int) -> list[tuple[float, f
 
 @torch.no_grad()
 def carve(dataset: TrainingImages, box: SceneBox, resolution: int) -> torch.Tensor:
-    """Which cells may hold something.
+    """Which cells may hold something, judged by the images' alpha.
 
-    The test is conservative: a cell is carved only where everything within its projected size is
+    The test is conservative: a cell is carved only if everything within its projected size is
     transparent.
 
     Args:
-        dataset: images with alpha, and their cameras; at most `MAX_VIEWS` of them are looked at.
+        dataset: images with alpha, and their cameras; at most about `MAX_VIEWS` of them are used.
         box: the scene box.
         resolution: cells along each axis of the unit cube.
 
@@ -153,17 +153,17 @@ def carve(dataset: TrainingImages, box: SceneBox, resolution: int) -> torch.Tens
 def _empty_in_view(
     dataset: TrainingImages, view: int, points: torch.Tensor, radius: float
 ) -> torch.Tensor:
-    """bool [K]: balls of the radius around world points that fall on transparent pixels alone."""
+    """bool [K]: which balls, around K world points, fall on transparent pixels alone."""
     cameras, alpha, mask = dataset.cameras, dataset.alpha(view), dataset.mask(view)
-    if mask is not None:  # of masked pixels nothing is known
+    if mask is not None:  # nothing is known of masked pixels, so they carve nothing
         alpha = alpha.masked_fill(~mask, 255)
     pixels, depth = cameras.project(view, points)
     reach = _reach_in_view(cameras, view, points, pixels, depth, radius)
-    # Blocks of pixels as wide as most balls; a look-up sees 3 x 3 of them.
+    # Blocks of pixels as wide as the median ball; a look-up covers 3 x 3 blocks.
     block = max(1, round(float(reach.nanmedian().nan_to_num(1.0, 1.0, 1.0))))
     blocks = max_pool2d(alpha[None].float(), block, ceil_mode=True)
     blocks = max_pool2d(blocks, 3, stride=1, padding=1)[0]
-    # Comparisons with points that the lens cannot see are false.
+    # Points that the lens cannot see are NaN, so every comparison with them is false.
     column, row = (pixels / block).floor().unbind(-1)
     inside = (column >= 1) & (column < blocks.shape[1] - 1) & (reach <= block)
     inside &= (row >= 1) & (row < blocks.shape[0] - 1) & (depth > radius)
@@ -180,18 +180,18 @@ def _reach_in_view(
     depth: torch.Tensor,
     radius: float,
 ) -> torch.Tensor:
-    """[K] pixels from the projection of a ball's centre to that of its border, at most."""
+    """[K] greatest distance from the projected centre of a ball to its projected border, pixels."""
     nearest = (depth - radius).clamp_min(1e-6)
     if cameras.is_orthographic(view):
         return torch.full_like(depth, radius * float(max(cameras.fx[view], cameras.fy[view])))
     if cameras.is_panorama(view):
-        # Towards the poles meridians meet, and at a pole a ball covers all of them.
+        # Meridians meet at the poles, so a ball there covers many columns, and at a pole all.
         latitude = (cameras.cy[view] - pixels[:, 1]).abs() / cameras.fy[view]
         cosine = (latitude + radius / nearest).clamp_max(math.pi / 2).cos()
         return radius * float(max(cameras.fx[view], cameras.fy[view])) / (nearest * cosine)
     if cameras.distortion is None and cameras.fisheye is None:
         return radius * float(torch.maximum(cameras.fx[view], cameras.fy[view])) / nearest
-    # By the Frobenius norm of the projection's Jacobian, which no direction exceeds.
+    # The Frobenius norm of the projection's Jacobian bounds the stretch in every direction.
     right, up = cameras.c2w[view, :, 0], cameras.c2w[view, :, 1]
     shifts = [cameras.project(view, points + radius * axis)[0] - pixels for axis in (right, up)]
     return torch.cat(shifts, dim=-1).norm(dim=-1) * depth / nearest

@@ -1,9 +1,9 @@
 """Exposure and white balance of the photographs, learned with the scene.
 
-A phone sets both anew for every picture, and a field that must explain all of them with one colour
-learns the mean, and a haze that tells the pictures apart. Here each photograph has an affine map
-of colours of its own, near the identity (Urban Radiance Fields, Rematas et al. 2022, section 4.2).
-A gain of the light is nearly a gain of display colours too, as these are a power of it.
+A phone chooses both anew for every picture. A field that must explain all pictures with one colour
+learns the mean, and a haze in front of each camera. Here each photograph has its own affine map of
+colours, near the identity (Urban Radiance Fields, Rematas et al. 2022, section 4.2). A gain of the
+light is nearly a gain of display colours too, as these are about a power of the light.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ from torch import nn
 
 from taichi_pynerf.data.datasets import TrainingImages
 
-LEARNING_RATE = 5e-3  # of the entries of the maps
-MEAN_WEIGHT = 1.0  # of the loss that keeps the mean map the identity
-# Of the loss that keeps each map near the identity: gains of the channels, which exposure and white
-# balance are, come cheap; the other entries could paint each photograph with what it shows.
+LEARNING_RATE = 5e-3  # for the entries of the maps
+MEAN_WEIGHT = 1.0  # weight of the loss that keeps the mean map at the identity
+# Weights of the loss that keeps each map near the identity. Exposure and white balance are gains of
+# the channels, so gains cost little. The other entries could paint the picture itself.
 GAIN_WEIGHT, OTHER_WEIGHT = 1e-3, 3e-2
 
-# What counts as a difference: a third of a stop of light, the step of a wheel, is about 0.15 in
-# display colours. Neighbours in scenes of one exposure differ by 0.01 to 0.07.
+# Least differences that count, in stops of light (EXIF) and in stops of display colours (images).
+# Cameras set exposure in thirds of a stop, about 0.15 in display colours. Neighbours in scenes of
+# one exposure differ by 0.01 to 0.07.
 EXIF_STOPS = 1 / 3
 NEIGHBOUR_STOPS = 0.12
 
 
 class ColorCorrection(nn.Module):
-    """An affine colour map for each photograph: `color @ (I + E) + e`, with 12 numbers learned.
+    """An affine colour map for each photograph: `color @ (I + E) + e`, 12 learned numbers.
 
-    Which exposure is the scene's own is open; the mean over the photographs is made it, so that
-    pictures rendered without a map look like the mean photograph.
+    Photographs do not tell which exposure is the scene's own. The mean over the photographs is
+    taken for it, so that pictures rendered without a map look like the mean photograph.
 
     Args:
-        names: V names; views of one name, such as the scales of a picture, are one photograph.
+        names: V names; views that share a name, such as the scales of a picture, share a map.
     """
 
     image_of_view: torch.Tensor
@@ -51,11 +52,11 @@ class ColorCorrection(nn.Module):
         acc: torch.Tensor,
         view_indices: torch.Tensor,
     ) -> torch.Tensor:
-        """[N, 3] colours over black as the photographs show them. Differentiable.
+        """Colours [N, 3] over black as the photographs show them. Differentiable.
 
         Args:
-            rgb: [N, 3] the scene's colours over black, and so premultiplied by the opacity.
-            acc: [N] opacity.
+            rgb: [N, 3] the scene's colours over black, that is premultiplied by the opacity.
+            acc: [N] opacity in [0, 1].
             view_indices: int64 [N] the view of each pixel.
         """
         image = self.image_of_view.index_select(0, view_indices)
@@ -64,7 +65,7 @@ class ColorCorrection(nn.Module):
         return rgb + torch.bmm(colors.unsqueeze(1), maps).squeeze(1)
 
     def penalty(self) -> torch.Tensor:
-        """What to add to the loss, so that maps stay near the identity, and their mean at it."""
+        """A term of the loss that keeps the maps near the identity, and their mean at it."""
         mean = self.embeddings.mean(0)
         gains = torch.eye(4, 3, dtype=torch.bool, device=mean.device)
         costs = torch.where(gains, GAIN_WEIGHT, OTHER_WEIGHT)
@@ -73,14 +74,14 @@ class ColorCorrection(nn.Module):
 
     @torch.no_grad()
     def gains(self) -> torch.Tensor:
-        """[K, 3] by how much each photograph's channels are brighter than the scene's."""
+        """Factors [K, 3] by which each photograph's channels are brighter than the scene's."""
         return 1 + self.embeddings.diagonal(dim1=1, dim2=2)
 
 
 def within_range(rgb: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
-    """The colours [N, 3], cut to 1 where the photograph is at its greatest value.
+    """Colours [N, 3], cut to 1 where the photograph is saturated.
 
-    What was brighter than its camera could record may be as bright as the other photographs say.
+    A saturated pixel says only "at least this bright"; how bright, the other photographs tell.
     """
     return torch.where(photo >= 1, rgb.clamp_max(1), rgb)
 
@@ -88,8 +89,8 @@ def within_range(rgb: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
 def exposures_differ(dataset: TrainingImages) -> bool:
     """Whether the photographs of a dataset were exposed differently, as far as can be told.
 
-    By EXIF, if nearly all files have it; else by the images: two that were taken from nearly the
-    same place, looking the same way, show much the same, and should be about as bright.
+    Judged by EXIF if nearly all files have it, and by the images: two that were taken from nearly
+    the same place in nearly the same direction show much the same, so they should be as bright.
     """
     known = dataset.exposures[~dataset.exposures.isnan()]
     if len(known) > 0.9 * len(dataset):
@@ -100,9 +101,10 @@ def exposures_differ(dataset: TrainingImages) -> bool:
 
 
 def neighbour_difference(dataset: TrainingImages) -> float:
-    """By how many stops of display colours the images nearest to each other differ, in the median.
+    """Typical difference in brightness between neighbouring images, in stops of display colours.
 
-    The median over the images of the difference of their mean logarithms.
+    The median, over the images, of the difference between an image's mean logarithm and that of
+    its nearest neighbour.
     """
     coarsest = int(dataset.scales.max())
     views = (dataset.scales == coarsest).nonzero().squeeze(1)
@@ -119,5 +121,5 @@ def neighbour_difference(dataset: TrainingImages) -> float:
 
 
 def _mean_stops(image: torch.Tensor) -> torch.Tensor:
-    """[3] mean of the channels' logarithms to the base 2; black is no darker than 1/32."""
+    """[3] mean base-2 logarithm of each channel; 1/32 is added, so that black stays finite."""
     return (image.reshape(-1, 3) + 1 / 32).log2().mean(0)

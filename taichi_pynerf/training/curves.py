@@ -1,4 +1,4 @@
-"""A picture of a training: loss, PSNR, speed and learning rate over its steps."""
+"""Training curves: loss, PSNR, speed and learning rate over the steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write
 from taichi_pynerf.training.log import read_log
 
-_SMOOTHING = 0.6  # share of the running mean that each line of the log keeps
+_SMOOTHING = 0.6  # share of the running mean that is kept at each line of the log
 
 
 def write_curves(log: str | Path, path: str | Path) -> None:
@@ -56,7 +56,7 @@ def write_curves(log: str | Path, path: str | Path) -> None:
 
 
 def _smoothed(values: list[float]) -> list[float]:
-    """An exponential running mean that starts at the first value's own size."""
+    """An exponential running mean that starts at the first value."""
     means, mean, weight = [], 0.0, 0.0
     for value in values:
         mean = _SMOOTHING * mean + (1 - _SMOOTHING) * value

@@ -1,8 +1,8 @@
-"""Losses of depth: how far a ray's light comes from, against what a depth camera measured.
+"""Depth losses: the distance that a ray's light comes from, against measured depth.
 
-Distances s are those of `SceneBox.to_spacing`, in box sizes up to one box size and in disparity
-beyond: an error of a metre is much at hand and nothing at the horizon. A target of 0 or NaN is
-unknown and counts for nothing.
+They compare distances s as `SceneBox.to_spacing` maps them: in box sizes up to one box size, in
+disparity beyond. An error of a metre matters close by and not at the horizon. A target of 0 or NaN
+is unknown and counts for nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 Spacing = Callable[[torch.Tensor], torch.Tensor]
 
 WIDTHS = (0.05, 0.01)
-"""Within what share of the distance a surface is looked for, when training begins and ends."""
+"""Half-width of the surface as a share of its distance, when training begins and when it ends."""
 
 
 def l1_depth(
@@ -25,8 +25,8 @@ def l1_depth(
     Args:
         outputs: as `loss_inputs` gives them.
         depth: [N] targets along the rays, world units.
-        weights: [N] what each pixel counts for.
-        spacing: ascending map of distances.
+        weights: [N] weight of each pixel.
+        spacing: ascending map of distances, such as `SceneBox.to_spacing`.
         progress: share of the training that is done; not used here.
     """
     known, target = _known(depth)
@@ -37,16 +37,16 @@ def l1_depth(
 def urban_depth(
     outputs: dict, depth: torch.Tensor, weights: torch.Tensor, spacing: Spacing, progress: float
 ) -> torch.Tensor:
-    """Light must come from near the measured distance, and nothing be in its way.
+    """Light must come from near the measured distance, and nothing may stand in its way.
 
-    After Urban Radiance Fields (Rematas et al. 2022, section 4.3), with packed samples: with W the
+    After Urban Radiance Fields (Rematas et al. 2022, section 4.3), for packed samples: with W the
     sum of a ray's weights within e of the target z, the loss is
 
         (1 - W)^2 + sum of w_i^2 before z - e.
 
-    What is behind z + e gets less light as W grows, and needs no term. e shrinks with the training
-    from `WIDTHS[0]` to `WIDTHS[1]` of the distance, but is never less than the ray's own samples
-    there are long.
+    What lies behind z + e gets less light as W grows, and needs no term. During training e shrinks
+    from `WIDTHS[0]` to `WIDTHS[1]` of the distance, but never below the length of the ray's samples
+    there.
 
     Args:
         outputs, depth, weights, progress: as in `l1_depth`.
@@ -69,7 +69,7 @@ def urban_depth(
 
 
 def _known(depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which targets are known, and all of them with a harmless number for the others."""
+    """Which targets are known, and the targets with a harmless number in place of the others."""
     known = depth > 0  # not NaN either
     return known & depth.isfinite(), torch.where(known & depth.isfinite(), depth, 1.0)
 

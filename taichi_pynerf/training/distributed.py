@@ -1,11 +1,12 @@
-"""Training by several processes: each renders a share of every batch, gradients are added up.
+"""Training in several processes: each renders a share of every batch, and gradients are added up.
 
     torchrun --nproc_per_node=K apps/train.py …
 
-All processes hold the whole model, draw the same batch of pixels from the same generator, and
-render a run of its rays each. The sum of their gradients is that of the whole batch, so the model
-learns what one process would teach it, but for the order of sums. (Losses that are means over
-samples, not rays, are averaged over the shares instead.) The first process alone writes and shows.
+Every process holds the whole model and draws the same batch of pixels from the same generator. It
+renders one run of the batch's rays. The sum of the gradients is that of the whole batch, so the
+model learns what one process would teach it, apart from the order of sums. (Losses that are means
+over samples, not rays, are averaged over the shares instead.) Only the first process writes files
+and shows progress.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from taichi_pynerf.runtime.hardware import available_cpus
 
 
 class Workers:
-    """The processes that train together, seen from one of them; alone it costs nothing.
+    """The processes that train together, as one of them sees them. A lone process pays nothing.
 
     Attributes:
         rank: number of this process, from 0.
@@ -37,7 +38,7 @@ class Workers:
 
     @property
     def first(self) -> bool:
-        """Whether this process writes and shows."""
+        """Whether this process writes files and shows progress."""
         return self.rank == 0
 
     def share(self, num_rays: int) -> slice:
@@ -48,12 +49,11 @@ class Workers:
     def own_draws(
         self, generator: torch.Generator, num_rays: int, per_ray: int = 1
     ) -> Iterator[None]:
-        """In the block, numbers are drawn for this process's share of the rays alone.
+        """A block in which numbers are drawn for this process's share of the rays alone.
 
-        They are to be drawn at once, `per_ray` for each ray (see `samples.draws_per_ray`).
-
-        On the CPU these are the numbers that one process would have drawn for them. Afterwards all
-        processes' generators are in the same state.
+        The block draws them in one call, `per_ray` numbers for each ray (see
+        `samples.draws_per_ray`). On the CPU they are the numbers that a lone process would have
+        drawn for these rays. After the block all processes' generators are in the same state.
         """
         if self.count == 1:
             yield
@@ -73,7 +73,10 @@ class Workers:
         return dict(zip(figures, values.tolist(), strict=True))
 
     def add_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Replace gradients by their sums; a process whose rays met nothing adds zeros."""
+        """Replace gradients by their sums over the processes.
+
+        A process whose rays met nothing adds zeros.
+        """
         if self.count == 1:
             return
         for parameter in parameters:
@@ -90,23 +93,23 @@ class Workers:
         return found["seconds"], found["stop"] > 0
 
     def any(self, flag: bool) -> bool:
-        """Whether a process says so."""
+        """Whether the flag is set in any process."""
         return self.sum({"flag": float(flag)})["flag"] > 0
 
     def merge_trained_levels(self, model: PyNeRF) -> None:
-        """Let all know which levels the others trained where."""
+        """Share with all processes which levels each trained, and where."""
         if self.count > 1:
             self._reduce(model.trained_levels.level_min, dist.ReduceOp.MIN)
             self._reduce(model.trained_levels.level_max, dist.ReduceOp.MAX)
 
     def copy_from_first(self, model: PyNeRF) -> None:
-        """Give all processes the first one's model."""
+        """Give all processes the first one's weights and buffers."""
         if self.count > 1:
             for tensor in (*model.parameters(), *model.buffers()):
                 dist.broadcast(tensor.detach(), 0)
 
     def close(self) -> None:
-        """Take leave of the others."""
+        """Leave the group of processes."""
         if self.count > 1:
             dist.destroy_process_group()
 
@@ -129,9 +132,9 @@ def launched_by_torchrun() -> bool:
 
 
 def claim_device() -> None:
-    """Take one CUDA device for this process, by its number on this machine.
+    """Take one CUDA device for this process, by the process's number on this machine.
 
-    To be called before anything asks for CUDA: Taichi takes the first device that it sees.
+    Call it before anything else touches CUDA: Taichi takes the first device that it sees.
     """
     if launched_by_torchrun():
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -146,7 +149,7 @@ def join(backend: str) -> Workers:
     """Join the other processes of `torchrun`; without it, work alone.
 
     Args:
-        backend: what the kernels run on, as `runtime.start` returned it.
+        backend: the backend that the kernels run on, as `runtime.start` returned it.
 
     Raises:
         BackendError: this backend trains in one process only.
@@ -158,7 +161,7 @@ def join(backend: str) -> Workers:
             "backend 'vulkan' trains in one process only: start it without torchrun, or add "
             "--backend cpu"
         )
-    torch.set_num_threads(available_cpus())  # torchrun leaves torch one, however many there are
+    torch.set_num_threads(available_cpus())  # torchrun limits torch to one thread
     if not dist.is_initialized():
         dist.init_process_group("nccl" if backend == "cuda" else "gloo")
     return Workers(dist.get_rank(), dist.get_world_size())

@@ -1,8 +1,8 @@
-"""Stopping a training that learns nothing."""
+"""Stopping a training whose rays meet nothing."""
 
 from taichi_pynerf.errors import TrainingError
 
-MOST_EMPTY_STEPS = 100
+MOST_EMPTY_STEPS = 100  # steps in a row without a single sample that end a training
 
 
 class EmptySteps:
@@ -15,8 +15,8 @@ class EmptySteps:
         """Take one more step into account.
 
         Args:
-            num_samples: samples of the step, those of all workers together.
-            step: which step it was, for the message.
+            num_samples: samples of the step, of all workers together.
+            step: number of the step, for the message.
 
         Raises:
             TrainingError: there have been `MOST_EMPTY_STEPS` empty ones in a row.

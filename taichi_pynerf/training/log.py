@@ -1,4 +1,4 @@
-"""What a training says of itself: JSON lines always, TensorBoard where it is installed."""
+"""The log of a training: JSON lines always, TensorBoard where it is installed."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ TENSORBOARD_FOLDER = "tensorboard"
 
 
 class TrainingLog:
-    """Figures of a training, a line each, and pictures on the way.
+    """Writes the figures of a training, a line at a time, and pictures for TensorBoard.
 
     Args:
-        folder: where `log.jsonl` and the folder `tensorboard` go; nothing is written if None.
-        tensorboard: write TensorBoard's files too; by default if it is installed.
+        folder: gets `log.jsonl` and the folder `tensorboard`; nothing is written if None.
+        tensorboard: write TensorBoard's files too; None: if it is installed.
 
     Raises:
         MissingPackageError: TensorBoard is asked for and not installed.
@@ -40,21 +40,21 @@ class TrainingLog:
             optional("tensorboard", "log")
             self._writer_class = optional("torch.utils.tensorboard", "log").SummaryWriter
         self._writer: Any = None
-        self._failed = False  # to write a line; said once
+        self._failed = False  # a line could not be written; the user is told once
 
     def write(self, figures: dict) -> None:
-        """Append one line. Where that fails, a `RunWarning` says so once, and nothing stops.
+        """Append one line. If that fails, a `RunWarning` says so once and training goes on.
 
         Args:
-            figures: "step", and numbers or dicts of numbers by name; what is no finite number is
-                written as null.
+            figures: "step", and numbers or dicts of numbers by name. NaN and infinity are written
+                as null.
         """
         if self.folder is None:
             return
         try:
             with (self.folder / FILE_NAME).open("a", encoding="utf-8") as file:
                 file.write(json_text(figures) + "\n")
-        except OSError as error:  # a log is not worth a training
+        except OSError as error:  # losing a line of the log must not lose the training
             if not self._failed:
                 warnings.warn(
                     f"{self.folder / FILE_NAME}: {error.strerror or error}; the training goes on, "
@@ -74,23 +74,23 @@ class TrainingLog:
 
     @property
     def wants_images(self) -> bool:
-        """Whether images given to `image` get anywhere."""
+        """Whether `image` passes images on to anything."""
         return self._writer_class is not None
 
     def cut(self, step: int) -> None:
-        """Forget the lines after a step: a training that goes on from there writes them anew."""
+        """Remove the lines after a step: a training resumed from there writes them again."""
         path = None if self.folder is None else self.folder / FILE_NAME
         if path is not None and path.is_file():
             kept = [line for line in read_log(path) if line["step"] <= step]
             atomic_write_text(path, "".join(json_text(line) + "\n" for line in kept))
 
     def close(self) -> None:
-        """Let TensorBoard write what it holds back."""
+        """Let TensorBoard write what it still buffers."""
         if self._writer is not None:
             self._writer.close()
 
     def _board(self, step: int) -> Any:
-        # TensorBoard forgets what an earlier process wrote from this step on.
+        # `purge_step` hides what an earlier process wrote from this step on.
         if self._writer is None:
             assert self.folder is not None
             folder = self.folder / TENSORBOARD_FOLDER
@@ -99,7 +99,7 @@ class TrainingLog:
 
 
 def read_log(path: str | Path) -> list[dict]:
-    """The lines of a `log.jsonl`; a last one that a crash cut off is left out."""
+    """The lines of a `log.jsonl`, without a last one that a crash cut off."""
     lines = []
     for line in Path(path).read_text(encoding="utf-8").splitlines():
         with contextlib.suppress(json.JSONDecodeError):
@@ -110,7 +110,7 @@ def read_log(path: str | Path) -> list[dict]:
 
 
 def _scalars(figures: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """("group/name", number) of all numbers in nested dicts."""
+    """("group/name", number) for every number in nested dicts."""
     for name, value in figures.items():
         if isinstance(value, dict):
             yield from _scalars(value, f"{prefix}{name}/")

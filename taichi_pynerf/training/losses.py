@@ -19,10 +19,10 @@ from taichi_pynerf.training.optimizers import network_parameters
 def loss_inputs(
     model: PyNeRF, render: TrainingRender, background: torch.Tensor, progress: float = 1.0
 ) -> dict[str, object]:
-    """What a loss is told of a batch of rays.
+    """The inputs that a loss gets for a batch of rays.
 
     Args:
-        background: [3] or [N, 3] colour behind.
+        background: [3] or [N, 3] colour behind the scene.
         progress: share of the training that is done, in [0, 1].
 
     Returns:
@@ -43,7 +43,7 @@ def loss_inputs(
 
 
 class PyNeRFLoss(nn.Module):
-    """The weighted sum that a configuration asks for.
+    """The weighted sum of losses that a configuration asks for.
 
     Terms of weight 0 are not computed.
     """
@@ -58,11 +58,11 @@ class PyNeRFLoss(nn.Module):
 
         Args:
             outputs: as `loss_inputs` gives them.
-            targets: "rgb" [N, 3]; "weights" [N], what each pixel counts for, mean 1: all 1 where
-                pixels are drawn by area, the default, else multi-scale Blender's `lossmult`;
+            targets: "rgb" [N, 3]. "weights" [N], the pixels' weights, of mean 1: all 1 where
+                pixels are drawn by area, the default, else multi-scale Blender's `lossmult`.
                 "depth" [N], distances along the rays in the unit of outputs["depth"], 0 or NaN
-                where they are unknown; "acc" [N], the photographs' alpha. A term whose target is
-                not there is left out.
+                where unknown. "acc" [N], the photographs' alpha. A term whose target is missing
+                is left out.
 
         Returns:
             {"total_loss", "color_loss", …}, each a scalar.
@@ -91,8 +91,8 @@ class PyNeRFLoss(nn.Module):
             total = total + config.pyramid_loss_weight * losses["pyramid_loss"]
         if config.distortion_loss_weight > 0:
             losses["distortion_loss"] = distortion(render.weights, render.samples, self.spacing)
-            # A fog right before each camera has no distortion: the term grows with the training,
-            # when colours have found their places.
+            # Fog right before each camera has no distortion, so an early penalty would breed it.
+            # The term grows with the training, once colours have found their places.
             weight = config.distortion_loss_weight * outputs["progress"] ** 2
             total = total + weight * losses["distortion_loss"]
         if config.sampler == "proposal":
@@ -112,14 +112,15 @@ class PyNeRFLoss(nn.Module):
 
 
 def proposal_loss(borders: torch.Tensor, weights: torch.Tensor, found: Histogram) -> torch.Tensor:
-    """By how much a histogram fails to bound the field's weights, mean over rays.
+    """The amount by which a histogram fails to bound the field's weights, mean over rays.
 
-    Mip-NeRF 360, eq. 13: with B_i the sum of the histogram's weights in all of its intervals that
-    meet interval i, sum_i max(0, w_i - B_i)^2 / w_i. A histogram may be too high anywhere at no
-    cost, so it learns to leave no surface out; its sum being 1 at most keeps it narrow.
+    Mip-NeRF 360, eq. 13: sum_i max(0, w_i - B_i)^2 / w_i, where B_i is the sum of the histogram's
+    weights over all of its intervals that meet interval i. Bounds that are too high cost nothing,
+    so the histogram learns to leave no surface out. Its weights sum to 1 at most, which keeps it
+    narrow.
 
     Args:
-        borders: [N, S + 1] of the field's intervals.
+        borders: [N, S + 1] borders of the field's intervals.
         weights: [N, S] the field's weights.
         found: the histogram of the same N rays. Differentiable in its weights alone.
     """
@@ -138,7 +139,7 @@ def pyramid_consistency(
     ray_indices: torch.Tensor,
     resolutions: tuple[int, ...],
 ) -> torch.Tensor:
-    """How far the coarser head of each sample is from the average of the finer one.
+    """Distance of the coarser head of each sample from the average of the finer one.
 
     Consecutive samples of one ray inside one cell of the coarser level form a run. Over each run
     both heads' outputs are averaged; the loss is the mean square of their difference, so that a
@@ -148,11 +149,11 @@ def pyramid_consistency(
     Args:
         field: the field's outputs for the M samples of a batch of rays.
         positions: [M, 3] unit positions.
-        ray_indices: [M] the samples' rays.
-        resolutions: of the pyramid's levels.
+        ray_indices: int64 [M] the samples' rays.
+        resolutions: cells across the scene box, per level of the pyramid.
 
     Returns:
-        A scalar; 0 where no sample uses two heads.
+        A scalar; 0 if no sample uses two heads.
     """
     slices, total, num_runs = field.slices, positions.new_zeros(()), 0
     if not slices.two_heads:
@@ -191,13 +192,12 @@ def distortion(
 
     sum_ij w_i w_j |m_i - m_j| + 1/3 sum_i w_i^2 d_i, with interval middles m and lengths d. For
     sorted samples the double sum is 2 sum_i w_i (m_i W_i - M_i), where W_i and M_i are the sums
-    of w and w m over the samples before i on the ray: prefix sums, no pairs.
+    of w and w m over the samples before i on the ray. So prefix sums replace the pairs.
 
     Args:
         weights: [M] compositing weights. Differentiable.
         samples: the packed samples; distances in world units.
-        spacing: ascending map from distances to those that are measured with, for unbounded
-            scenes: `SceneBox.to_spacing`.
+        spacing: ascending map of distances, for unbounded scenes: `SceneBox.to_spacing`.
     """
     if weights.shape[0] == 0:
         return weights.sum()

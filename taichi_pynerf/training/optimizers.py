@@ -1,4 +1,4 @@
-"""The optimizer of the feature tables, and which optimizer has which parameters."""
+"""The optimizer of the feature tables, and the split of the parameters between optimizers."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ BETAS, EPS = (0.9, 0.99), 1e-15  # instant-ngp, section 4
 class TableRMSProp(torch.optim.Optimizer):
     """RMSProp that steps only the table rows that got a gradient; see `ops.rmsprop`.
 
-    It leaves every gradient zero: no `zero_grad` is needed.
+    It leaves every gradient at zero, so no `zero_grad` is needed.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class TableRMSProp(torch.optim.Optimizer):
         super().zero_grad(set_to_none=False)
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:  # nothing; torch's returns what a closure does
+    def step(self, closure: Any = None) -> Any:  # None: torch returns what a closure returns
         if closure is not None:
             raise ValueError("TableRMSProp takes no closure")
         for group in self.param_groups:
@@ -54,13 +54,13 @@ class TableRMSProp(torch.optim.Optimizer):
 
 
 def network_parameters(model: PyNeRF) -> list[torch.nn.Parameter]:
-    """The weights of the heads and colour networks, and of the proposals' network."""
+    """The weights of the heads, the colour networks and the proposal network."""
     proposals = () if model.proposals is None else model.proposals.network.parameters()
     return [*model.field.heads.parameters(), *model.field.color_heads.parameters(), *proposals]
 
 
 def encoders(model: PyNeRF) -> list[PyramidEncoder]:
-    """The hash grids of the field, and that of the proposals if there are any."""
+    """The hash grids of the field, and that of the proposal network if there is one."""
     found = []
     for encoder in model.field.encoders:
         assert isinstance(encoder, PyramidEncoder)
@@ -69,7 +69,7 @@ def encoders(model: PyNeRF) -> list[PyramidEncoder]:
 
 
 def parameter_groups(model: PyNeRF) -> dict[str, list[torch.nn.Parameter]]:
-    """{"tables", "networks"}: what has an optimizer of its own."""
+    """{"tables": …, "networks": …}: the parameters of each optimizer."""
     return {
         "tables": [encoder.table for encoder in encoders(model)],
         "networks": network_parameters(model),
@@ -77,17 +77,17 @@ def parameter_groups(model: PyNeRF) -> dict[str, list[torch.nn.Parameter]]:
 
 
 def gather_in_place(model: PyNeRF) -> None:
-    """From here on backward passes add the tables' gradients into `table.grad` in place.
+    """Let backward passes add the tables' gradients into `table.grad` in place from now on.
 
-    `TableRMSProp` leaves these buffers zero. Without it each pass makes another one, as large as
-    the table. `torch.autograd.grad` finds no gradient of the tables then.
+    Otherwise each pass would allocate a buffer as large as the table. `TableRMSProp` leaves these
+    buffers at zero. `torch.autograd.grad` finds no gradient of the tables afterwards.
     """
     for encoder in encoders(model):
         encoder.accumulate_in_place = True
 
 
 def build_optimizers(model: PyNeRF, learning_rate: float) -> dict[str, torch.optim.Optimizer]:
-    """{"tables": TableRMSProp, "networks": Adam}; see `gather_in_place`, which is done too."""
+    """{"tables": TableRMSProp, "networks": Adam}. Calls `gather_in_place`, too."""
     gather_in_place(model)
     groups = parameter_groups(model)
     return {

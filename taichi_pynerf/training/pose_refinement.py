@@ -1,8 +1,8 @@
 """Corrections of the cameras' poses, learned with the scene.
 
-Poses from structure from motion are good to a pixel or so, and what they miss blurs the scene.
-Each camera gets a rotation and a translation of its own, whose gradients come through the rays'
-origins and directions (iNeRF, Yen-Chen et al. 2021; BARF, Lin et al. 2021).
+Poses from structure from motion are good to about a pixel, and the rest of the error blurs the
+scene. Each camera gets its own rotation and translation. Their gradients come through the origins
+and directions of the rays (iNeRF, Yen-Chen et al. 2021; BARF, Lin et al. 2021).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from taichi_pynerf.geometry.rays import Rays
 
 
 class PoseRefinement(nn.Module):
-    """A small rigid motion for each camera: a turn about its own centre, and a shift.
+    """A small rigid motion for each camera: a rotation about its own centre, and a shift.
 
-    Together they reach every pose, as an element of SE(3) does; but turning a camera about its
-    centre does not move it, which keeps the two apart and the gradients well scaled.
+    The two together reach every pose, as elements of SE(3) do. But a rotation about the camera's
+    centre does not move it, which separates the two and keeps the gradients well scaled.
 
     Args:
-        cameras: V views; those of one pose, such as the scales of a picture, are one camera.
-        unit: length of a shift of 1, world units; with the size of the scene box one learning
-            rate suits both kinds of numbers.
+        cameras: V views; views of one pose, such as the scales of a picture, are one camera.
+        unit: world units that a shift of 1 stands for. The size of the scene box lets one learning
+            rate suit both rotations and shifts.
     """
 
     camera_of_view: torch.Tensor
@@ -44,7 +44,7 @@ class PoseRefinement(nn.Module):
         """The rays as the corrected cameras cast them. Differentiable in the corrections.
 
         Args:
-            rays: N rays of the cameras as they were given.
+            rays: N rays of the uncorrected cameras.
             view_indices: int64 [N] the view of each ray.
         """
         camera = self.camera_of_view.index_select(0, view_indices)
@@ -58,7 +58,7 @@ class PoseRefinement(nn.Module):
 
     @torch.no_grad()
     def motion(self) -> dict[str, float]:
-        """How far the cameras moved: medians and greatest, in world units and in degrees."""
+        """Median and greatest motion of the cameras, in world units and in degrees."""
         shifts = self.unit * self.shifts.norm(dim=-1)
         turns = self.rotations.norm(dim=-1).rad2deg()
         return {
@@ -81,12 +81,12 @@ class PoseRefinement(nn.Module):
 def rotation_matrices(rotations: torch.Tensor) -> torch.Tensor:
     """Rotation matrices [K, 3, 3] of axis-angle vectors [K, 3], in radians (Rodrigues' formula).
 
-    Differentiable, at no rotation too: sin(x) / x and (1 - cos(x)) / x^2 are smooth there.
+    Differentiable, even at zero rotation: sin(x) / x and (1 - cos(x)) / x^2 are smooth there.
     """
     x, y, z = rotations.unbind(-1)
     zero = torch.zeros_like(x)
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).view(-1, 3, 3)
-    # The square root alone has no derivative at 0; there it is kept from it by a hair.
+    # The square root has no derivative at 0; the small number keeps away from it.
     angle = (rotations.square().sum(-1) + 1e-12).sqrt().view(-1, 1, 1)
     half = torch.sinc(angle / (2 * torch.pi))
     identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)

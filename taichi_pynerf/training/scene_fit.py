@@ -1,4 +1,4 @@
-"""Settings that follow from a scene: its box, its finest level, what is behind its pixels."""
+"""Settings that follow from a scene: its box, its finest level, its background."""
 
 import math
 
@@ -14,23 +14,24 @@ from taichi_pynerf.model.pyramid import create_pyramid_hierarchy
 from taichi_pynerf.presets import AUTO
 from taichi_pynerf.training.color_correction import exposures_differ
 
-# Measured on lego: at 200 x 200 a finest level of 512 cells (2.4 to a footprint) does better than
-# 2048, at 400 x 400 one of 1024 (2.4) better than 512 (1.2).
+# Least number of cells of the finest level across the smallest footprint. Measured on lego: at
+# 200 x 200, 512 cells across the box (2.4 per footprint) do better than 2048; at 400 x 400, 1024
+# cells (2.4) do better than 512 (1.2).
 CELLS_PER_FOOTPRINT = 1.5
 MAX_CASCADES = 6
 
 NUM_PROBES = 2**14
 LEAST_SHARE = 0.005
-"""Of the rays, that must meet the scene box: of a picture, a square of a fourteenth of its side."""
+"""Least share of the rays that must meet the box: a square of 1/14 of a picture's side."""
 
 
 def fit_to_scene(config: PyNeRFConfig, dataset: TrainingImages) -> PyNeRFConfig:
-    """The configuration for a dataset: its scene box, whether it is unbounded and how far it goes.
+    """The configuration for a dataset: with its scene box, unbounded or not, and its extent.
 
-    What is "auto" is decided: `max_resolution` by the cameras, `background` by the images
-    (`fit_background`), and `color_correction` by whether the photographs of an unbounded scene were
-    exposed differently (`exposures_differ`). Presets have other settings for unbounded scenes:
-    `PyNeRFConfig.preset(name, unbounded=dataset.unbounded)`.
+    Settings that are "auto" get their values: `max_resolution` from the cameras, `background` from
+    the images (`fit_background`), and `color_correction` from whether the photographs of an
+    unbounded scene were exposed differently (`exposures_differ`). Presets have other settings for
+    unbounded scenes: `PyNeRFConfig.preset(name, unbounded=dataset.unbounded)`.
 
     Raises:
         SceneError: hardly any ray meets the scene box.
@@ -59,7 +60,7 @@ def fit_to_scene(config: PyNeRFConfig, dataset: TrainingImages) -> PyNeRFConfig:
 
 
 def check_rays_meet(dataset: TrainingImages, box: SceneBox) -> None:
-    """Refuse a bounded scene whose rays pass its box by: there would be nothing to learn from.
+    """Refuse a bounded scene whose rays miss its box: there would be nothing to learn.
 
     Raises:
         SceneError: fewer than `LEAST_SHARE` of the rays meet the box.
@@ -84,10 +85,10 @@ def check_rays_meet(dataset: TrainingImages, box: SceneBox) -> None:
 
 
 def fit_background(dataset: TrainingImages) -> str:
-    """What to train over: a random colour behind each ray where the images leave that open.
+    """The background to train over: "random", unless the images show the background itself.
 
-    Over one colour a surface of that colour may as well be transparent; no transparency matches
-    random ones. Images without alpha in a bounded scene have the ground in them: the dataset's.
+    Over a single colour, a surface of that colour might as well be transparent. Over random colours
+    it cannot be. Images without alpha of a bounded scene show the dataset's background.
     """
     if dataset.has_alpha or dataset.unbounded:
         return "random"
@@ -97,7 +98,7 @@ def fit_background(dataset: TrainingImages) -> str:
 def fit_cascades(dataset: TrainingImages, box: SceneBox) -> int:
     """The least number of cascades that hold all that the cameras see up to the dataset's far.
 
-    `MAX_CASCADES` at most: from there on everything is as good as infinitely far.
+    At most `MAX_CASCADES`: whatever lies beyond is as good as infinitely far away.
     """
     offset = (dataset.cameras.c2w[:, :, 3] - torch.tensor(box.center)).abs().amax(-1)
     reach = 2 * (float(offset.max()) + dataset.far) / box.size
@@ -109,16 +110,16 @@ def finest_footprint(dataset: TrainingImages, box: SceneBox) -> float:
     cameras = dataset.cameras
     center = torch.tensor(box.center, dtype=torch.float32)
     distance = (cameras.c2w[:, :, 3] - center).norm(dim=-1)
-    # A camera inside the box still sees things at some distance.
+    # A camera in the middle of the box still sees things at some distance.
     distance = distance.clamp_min(0.1 * box.size)
     return float((distance / (cameras.fx * cameras.fy).sqrt()).min())
 
 
 def fit_resolution(cells: float, num_levels: int, base_resolution: int, scale_factor: float) -> int:
-    """The finest resolution of a pyramid whose footprints ask for `cells` across the box.
+    """The finest resolution of a pyramid whose footprints need `cells` across the box.
 
-    The first level that has the cells; finer levels would be no footprint's own and only learn
-    noise.
+    This is the first level that has so many cells. No footprint would match a finer level, so it
+    would only learn noise.
     """
     finest = math.ceil(cells)
     resolutions = create_pyramid_hierarchy(num_levels, base_resolution, scale_factor, 2**30)

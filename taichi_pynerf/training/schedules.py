@@ -9,9 +9,9 @@ def learning_rate_factor(step: int, progress: float, warmup_steps: int, final: f
     """Linear warm-up, then exponential decay to `final` at progress 1.
 
     Args:
-        step: steps done.
+        step: number of steps done.
         progress: share of the training that is done, in [0, 1].
-        warmup_steps: steps until the full rate; 0 for none.
+        warmup_steps: steps until the full rate; 0: no warm-up.
         final: factor at the end.
     """
     warmup = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
@@ -19,13 +19,13 @@ def learning_rate_factor(step: int, progress: float, warmup_steps: int, final: f
 
 
 def next_num_rays(num_rays: int, num_samples: int, samples_per_batch: int) -> int:
-    """How many rays the next step should have, so that it has about `samples_per_batch` samples.
+    """Number of rays that should give the next step about `samples_per_batch` samples.
 
-    At most double: the first batches after an update of the grid can mislead.
+    At most twice as many as before, as the first batches after an update of the grid can mislead.
 
     Args:
-        num_rays, num_samples: of the step before.
-        samples_per_batch: what is wanted; 0 keeps the number of rays.
+        num_rays, num_samples: rays and samples of the step before.
+        samples_per_batch: the number of samples wanted; 0 keeps the number of rays.
     """
     if not samples_per_batch:
         return num_rays

@@ -1,4 +1,4 @@
-"""What stands between a scene and the training loop, for the command line and for Python alike."""
+"""The preparation of a training from a scene, for the command line and for Python alike."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WRITTEN_LATER = (LOG_NAME, "metrics.json", "preview.png", "curves.png")
 """Files that a run writes as it trains and when it ends."""
 
 STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-"""What ends a training in good order. Windows has no SIGHUP."""
+"""Signals that end a training in good order. Windows has no SIGHUP."""
 
 
 def preset_for(backend: str) -> str:
@@ -39,7 +39,7 @@ def preset_for(backend: str) -> str:
 
 
 def fitted_preset(preset: str, dataset: Dataset, **settings: Any) -> PyNeRFConfig:
-    """A preset with settings of one's own on top, fitted to the training images.
+    """A preset with the caller's settings on top, fitted to the training images.
 
     Args:
         preset: one of `PRESETS`.
@@ -54,10 +54,10 @@ def fitted_preset(preset: str, dataset: Dataset, **settings: Any) -> PyNeRFConfi
 
 
 def check_settings(preset: str, **settings: Any) -> None:
-    """Complain of wrong settings before any image is read.
+    """Refuse wrong settings before any image is read.
 
     Raises:
-        ConfigError: as `fitted_preset`, or the scene gives a setting and the user may not.
+        ConfigError: as for `fitted_preset`, or for a setting that only the scene may give.
     """
     known = settings_of(PyNeRFConfig)
     of_scene = [name for name in settings if name in known and known[name].of_scene]
@@ -80,7 +80,7 @@ def new_trainer(
 
     Args:
         model, config, train_dataset, val_dataset, options: as for `PyNeRFTrainer`.
-        source: where the images are from, for the checkpoint.
+        source: where the images come from, for the checkpoint.
         scale_schedule: as for `MultiScaleTrainer`; for images at several scales only.
     """
     options["scene"] = source.to_dict()
@@ -92,7 +92,7 @@ def new_trainer(
 
 
 def clear_run_folder(run_dir: Path) -> None:
-    """Make a run folder, and remove from it what an earlier run of that name left."""
+    """Make a run folder, and remove what an earlier run of that name left in it."""
     run_dir.mkdir(parents=True, exist_ok=True)
     for name in WRITTEN_LATER:
         (run_dir / name).unlink(missing_ok=True)
@@ -109,9 +109,9 @@ def write_settings(run_dir: Path, config: PyNeRFConfig, source: SceneSource) -> 
 def stop_on_interrupt(trainer: PyNeRFTrainer) -> Iterator[None]:
     """Let Ctrl-C finish the current step and end the training; a second Ctrl-C stops at once.
 
-    SIGTERM, and SIGHUP when a terminal closes, count like Ctrl-C, so that a job that is asked to
-    leave a machine keeps what it learned. Python delivers signals to the main thread; in any other
-    this does nothing.
+    SIGTERM, and SIGHUP when a terminal closes, count as Ctrl-C: a job that is told to leave a
+    machine keeps what it learned. Python delivers signals to the main thread, so in any other
+    thread this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -128,7 +128,7 @@ def stop_on_interrupt(trainer: PyNeRFTrainer) -> Iterator[None]:
     numbers = [getattr(signal, name) for name in STOP_SIGNALS if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
     for number in numbers:
-        # nohup has SIGHUP ignored, and that stays so.
+        # A signal that is ignored stays ignored: nohup ignores SIGHUP.
         if number == signal.SIGINT or before[number] != signal.SIG_IGN:
             signal.signal(number, stop)
     try:

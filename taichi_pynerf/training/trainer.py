@@ -33,8 +33,8 @@ from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays
 from taichi_pynerf.training.validation import validate
 
 LOG_INTERVAL = 20  # steps between lines of the log
-# How long poses wait, in warm-ups of the field: what a scene that is not there yet says of them is
-# noise, and Adam takes steps of full length on it.
+# Warm-ups of the field that pose corrections wait for. Before that their gradients are noise, and
+# Adam would take steps of full length on it.
 POSE_WAIT = 2
 
 
@@ -47,12 +47,12 @@ class PyNeRFTrainer:
         train_dataset: draws random pixels.
         val_dataset: validated every `config.val_interval` steps, if given.
         loss: a module `(outputs, targets) -> {"total_loss": …, …}`; see `PyNeRFLoss`, the default.
-        output_dir: where `log.jsonl` and checkpoints go; nothing is written if None.
-        scene: what the data are, in plain values, for the checkpoint.
-        progress: show a bar.
+        output_dir: gets `log.jsonl` and checkpoints; nothing is written if None.
+        scene: the description of the data, in plain values, for the checkpoint.
+        progress: show a progress bar.
         tensorboard: log to TensorBoard too; None: if it is installed.
-        workers: the processes that train together, this one among them; by default it is alone.
-            The first one alone validates, writes and shows.
+        workers: the processes that train together; by default this one alone. Only the first one
+            validates, writes files and shows progress.
 
     Example:
         >>> trainer = PyNeRFTrainer(model=model, config=config, train_dataset=dataset)
@@ -102,7 +102,7 @@ class PyNeRFTrainer:
         if config.color_correction == "affine":
             self.colors = ColorCorrection(train_dataset.names).to(model.device)
             self.optimizers["colors"] = torch.optim.Adam(self.colors.parameters())
-        # Pixels are drawn on the CPU, where they lie; jitter and grid cells where the model is.
+        # Pixels are drawn on the CPU, which holds them; jitter and grid cells where the model is.
         self.pixel_generator = torch.Generator().manual_seed(config.seed)
         self.generator = torch.Generator(model.device).manual_seed(config.seed)
         self.step = 0
@@ -152,7 +152,7 @@ class PyNeRFTrainer:
                 )
                 figures["samples_per_second"] = self.num_samples / self.train_seconds
                 figures["train_seconds"] = self.train_seconds
-                bar.total = round(self.step / self.progress_made())  # by seconds, if these run out
+                bar.total = round(self.step / self.progress_made())  # an estimate, if timed
                 bar.update(1)
                 bar.set_postfix_str(self._postfix(figures), refresh=False)
                 if self.step % LOG_INTERVAL == 0:
@@ -230,7 +230,7 @@ class PyNeRFTrainer:
                 if name != "poses" or self.step >= POSE_WAIT * config.warmup_steps:
                     optimizer.step()
             for name, optimizer in self.optimizers.items():
-                if name != "tables":  # that one's step does it
+                if name != "tables":  # its own step leaves zeros
                     optimizer.zero_grad(set_to_none=True)
 
         self.step += 1
@@ -250,7 +250,7 @@ class PyNeRFTrainer:
         return figures
 
     def before_step(self) -> None:
-        """What a kind of training does before each step; nothing here."""
+        """A hook before each step, for subclasses. Does nothing here."""
 
     def finished(self) -> bool:
         """Whether the training has come to its end or was asked to stop."""
@@ -264,13 +264,13 @@ class PyNeRFTrainer:
         return min(progress, 1.0)
 
     def request_stop(self) -> None:
-        """Let `train` return after the step in hand."""
+        """Let `train` return after the current step."""
         self.stop_requested = True
 
     # ---- validation, log, checkpoint ------------------------------------------------------
 
     def validate(self, num_images: int = 2) -> dict:
-        """PSNR on a few validation images of each scale, evenly spread; of large ones estimated."""
+        """PSNR on a few validation images of each scale; see `training.validation.validate`."""
         if self.val_dataset is None:
             raise ValueError("the trainer has no val_dataset to validate on")
         found = validate(self.model, self.val_dataset, self.step, self.log, num_images)
@@ -302,7 +302,7 @@ class PyNeRFTrainer:
         """The inverse of `state_dict`.
 
         Raises:
-            CheckpointError: the state is none, or does not fit the model.
+            CheckpointError: this is no such state, or it does not fit the model.
         """
         if not isinstance(state, dict) or "optimizers" not in state:
             raise CheckpointError(
@@ -326,7 +326,7 @@ class PyNeRFTrainer:
     # ---- small parts ----------------------------------------------------------------------
 
     def _peak_learning_rate(self, name: str) -> float:
-        """Before warm-up and decay, of one of the optimizers."""
+        """An optimizer's learning rate, before warm-up and decay."""
         own = {"poses": self.config.pose_learning_rate, "colors": COLOR_LEARNING_RATE}
         return own.get(name, self.config.learning_rate)
 
@@ -362,7 +362,7 @@ class PyNeRFTrainer:
 
 
 class MultiScaleTrainer(PyNeRFTrainer):
-    """Trains from coarse to fine: at first on the small images, later on the larger ones too.
+    """Trains from coarse to fine: first on the small images, later on the larger ones too.
 
     Args:
         scale_schedule: {first step: finest image scale in use}; all coarser scales stay in use.
@@ -381,7 +381,7 @@ class MultiScaleTrainer(PyNeRFTrainer):
         super().__init__(model, config, train_dataset, *args, **kwargs)
         self.scale_schedule = dict(scale_schedule or {0: 1})
         self.scales = sorted(set(self.train_dataset.scales.tolist()))
-        scale_at(0, self.scale_schedule)  # complain now rather than at the first step
+        scale_at(0, self.scale_schedule)  # fail now rather than at the first step
 
     def state_dict(self) -> dict:
         return {**super().state_dict(), "scale_schedule": self.scale_schedule}

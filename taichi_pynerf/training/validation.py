@@ -1,4 +1,4 @@
-"""A look at a few held-out images while a model trains."""
+"""Validation on a few held-out images while a model trains."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from taichi_pynerf.model.images import RenderOptions
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.training.log import TrainingLog
 
-VAL_PIXELS = 2**16  # of an image that is validated; a larger one is sampled
+VAL_PIXELS = 2**16  # pixels up to which an image is validated whole; a larger one is sampled
 
 
 def validate(
     model: PyNeRF, data: Dataset, step: int, log: TrainingLog, num_images: int = 2
 ) -> dict[str, Any]:
-    """PSNR on a few images of each scale, evenly spread; of large ones estimated.
+    """PSNR on a few images of each scale, evenly spread. For large images it is an estimate.
 
     Args:
-        model: put into evaluation mode.
-        step: of the training, for the log.
+        model: the model; it is put into evaluation mode.
+        step: step of the training, for the log.
         log: gets the pictures, if it wants any.
-        num_images: of each scale, about.
+        num_images: images of each scale, about.
 
     Returns:
         {"psnr": mean over the scales, "scales": as `evaluation.summarise` gives them}.
