@@ -1,1 +1,1 @@
-"""The field, its pyramid of heads, and how rays become pixels."""
+"""The field with its pyramid of heads, and the rendering of rays to pixels."""

@@ -1,4 +1,4 @@
-"""Trainable encodings of positions, and the fixed one of directions."""
+"""The trainable encoding of positions."""
 
 from typing import Any
 
@@ -23,8 +23,8 @@ class PyramidEncoder(nn.Module):
 
     Attributes:
         table: [E, features_per_level], the entries of all levels.
-        accumulate_in_place: whether backward passes add the table's gradient into `table.grad`
-            themselves, instead of making a tensor as large as the table each time.
+        accumulate_in_place: whether backward passes add the table's gradient into `table.grad`.
+            Otherwise each pass allocates a tensor as large as the table.
 
     Example:
         >>> PyramidEncoder(num_levels=4, hash_table_size=2**14)(torch.rand(10, 3)).shape
@@ -80,7 +80,7 @@ class PyramidEncoder(nn.Module):
         )  # fmt: skip
 
     def table_for_torch(self) -> torch.Tensor:
-        """The newest table [E, F], to be read by torch; gradients through it reach the table."""
+        """The current table [E, F], for torch to read. Gradients through it reach the table."""
         into = self.table.grad if self.accumulate_in_place else None
         return _ReadTable.apply(to_host(self.table), into)
 
@@ -94,7 +94,7 @@ class PyramidEncoder(nn.Module):
 
 
 class _ReadTable(torch.autograd.Function):
-    """Identity, whose gradient joins the one that kernels gather, on whatever device that is."""
+    """Identity, whose gradient joins the one that kernels gather, on whichever device holds it."""
 
     @staticmethod
     def forward(

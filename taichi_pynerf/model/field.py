@@ -28,19 +28,20 @@ from taichi_pynerf.model.heads import (
 from taichi_pynerf.model.pyramid import split_level
 from taichi_pynerf.ops.spherical_harmonics import NUM_COEFFICIENTS, spherical_harmonics
 
-# Of networks in mixed precision. float16 has no room for the gradients of a mean over thousands of
-# rays: those of a fresh model's heads and tables are all rounded to 0.
+# Type of the networks in mixed precision. In float16 the gradients of a mean over thousands of rays
+# underflow: for a fresh model those of the heads and tables are all rounded to 0.
 NETWORK_DTYPE = torch.bfloat16
 
 
 class PyramidField(nn.Module):
     """A hash grid, one density head per pyramid level, and a colour network (PyNeRF, section 3).
 
-    Head `l` sees grid features of resolution N_l and coarser only. A sample evaluates the two
-    heads around its level and blends: their outputs before the activations, followed by one
-    colour network ("embedding"), or densities and colours of per-level colour networks ("color").
+    Head `l` sees only grid features of resolution N_l and coarser. A sample evaluates the two heads
+    around its level and blends them: either their outputs before the activations, followed by one
+    colour network ("embedding"), or the densities and colours of per-level colour networks
+    ("color").
 
-    With `config.single_level` there is one head, on the whole grid: a plain hash-grid field.
+    With `config.single_level` there is a single head on the whole grid: a plain hash-grid field.
     """
 
     def __init__(self, config: PyNeRFConfig):
@@ -80,8 +81,8 @@ class PyramidField(nn.Module):
         )
         begin_alike(self.heads)
         begin_alike(self.color_heads)
-        # Whether forward and backward are one pass over blocks (`field_pass`), which hands out
-        # nothing that heads give in between.
+        # Whether forward and backward are one pass over blocks (`field_pass`). Such a pass does not
+        # return the outputs of the heads.
         self.one_pass = (
             config.output_interpolation == "embedding"
             and config.share_feature_grid
@@ -106,7 +107,7 @@ class PyramidField(nn.Module):
             positions: [M, 3] in the unit cube.
             dirs: [M, 3] unit view directions.
             levels: [M] continuous pyramid levels in [0, L - 1].
-            known: what of these samples `density` or `codes` has found before.
+            known: what `density` or `codes` has already found of these samples.
         """
         if self.one_pass:
             return self._forward_in_one_pass(positions, dirs, levels, known)
@@ -155,7 +156,7 @@ class PyramidField(nn.Module):
         """Density [M] alone; arguments as in `forward`.
 
         Args:
-            keep: where to write the grid's features to, for a later call of `forward`.
+            keep: a buffer for the grid's features, for a later call of `forward`.
         """
         if self.config.output_interpolation == "embedding":
             slices, blended = self._blend(first_output, positions, levels, keep)
@@ -167,9 +168,10 @@ class PyramidField(nn.Module):
 
     @torch.no_grad()
     def codes(self, positions: torch.Tensor, levels: torch.Tensor) -> FieldCodes:
-        """Densities without gradients, and what `colors` needs: colours cost half the time.
+        """Densities without gradients, and what `colors` needs to follow.
 
-        For `config.output_interpolation` "embedding" alone: there is one colour network.
+        Colours take half the time of a sample, and many samples need none. Only for
+        `config.output_interpolation` "embedding", which has one colour network.
         """
         features = None
         if self.one_pass:
@@ -187,7 +189,7 @@ class PyramidField(nn.Module):
         """Colours [K, 3] of samples that `codes` has seen, without gradients.
 
         Args:
-            index: int64 [K], which of them.
+            index: int64 [K] indices of the samples.
             dirs: [K, 3] unit view directions.
         """
         known = codes.codes.index_select(0, codes.rows.index_select(0, index))
@@ -195,11 +197,12 @@ class PyramidField(nn.Module):
             return torch.sigmoid(self._color(0, known, spherical_harmonics(dirs)).float())
 
     def _per_world_unit(self, sigmas: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Densities of an unbounded scene, which the heads give per size of what is around.
+        """Densities per world unit from the heads' densities, which are per local size.
 
-        That is the box's size inside of it, and grows with the distance outside, as pictures of
-        a scene say nothing of its unit. A fresh field is then thin everywhere: a ray from the
-        middle loses as much light from 1 to 2 box sizes as from 10 to 20.
+        In an unbounded scene the local size is the box's size inside the box, and grows with the
+        distance outside, as pictures of a scene say nothing of its unit. So a fresh field is thin
+        everywhere: a ray from the middle loses as much light from 1 to 2 box sizes as from 10 to
+        20.
         """
         if not self.config.unbounded:
             return sigmas
@@ -207,13 +210,13 @@ class PyramidField(nn.Module):
 
     @property
     def shared_encoder(self) -> PyramidEncoder:
-        """The one encoder, with `config.share_feature_grid`."""
+        """The encoder that all levels share, with `config.share_feature_grid`."""
         (encoder,) = self.encoders
         assert isinstance(encoder, PyramidEncoder)
         return encoder
 
     def new_features(self, num_samples: int) -> torch.Tensor | None:
-        """Room [M, F] for the features of samples, or None where each level has its own grid."""
+        """A buffer [M, F] for features of samples, or None if each level has its own grid."""
         if not self.config.share_feature_grid:
             return None
         encoder = self.shared_encoder
@@ -268,7 +271,7 @@ class PyramidField(nn.Module):
         known: KnownFeatures | None,
         keep: KnownFeatures | None,
     ) -> list[torch.Tensor]:
-        """What each head sees of the sorted samples' features."""
+        """The features that each head sees, for its slice of the sorted samples."""
         if not self.config.share_feature_grid:
             windows = [slices.rows(level) for level in range(self.num_heads)]
             return [
@@ -285,7 +288,7 @@ class PyramidField(nn.Module):
     def _features(
         self, positions: torch.Tensor, slices: LevelSlices, known: KnownFeatures | None = None
     ) -> torch.Tensor:
-        """[M, F] of the one grid, of sorted samples; of levels that no head looks at they are 0."""
+        """Shared-grid features [M, F] of sorted samples; 0 at levels that no head reads."""
         level_begin = None
         if self.num_heads > 1:
             level_begin = torch.tensor(slices.level_begin(), dtype=torch.int32)
@@ -315,10 +318,10 @@ class PyramidField(nn.Module):
 
 @functools.cache
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether a device computes in bfloat16 (or is no CUDA device: processors take any type).
+    """Whether a device computes in bfloat16. True for devices other than CUDA's.
 
     Warns:
-        UserWarning: it does not, and the networks stay in float32.
+        UserWarning: it does not, so the networks stay in float32.
     """
     if device.type != "cuda" or torch.cuda.get_device_capability(device) >= (8, 0):
         return True
@@ -331,7 +334,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def truncated_exp(x: torch.Tensor) -> torch.Tensor:
-    """exp(x), with x cut off at 15 in value and in gradient, so that neither overflows."""
+    """exp(x), with x limited to 15 in value and in gradient, so that neither overflows."""
     return _TruncatedExp.apply(x)
 
 
@@ -356,7 +359,7 @@ def inverse(order: torch.Tensor) -> torch.Tensor:
 
 
 class _Unsort(torch.autograd.Function):
-    """Rows back to the order before sorting. A permutation: its adjoint is the inverse one."""
+    """Rows back to the order before sorting. The adjoint of a permutation is its inverse."""
 
     @staticmethod
     def forward(ctx: Any, rows: torch.Tensor, order: torch.Tensor) -> torch.Tensor:

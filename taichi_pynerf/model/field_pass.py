@@ -1,13 +1,13 @@
 """The field's networks, forward and backward, in one autograd function over blocks of rows.
 
-Written out layer by layer for autograd, the networks of a step are some hundred small operators
-over matrices of many megabytes each. Here a block of rows passes through all layers while it is in
-the cache, and what the heads have in between is computed again in the backward pass rather than
-kept. The two heads around a slice of samples are one network of twice the width:
+Layer by layer under autograd, the networks of a step take about a hundred small operators over
+matrices of many megabytes. Here a block of rows passes through all layers while it is in the cache.
+The backward pass computes the hidden layers of the heads again instead of keeping them. The two
+heads around a slice of samples form one network of twice the width:
 
     hidden = relu(x [W1_lower; W1_upper]^T) * (1 - f, f),    code = hidden [W2_lower, W2_upper]^T
 
-which is the blend of their outputs, in two products of matrices.
+This is the blend of their outputs in two matrix products.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from taichi_pynerf.model.heads import LevelSlices
 from taichi_pynerf.ops.bridge import once_differentiable
 
-ROWS = 2**12  # of a block: two threads' shares of its matrices fit their caches
-LARGEST_LOGIT = 15.0  # of a density: neither it nor its gradient overflows
+ROWS = 2**12  # rows per block, so few that each of two threads' share fits its cache
+LARGEST_LOGIT = 15.0  # largest logit of a density; keeps value and gradient from overflowing
 
 
 def weights_of(network: nn.Module) -> list[Tensor]:
@@ -35,9 +35,9 @@ class _Pair(NamedTuple):
 
     Attributes:
         first, last: the slice's rows.
-        heads: one or two numbers.
-        columns: of the features that they see.
-        inner: [heads * H, columns]; a head that sees fewer features has zeros.
+        heads: the numbers of one or two heads.
+        columns: number of features that they see.
+        inner: [heads * H, columns]; a head that sees fewer features has zeros for the others.
         outer: [C, heads * H].
     """
 
@@ -49,12 +49,12 @@ class _Pair(NamedTuple):
     outer: Tensor
 
     def hidden(self, features: Tensor, shares: Tensor) -> Tensor:
-        """[R, heads * H] of the features [R, F] and heads' shares [R, 2] of some rows."""
+        """Hidden layer [R, heads * H] of R rows with features [R, F] and heads' shares [R, 2]."""
         hidden = torch.mm(features[:, : self.columns], self.inner.t()).relu_()
         return self.by_share(hidden, shares)
 
     def by_share(self, hidden: Tensor, shares: Tensor) -> Tensor:
-        """Each head's columns of `hidden`, in place, times its share."""
+        """Multiply each head's columns of `hidden` by its share, in place."""
         if len(self.heads) == 2:
             hidden.view(-1, 2, hidden.shape[1] // 2).mul_(shares.unsqueeze(-1))
         return hidden
@@ -84,7 +84,7 @@ def _pairs(slices: LevelSlices, weights: Sequence[tuple[Tensor, Tensor]]) -> lis
 
 
 def _shares(slices: LevelSlices, like: Tensor) -> Tensor:
-    """[M, 2] of the lower and the upper head."""
+    """Shares [M, 2] of the lower and the upper head."""
     fraction = slices.fraction.to(like.dtype)
     return torch.cat([1 - fraction, fraction], 1)
 
@@ -100,7 +100,7 @@ def head_codes(features: Tensor, slices: LevelSlices, heads: Sequence[nn.Module]
 
 
 def _in_twos(weights: Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """The two matrices of each head, from all of them in a row."""
+    """The matrices of all heads, grouped by twos: one pair per head."""
     inner_and_outer = iter(weights)
     return list(zip(inner_and_outer, inner_and_outer, strict=True))
 
@@ -128,12 +128,12 @@ def field_pass(
     """Densities and colours of M samples from the grid's features. Differentiable.
 
     Args:
-        features: [M, F] of the grid, in sorted rows.
-        basis: [M, B] of the view directions, in sorted rows.
-        slices: how the samples are sorted.
+        features: [M, F] grid features, in sorted rows.
+        basis: [M, B] encoded view directions, in sorted rows.
+        slices: the order in which the samples are sorted.
         heads: L networks of two layers; head l sees the first columns of `features`.
-        color_head: of the codes and the basis side by side.
-        known_codes: `head_codes` of these samples, if they are known.
+        color_head: the colour network; its input is the codes beside the basis.
+        known_codes: `head_codes` of these samples, if known.
 
     Returns:
         densities [M], exp(code_0), and colours [M, 3], in the order before sorting.
@@ -200,7 +200,7 @@ class _FieldPass(torch.autograd.Function):
         grad_codes, grad_basis = grad_inputs[:, :num_codes], grad_inputs[:, num_codes:]
         grad_codes[:, 0].addcmul_(grad_sigmas.index_select(0, slices.order), sigmas)
 
-        # None for the heads of no sample: to an optimizer that is another thing than zeros.
+        # Heads without samples get None, not zeros: Adam would take a step on zeros.
         grad_heads: list[Tensor | None] = [None] * (2 * num_heads)
         shares, grad_features = _shares(slices, features), torch.empty_like(features)
         for pair in _pairs(slices, of_heads):
@@ -210,7 +210,8 @@ class _FieldPass(torch.autograd.Function):
                 hidden = pair.hidden(x, shares[rows])
                 grad_outer.addmm_(grad.t(), hidden)
                 grad_hidden = pair.by_share(torch.mm(grad, pair.outer), shares[rows])
-                # Where a share is 0 the gradient is, whatever the unit: its product tells the rest.
+                # The product with the share tells which units were active. Where the share is 0,
+                # the gradient is 0 anyway.
                 grad_hidden = torch.ops.aten.threshold_backward(grad_hidden, hidden, 0)
                 grad_inner.addmm_(grad_hidden.t(), x[:, : pair.columns])
                 torch.mm(grad_hidden, pair.inner, out=grad_features[rows, : pair.columns])

@@ -1,4 +1,4 @@
-"""What a field says of samples, and what is known of them from one call to the next."""
+"""Values of a field at samples, and what is kept of them from one call to the next."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from taichi_pynerf.model.heads import LevelSlices
 
 @dataclasses.dataclass(frozen=True)
 class FieldOutputs:
-    """What the field says of M samples, in the order they were given.
+    """The field's values at M samples, in the order in which they were given.
 
     Attributes:
         sigmas: [M] densities per world unit.
         rgbs: [M, 3] colours in [0, 1].
         slices: the level-sorted order in which the heads worked.
-        head_outputs: per head, its rows' outputs (density logit and features) in sorted order;
-            none where `PyramidField.one_pass`.
+        head_outputs: per head, the outputs of its rows (density logit and features) in sorted
+            order; empty with `PyramidField.one_pass`.
     """
 
     sigmas: torch.Tensor
@@ -28,13 +28,13 @@ class FieldOutputs:
 
 @dataclasses.dataclass(frozen=True)
 class FieldCodes:
-    """What the field knows of M samples before colours: see `PyramidField.codes`.
+    """The field's values at M samples before colours: see `PyramidField.codes`.
 
     Attributes:
-        sigmas: [M] densities per world unit, in the order the samples were given.
-        codes: [M, 1 + geo_feature_dim] what the colour network is given, in sorted order.
-        rows: int64 [M], where each sample's code is.
-        features: [M, F] of the grid, in sorted order; None where each level has its own grid.
+        sigmas: [M] densities per world unit, in the order in which the samples were given.
+        codes: [M, 1 + geo_feature_dim] inputs of the colour network, in sorted order.
+        rows: int64 [M] the row of each sample's code.
+        features: [M, F] grid features, in sorted order; None if each level has its own grid.
     """
 
     sigmas: torch.Tensor
@@ -45,12 +45,12 @@ class FieldCodes:
 
 @dataclasses.dataclass(frozen=True)
 class KnownFeatures:
-    """What is known of M samples: the grid's features of sample `i` are `rows[index[i]]`.
+    """Features already computed for M samples: those of sample `i` are `rows[index[i]]`.
 
     Attributes:
-        rows: [K, F].
-        index: int64 [M].
-        codes: [K, 1 + geo_feature_dim] the heads' blended outputs; None: not known.
+        rows: [K, F] grid features.
+        index: int64 [M] the row of each sample.
+        codes: [K, 1 + geo_feature_dim] the heads' blended outputs; None if not known.
     """
 
     rows: torch.Tensor
@@ -59,10 +59,11 @@ class KnownFeatures:
 
 
 def known_of(found: Sequence[FieldCodes], index: torch.Tensor) -> KnownFeatures:
-    """What one or more calls of `PyramidField.codes` found.
+    """The results of one or more calls of `PyramidField.codes`, put together.
 
     Args:
-        index: int64 [M], the samples' rows in all calls' codes, one call after the other.
+        found: the results.
+        index: int64 [M] the samples' rows in the results laid end to end.
     """
     features = [codes.features for codes in found if codes.features is not None]
     return KnownFeatures(torch.cat(features), index, torch.cat([codes.codes for codes in found]))

@@ -1,4 +1,4 @@
-"""Rendering a model's rays in one kernel, where that kernel covers what the model does."""
+"""Rendering a model's rays in one kernel, for the models that the kernel covers."""
 
 import torch
 
@@ -19,7 +19,7 @@ from taichi_pynerf.ops.ray_march import block_size
 
 
 def reason_against_fusing(config: PyNeRFConfig) -> str | None:
-    """What the kernel does not cover of a model, in words; None if it renders the model."""
+    """The part of a model that the kernel does not cover, in words; None if it covers all."""
     if config.sampler != "occupancy":
         return f"the {config.sampler} sampler"
     if config.unbounded:
@@ -33,8 +33,8 @@ class FusedRenderer:
     """Renders rays of a bounded scene with a shared feature grid through `ops.fused_render`.
 
     Args:
-        config, field, occupancy, trained_levels, box: of the model; what training changes in them
-            is followed.
+        config, field, occupancy, trained_levels, box: the parts of the model. Later changes by
+            training are picked up.
 
     Raises:
         ValueError: the kernel does not cover this configuration, see `reason_against_fusing`.
@@ -76,7 +76,7 @@ class FusedRenderer:
         self._packed_versions: list[tuple[int, int]] = []
 
     def sums(self, rays: Rays, step_size: float, level: float | None = None) -> torch.Tensor:
-        """[N, 6] weighted sums along rays: rgb, opacity, distance, level.
+        """Weighted sums [N, 6] along rays: rgb, opacity, distance, level.
 
         Args:
             rays: N rays.
@@ -104,7 +104,7 @@ class FusedRenderer:
         )
 
     def _networks(self) -> PackedNetworks:
-        """The networks' matrices, laid out anew only if they changed."""
+        """The networks' matrices, packed again only if they changed."""
         heads, color_heads = self.field.heads, self.field.color_heads
         versions = [
             (parameter.data_ptr(), parameter._version)

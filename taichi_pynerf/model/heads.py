@@ -1,8 +1,8 @@
 """The heads of the pyramid: small networks, each run on one slice of level-sorted samples.
 
-Samples are sorted by the lower of their two levels. Then the samples whose lower head is `l`
-form one slice S_l, and head `l` is needed on the slice S_(l-1) + S_l, which is one run of rows:
-no gathering and no scattering per head.
+Samples are sorted by the lower of their two levels. The samples whose lower head is `l` then form
+one slice S_l. Head `l` is needed on S_(l-1) and S_l, which together are one run of rows. So nothing
+is gathered or scattered per head.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-ROWS_PER_BLOCK = 2**12
+ROWS_PER_BLOCK = 2**12  # so few that a block's layers fit the cache
 
 
 def mlp(widths: list[int]) -> nn.Sequential:
-    """Linear layers without bias, ReLU in between: widths[0] inputs to widths[-1] outputs."""
+    """Linear layers without bias and with ReLU between them, from widths[0] to widths[-1]."""
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise(widths):
         layers += [nn.Linear(fan_in, fan_out, bias=False), nn.ReLU(inplace=True)]
@@ -25,10 +25,10 @@ def mlp(widths: list[int]) -> nn.Sequential:
 
 @torch.no_grad()
 def begin_alike(heads: nn.ModuleList) -> None:
-    """Give every head the first weights of the last, which sees the most features.
+    """Give every head the initial weights of the last one, which sees the most features.
 
-    What the heads hand on is blended and goes into one colour network. Heads that begin alike
-    mean the same by it, and learn faster than heads that first have to agree on a code.
+    The outputs of the heads are blended and go into one colour network. Heads that begin alike use
+    the same code, and learn faster than heads that must first agree on one.
     """
     for head in heads[:-1]:
         for own, last in zip(head.parameters(), heads[-1].parameters(), strict=True):
@@ -38,11 +38,11 @@ def begin_alike(heads: nn.ModuleList) -> None:
 def run_in_blocks(
     run: Callable[..., torch.Tensor], *inputs: torch.Tensor, rows: int = ROWS_PER_BLOCK
 ) -> torch.Tensor:
-    """run(*inputs), in blocks of so many rows where that is faster and gives the same.
+    """run(*inputs), in blocks of `rows` rows where that is faster and gives the same.
 
-    On a processor without gradients nothing but the result is kept: what a block has in between
-    stays in the cache, and in memory that is at hand. Large matrices take their memory from the
-    system at every layer, and wait for it longer than for the sums.
+    This is so on a processor without gradients, where only the result is kept: the layers of a
+    block stay in the cache and in memory that is already there. Large matrices would take fresh
+    memory from the system at every layer, and waiting for it takes longer than the arithmetic.
     """
     few = inputs[0].shape[0] <= rows
     if few or torch.is_grad_enabled() or inputs[0].device.type != "cpu":
@@ -63,9 +63,9 @@ class LevelSlices(NamedTuple):
     """Samples sorted by their lower level.
 
     Attributes:
-        order: int64 [M], sorted row -> given row.
+        order: int64 [M], the given row of each sorted row.
         fraction: [M, 1] share of the upper head, in sorted rows.
-        starts: L + 1 numbers; rows starts[l] to starts[l + 1] have lower level l.
+        starts: L + 1 numbers; rows starts[l] to starts[l + 1] - 1 have lower level l.
         two_heads: whether samples use their upper head too.
     """
 
@@ -102,10 +102,10 @@ def slice_by_level(
 def feature_slices(
     features: torch.Tensor, slices: LevelSlices, features_per_level: int
 ) -> list[torch.Tensor]:
-    """What each head sees: its rows, and the columns of the grid levels up to its own.
+    """The features that each head sees: its rows, and the columns of grid levels up to its own.
 
     Args:
-        features: [M, L * features_per_level] in sorted rows. Differentiable.
+        features: [M, L * features_per_level], in sorted rows. Differentiable.
 
     Returns:
         L tensors [rows of head l, (l + 1) * features_per_level].
@@ -169,13 +169,13 @@ def blend_heads(
     slices: LevelSlices,
     rows: int = ROWS_PER_BLOCK,
 ) -> torch.Tensor:
-    """`blend_slices` of what the heads give, without gradients: both heads of a block at a time.
+    """`blend_slices` of the heads' outputs, without gradients: both heads of a block at a time.
 
     Args:
-        run: what to ask of a head: its inputs [R, K] to outputs [R, C].
+        run: maps a head and its inputs [R, K] to outputs [R, C].
         heads: L networks.
-        seen: what each of them sees, as `feature_slices` gives it.
-        rows: of a block; see `run_in_blocks`.
+        seen: the inputs of each of them, as `feature_slices` gives them.
+        rows: rows per block; see `run_in_blocks`.
 
     Returns:
         [M, C], in sorted rows.

@@ -20,11 +20,11 @@ from taichi_pynerf.model.renders import Rendered
 from taichi_pynerf.runtime.memory import free_memory
 
 WHITE = (1.0, 1.0, 1.0)
-BAND = 16  # rays of a band of an image for each that is on its way at a time
+BAND = 16  # rays of a band of the image, as a multiple of the chunk size
 LEAST_OPACITY = 0.5  # opacity below which a pixel has no normal
-NORMALS_AT_ONCE = 2**15
-_LEAST_CHUNK = 2**10
-PARALLEL_BACK = 8.0  # sides of the scene box, see `parallel_as_cones`
+NORMALS_AT_ONCE = 2**15  # surface points whose normals are computed in one call
+_LEAST_CHUNK = 2**10  # rays; smaller chunks would be all overhead
+PARALLEL_BACK = 8.0  # distance of the cones' tips, in sides of the scene box: `parallel_as_cones`
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class RenderOptions:
     Attributes:
         level: one pyramid level for all samples, 0 the coarsest; by default each sample's own.
         supersample: K renders K x K rays in each pixel and averages them.
-        stride: K renders every K-th pixel of every K-th row alone: a sample of the image, which
-            is as sharp as it, and not the image reduced.
+        stride: K renders only every K-th pixel of every K-th row. The result is a sample of the
+            image, as sharp as the image itself; it is not the image reduced in size.
         chunk_size: rays at once; by default as many as the free memory allows.
-        crop: what is outside of this box is not seen.
+        crop: a box; nothing outside of it is seen.
         normals: give the normals of surfaces too.
 
     Raises:
@@ -60,14 +60,14 @@ class RenderOptions:
                 raise ValueError(f"{name} is {value}: it must be 1 or more")
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of what is rendered of an image of this width and height."""
+        """Width and height in pixels of the render of an image of this width and height."""
         return -(-width // self.stride), -(-height // self.stride)
 
 
 def fitting_chunk_size(model: PyNeRF) -> int:
-    """Rays that a quarter of the free memory suffices for, `RAYS_AT_ONCE` at most.
+    """Number of rays that fit a quarter of the free memory, at most `RAYS_AT_ONCE`.
 
-    A round of rendering holds some samples of each ray, and of each sample its position, its
+    A round of rendering holds some samples of each ray. For each sample it holds the position, the
     encoding and the layers of the networks, about three times over.
     """
     config = model.config
@@ -91,7 +91,7 @@ def render_rays(
         rays: N rays on the model's device; N may be 0.
         level: one pyramid level for all samples instead of each sample's own.
         chunk_size: rays at once; by default `fitting_chunk_size(model)`.
-        on_rays: called with the number of rays that are done since the last call.
+        on_rays: called with the number of rays finished since the last call.
     """
     chunk_size = chunk_size or fitting_chunk_size(model)
     return model.renderer.render_rays(rays, level, chunk_size, on_rays)
@@ -130,10 +130,9 @@ def render_image(
     camera = camera.resized(k * camera.width, k * camera.height) if k > 1 else camera
     chunk_size = options.chunk_size or fitting_chunk_size(model)
     box = model.renderer.box
-    num_rows = max(
-        1, BAND * chunk_size // (k * k * width)
-    )  # bands of whole rows: memory stays bounded
-    # Where the pixels to render begin, and the k places in each.
+    # Bands of whole rows keep the memory bounded.
+    num_rows = max(1, BAND * chunk_size // (k * k * width))
+    # The first place of each pixel to render, and the k places within it.
     starts = k * options.stride * torch.arange(max(width, height)).unsqueeze(1)
     places = starts + torch.arange(k)
     columns = places[:width].flatten()
@@ -169,7 +168,7 @@ def render_image(
 
 
 def _pixels(columns: torch.Tensor, height: int, width: int, k: int) -> torch.Tensor:
-    """[H, W, C] means over k x k rays; what follows the opacity is weighted by it."""
+    """Means [H, W, C] over k x k rays; channels after the opacity are weighted by it."""
     if k == 1:
         return columns.view(height, width, -1)
     acc = columns[:, 3:4]
@@ -187,13 +186,13 @@ def render_path(
     options: RenderOptions | None = None,
     progress: bool = False,
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """Render what each of V cameras sees, one after the other; arguments as in `render_image`.
+    """Render what each of V cameras sees, one after the other. Other arguments: `render_image`.
 
     Args:
-        progress: show a bar over all rays.
+        progress: show a progress bar over all rays.
 
     Yields:
-        V times what `render_image` returns.
+        The result of `render_image` for each camera.
     """
     with rays_bar(cameras, range(len(cameras)), options, progress) as bar:
         for view in range(len(cameras)):
@@ -223,12 +222,12 @@ def rays_bar(
 def surface_normals(model: PyNeRF, rays: Rays, rendered: Rendered) -> torch.Tensor:
     """Unit normals [N, 3] in the world where rays meet something, zeros elsewhere.
 
-    Each is taken over its pixel's footprint, at its pixel's own pyramid level.
+    A normal is taken over the footprint of its pixel, at the pixel's own pyramid level.
 
     Args:
         model: the model.
         rays: N rays.
-        rendered: what they met.
+        rendered: the pixels that these rays gave.
     """
     normals = torch.zeros_like(rays.rays_d)
     hits = (rendered.acc > LEAST_OPACITY).nonzero().squeeze(-1)

@@ -1,4 +1,4 @@
-"""The model: a field, the grids beside it, and the renderer, in one module."""
+"""The model: the field, the grids beside it and the renderer, in one module."""
 
 import torch
 from torch import nn
@@ -40,7 +40,7 @@ class PyNeRF(nn.Module):
             )
         self.config = config
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)  # one seed, one model; the caller's generator is kept
+            torch.manual_seed(config.seed)  # one seed gives one model; the caller's state is kept
             self.field = PyramidField(config)
             self.proposals = ProposalNetwork(config) if config.sampler == "proposal" else None
         num_cascades = config.num_cascades if config.unbounded else 1
@@ -67,11 +67,11 @@ class PyNeRF(nn.Module):
 
         Args:
             rays_o: [N, 3] origins, world units.
-            rays_d: [N, 3] directions of any length; bounds and depth are in their lengths.
+            rays_d: [N, 3] directions of any length; bounds and depth are in units of it.
             bounds: [N, 2] near and far.
-            pixel_areas: [N] or a number, each pixel's area at unit distance along its ray; the
-                default is the pixel of an 800 x 800 image that sees 40 degrees.
-            background: [3] or [N, 3] colour behind; black if None.
+            pixel_areas: [N] or a number: each pixel's area at unit distance along its ray. The
+                default is the pixel of an 800 x 800 image with a 40 degree field of view.
+            background: [3] or [N, 3] colour behind the scene; black if None.
 
         Returns:
             {"rgb": [N, 3], "depth": [N], "acc": [N]}. Depth is the mean distance of what is seen.

@@ -1,4 +1,4 @@
-"""Two grids kept beside the field: where something is, and which levels were trained where."""
+"""Two grids beside the field: where something is, and which levels were trained where."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,8 +24,8 @@ class OccupancyGrid(nn.Module):
     Cells are numbered cascade by cascade, x slowest.
 
     Args:
-        resolution: cells along each axis; with cascades a multiple of 4.
-        num_cascades: K, 1 for a bounded scene.
+        resolution: cells along each axis; a multiple of 4 if there are several cascades.
+        num_cascades: K; 1 for a bounded scene.
     """
 
     decay = 0.95
@@ -50,7 +50,7 @@ class OccupancyGrid(nn.Module):
             keep_on_device(tensor)
 
     def restrict(self, possible: torch.Tensor) -> None:
-        """Never take a cell as occupied where `possible`, bool [K * resolution^3], is false."""
+        """Rule out, for good, the cells where `possible`, bool [K * resolution^3], is false."""
         self.possible.copy_(possible)
         self.occupied.mul_(self.possible.view_as(self.occupied))
         self.blocks.copy_(block_occupancy(self.occupied))
@@ -62,16 +62,16 @@ class OccupancyGrid(nn.Module):
         threshold: float | Sequence[float],
         generator: torch.Generator,
     ) -> None:
-        """Measure the density in some cells, and decide anew which cells are occupied.
+        """Measure the density in some cells, and decide again which cells are occupied.
 
-        In the first updates a quarter of the possible cells are measured; later one in 32, and
-        half of the occupied ones.
+        The first updates measure a quarter of the possible cells. Later ones measure one in 32, and
+        half of the occupied cells.
 
         Args:
-            density_at: unit positions [M, 3] to densities [M].
-            threshold: least density of an occupied cell, or the mean density of its cascade if
-                that is less; one number, or one per cascade.
-            generator: picks cells and the points in them.
+            density_at: maps unit positions [M, 3] to densities [M].
+            threshold: least density of an occupied cell, one number or one per cascade. The mean
+                density of the cascade takes its place where that is less.
+            generator: picks the cells and the points in them.
         """
         cells = self._draw_cells(generator)
         corners = self.cell_coordinates(cells)
@@ -89,7 +89,7 @@ class OccupancyGrid(nn.Module):
         self.num_updates += 1
 
     def _binarise(self, threshold: float | Sequence[float]) -> None:
-        """Which cells are occupied: those denser than their cascade's threshold."""
+        """Mark the cells that are denser than their cascade's threshold as occupied."""
         thresholds = (
             threshold if isinstance(threshold, Sequence) else [threshold] * self.num_cascades
         )
@@ -118,12 +118,12 @@ class OccupancyGrid(nn.Module):
         return torch.cat([draw(self.possible, 1 / 32), draw(self.occupied, 1 / 2)])
 
     def cascade_of(self, positions: torch.Tensor) -> torch.Tensor:
-        """int64 [M]: the cascades whose cubes hold unit positions [M, 3], the finest of each."""
+        """int64 [M]: the finest cascade whose cube holds each of the unit positions [M, 3]."""
         distances = 2 * (positions - 0.5).abs().amax(-1)
         return distances.clamp_min(1).log2().ceil().long()
 
     def at(self, positions: torch.Tensor) -> torch.Tensor:
-        """bool [M]: whether the cells of unit positions [M, 3] are occupied; none is outside."""
+        """bool [M]: whether the cells of unit positions [M, 3] are occupied; false outside."""
         cascade = self.cascade_of(positions)
         local = (positions - 0.5) / 2.0 ** cascade.unsqueeze(-1) + 0.5
         g = (local * self.resolution).long().clamp_(0, self.resolution - 1)
@@ -133,7 +133,7 @@ class OccupancyGrid(nn.Module):
         return found
 
     def cell_coordinates(self, cells: torch.Tensor) -> torch.Tensor:
-        """int64 [M] cell numbers to float32 [M, 3] coordinates within their cascades, in cells."""
+        """float32 [M, 3] coordinates of cells int64 [M] within their cascades, in cells."""
         g = self.resolution
         xyz = [cells // (g * g) % g, cells // g % g, cells % g]
         return torch.stack(xyz, -1).float()
@@ -142,8 +142,8 @@ class OccupancyGrid(nn.Module):
 class TrainedLevels(nn.Module):
     """The least and greatest pyramid level that training saw in each cell of a 128^3 grid.
 
-    A camera nearer or farther than all training views would ask for heads that were never trained
-    there; clamping the level to this range spares it that (PyNeRF, section 3.4).
+    A camera nearer or farther than all training views would use heads that were never trained
+    there. Clamping the level to this range prevents that (PyNeRF, section 3.4).
     """
 
     level_min: torch.Tensor
@@ -162,7 +162,7 @@ class TrainedLevels(nn.Module):
         update_level_range(self.level_min, self.level_max, positions, levels)
 
     def clamp(self, positions: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
-        """Levels [M] clamped to what was trained there; unchanged where nothing was."""
+        """Levels [M] clamped to the range trained at unit `positions`; unchanged if none was."""
         low, high = self._ranges(positions)
         seen = low <= high
         return torch.where(seen, levels.clamp(low, high), levels)
@@ -170,7 +170,7 @@ class TrainedLevels(nn.Module):
     def draw(
         self, positions: torch.Tensor, num_levels: int, generator: torch.Generator
     ) -> torch.Tensor:
-        """A random trained level [M] at each position; any level where nothing was trained."""
+        """A random trained level [M] for each position; any level where none was trained."""
         low, high = self._ranges(positions)
         seen = low <= high
         low = torch.where(seen, low, torch.zeros_like(low))

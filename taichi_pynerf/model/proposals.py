@@ -1,12 +1,12 @@
 """Proposals: a small density field that says where along a ray the samples should fall.
 
-Mip-NeRF 360 (Barron et al. 2022, section 3.1): the small field is asked in rounds, each round's
-samples drawn from the weights that the round before found; the large field is asked at the last,
-few samples. The small field sees no colours. It learns to bound the large one's weights from above
-(`training.losses.proposal_loss`).
+Mip-NeRF 360 (Barron et al. 2022, section 3.1): the small field is evaluated in rounds. Each round
+draws its samples from the weights of the round before. The large field is evaluated only at the
+last, few samples. The small field has no colours. It learns to bound the weights of the large field
+from above (`training.losses.proposal_loss`).
 
-Where a ray's samples fall, follows from its histogram alone: there are no cells that are taken as
-empty, so nothing in a picture ends at the border of a cell.
+The samples of a ray depend on its histogram alone. No cells are taken as empty, so nothing in a
+picture ends at the border of a cell.
 """
 
 from typing import NamedTuple
@@ -25,8 +25,8 @@ from taichi_pynerf.ops.resampling import sample_pdf
 NUM_LEVELS, BASE_RESOLUTION, FEATURES_PER_LEVEL = 4, 32, 4
 HASH_TABLE_SIZE, HIDDEN_DIM = 2**18, 16
 EXPLORE = 0.02  # share of the samples that fall anywhere on a ray
-GOLDEN = 0.618034  # shares of it, modulo 1, are spread evenly: the rounds' offsets
-FIRST_LOOK = 0.06  # share of the training until the small field has all the say but that
+GOLDEN = 0.618034  # golden ratio; its multiples modulo 1, the rounds' offsets, spread evenly
+FIRST_LOOK = 0.06  # share of the training after which only `EXPLORE` of the samples fall anywhere
 
 
 class Histogram(NamedTuple):
@@ -34,7 +34,7 @@ class Histogram(NamedTuple):
 
     Attributes:
         borders: [N, S + 1] ascending, in the box's spacing.
-        weights: [N, S] the share of the light that ends in each interval.
+        weights: [N, S] share of the light that ends in each interval.
     """
 
     borders: torch.Tensor
@@ -42,10 +42,10 @@ class Histogram(NamedTuple):
 
 
 class Proposed(NamedTuple):
-    """What the sampler "proposal" found for N rays.
+    """The results of the sampler "proposal" for N rays.
 
     Attributes:
-        borders: [N, S + 1] of the samples, in the box's spacing.
+        borders: [N, S + 1] borders of the samples, in the box's spacing.
         rounds: the weights of each round of the small field.
     """
 
@@ -54,10 +54,11 @@ class Proposed(NamedTuple):
 
 
 class ProposalNetwork(nn.Module):
-    """The small field: a hash grid of few levels, and a narrow network. It has one scale alone.
+    """The small field: a hash grid of few levels and a narrow network, without a pyramid.
 
     Args:
-        config: its scene box, and `proposal_resolution`, the finest grid's cells across the field.
+        config: gives the scene box, and `proposal_resolution`: cells of the finest level across
+            the field.
     """
 
     def __init__(self, config: PyNeRFConfig):
@@ -77,7 +78,7 @@ class ProposalNetwork(nn.Module):
     def forward(self, positions: torch.Tensor) -> torch.Tensor:
         """Densities [M], per world unit, at field positions [M, 3].
 
-        Of an unbounded scene they are per size of what is around, as the large field's.
+        In an unbounded scene the network gives them per local size, as in the large field.
         """
         sigmas = truncated_exp(self.network(self.encoder(positions)).squeeze(-1))
         return sigmas * self.box.closeness(positions) if self.box.unbounded else sigmas
@@ -91,26 +92,26 @@ def propose(
     generator: torch.Generator | None = None,
     explore: float = EXPLORE,
 ) -> tuple[torch.Tensor, tuple[Histogram, ...]]:
-    """Where the samples of the large field should fall.
+    """Propose where the samples of the large field should fall.
 
     Args:
         network: the small field.
-        box: of the scene; its cascades say how far rays are followed.
+        box: the scene box; its cascades say how far rays are followed.
         rays: N rays. No gradient reaches them from here.
-        config: the rounds, and how many samples each of them and the large field have.
+        config: the rounds, and the number of samples of each round and of the large field.
         generator: jitters the samples; without it they are the same at every call.
         explore: share of the samples that fall anywhere on a ray.
 
     Returns:
-        [N, fine_samples + 1] borders of intervals that fill each ray, in the box's spacing; and
-        what each round found, differentiable in the network.
+        [N, fine_samples + 1] borders of intervals that fill each ray, in the box's spacing, and the
+        histogram of each round, differentiable in the network.
     """
     rays_o, rays_d = rays.rays_o.detach(), rays.rays_d.detach()
     ends = box.to_spacing(box.clip(rays_o, rays_d, rays.bounds))
     origins = box.to_unit(rays_o).unsqueeze(1)
     dirs = box.direction_to_unit(rays_d).unsqueeze(1)
     offset = torch.full_like(ends[:, :1], 0.5)
-    if generator is not None:  # one number a ray, which all rounds share: see `Workers.own_draws`
+    if generator is not None:  # one number per ray, shared by all rounds: see `Workers.own_draws`
         offset = torch.rand(offset.shape, generator=generator, device=offset.device)
     found, rounds = Histogram(ends, ends.new_ones(len(rays), 1)), []
     for number in range(config.proposal_rounds):
@@ -128,7 +129,7 @@ def propose(
 
 
 def histogram_weights(sigmas: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-    """Compositing weights of rays that all have as many samples (NeRF, eq. 3). Differentiable.
+    """Compositing weights of rays with equally many samples (NeRF, eq. 3). Differentiable.
 
     Args:
         sigmas: [N, S] densities, per world unit.
@@ -143,10 +144,10 @@ def histogram_weights(sigmas: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
 
 
 def widened(weights: torch.Tensor) -> torch.Tensor:
-    """[N, S] weights that reach into the intervals beside theirs (Mip-NeRF, section 3.2).
+    """Weights [N, S] that reach into the neighbouring intervals (Mip-NeRF, section 3.2).
 
-    The mean of the maxima with either neighbour. Samples so surround a surface that lies close to
-    the border of an interval, or that the field has moved a little since.
+    Each is the mean of its maxima with either neighbour. So samples surround a surface even if it
+    lies close to the border of an interval, or if the field has moved it a little since.
     """
     padded = torch.nn.functional.pad(weights, (1, 1), mode="replicate")
     larger = torch.maximum(padded[:, :-1], padded[:, 1:])
@@ -154,10 +155,10 @@ def widened(weights: torch.Tensor) -> torch.Tensor:
 
 
 def explore_share(progress: float) -> float:
-    """Which share of the samples falls anywhere, at a share of the training: at first all.
+    """Share of the samples that fall anywhere, when `progress` of the training is done.
 
-    Before the small field has learned anything, what it says is chance; a few samples drawn from
-    that would see a few places alone, and confirm what they see.
+    At first it is 1. Before the small field has learned anything, its weights are chance. Samples
+    drawn from them would see a few places alone, and confirm what they see.
     """
     return max(EXPLORE, 1 - progress / FIRST_LOOK)
 
@@ -173,13 +174,13 @@ def draw_borders(
 
     Args:
         found: the histogram.
-        num_samples: S from 2 on, the intervals of a ray.
-        offset: [N, 1] in [0, 1), or one number: where all inner borders of a ray stand within
+        num_samples: S, the intervals of a ray; at least 2.
+        offset: [N, 1] in [0, 1), or one number: the place of the inner borders of a ray within
             equal shares of its weight.
-        explore: share of the borders that falls evenly on the whole ray.
+        explore: share of the borders that fall evenly on the whole ray.
 
     Returns:
-        [N, S + 1], ascending; the first and the last are the histogram's.
+        [N, S + 1], ascending; the first and the last are those of the histogram.
     """
     borders, weights = found
     first, last = borders[:, :1], borders[:, -1:]

@@ -1,11 +1,11 @@
-"""The pyramid: how large a sample's footprint is, which levels it uses, how they blend.
+"""The pyramid: the footprint of a sample, the levels that it uses, and their blend.
 
 PyNeRF (Turki et al., NeurIPS 2023, section 3). Level 0 is the coarsest. A pixel of area `a` at
 unit distance along its ray covers, at distance t, a square of width w = sqrt(a) t. Its level is
 
     level = (L - 1) - log_s(w / cell_width(L - 1)),    clamped to [0, L - 1]
 
-so that a footprint as wide as a cell of level l has level l, and a larger one a coarser level.
+So a footprint as wide as a cell of level l has level l, and a larger one has a coarser level.
 """
 
 import math
@@ -14,7 +14,8 @@ from itertools import pairwise
 
 import torch
 
-# The pixel of an 800 x 800 image that sees 40 degrees, about that of the Blender scenes.
+# The pixel of an 800 x 800 image with a 40 degree field of view, as in the Blender scenes. Area at
+# unit distance.
 DEFAULT_PIXEL_AREA = (2 * math.tan(math.radians(20.0)) / 800) ** 2
 
 
@@ -26,8 +27,8 @@ def create_pyramid_hierarchy(
 ) -> list[int]:
     """The resolutions of the levels, coarsest first: `base_resolution * scale_factor**l`.
 
-    The list ends before `num_levels` at the first resolution that would exceed `max_resolution`:
-    two levels of one resolution would be one level.
+    The list ends early, before the first resolution that would exceed `max_resolution`. Capping it
+    instead would give two levels of one resolution, which would be the same level.
 
     Returns:
         Cells across the scene box, one number per level, strictly ascending.
@@ -64,18 +65,18 @@ def compute_sample_area(
     z_vals: torch.Tensor,
     pixel_areas: torch.Tensor | float = DEFAULT_PIXEL_AREA,
 ) -> torch.Tensor:
-    """Area that a ray's pixel covers at each sample, perpendicular to the ray.
+    """The area that a ray's pixel covers at each sample, perpendicular to the ray.
 
-    A pixel's rays are a cone with its tip at the ray's origin. At z the cone is z |rays_d| world
-    units from its tip: area = pixel_area * (z |rays_d|)^2. Where in the world the tip is does not
-    matter.
+    A pixel's rays form a cone with its tip at the ray's origin. At z the cone is z |rays_d| world
+    units from its tip, so area = pixel_area * (z |rays_d|)^2. The position of the tip in the world
+    does not matter.
 
     Args:
         rays_o: [N, 3] origins, world units: the tips of the cones, where z is 0.
-        rays_d: [N, 3] directions of any length; z is measured in their lengths.
+        rays_d: [N, 3] directions of any length; z is measured in units of it.
         z_vals: [N, S] positions along the rays: sample s is at rays_o + z_vals[:, s] * rays_d.
         pixel_areas: [N] or a number: the pixel's area at unit distance. The default is the pixel
-            of an 800 x 800 image that sees 40 degrees.
+            of an 800 x 800 image with a 40 degree field of view.
 
     Returns:
         [N, S] areas, world units squared.
@@ -100,8 +101,8 @@ def get_pyramid_level(
 ) -> torch.Tensor:
     """The continuous pyramid level of footprints.
 
-    Between the resolutions of two levels the level is linear in the logarithm of the width, which
-    for geometric resolutions is the formula at the head of this file.
+    Between the resolutions of two levels it is linear in the logarithm of the width. For geometric
+    resolutions this is the formula at the head of this file.
 
     Args:
         sample_areas: [...] areas, world units squared.
@@ -109,12 +110,12 @@ def get_pyramid_level(
         box_size: side of the scene box, world units.
 
     Returns:
-        [...] levels in [0, L - 1]; 0 is the coarsest, and larger areas give lower levels.
+        [...] levels in [0, L - 1]. 0 is the coarsest; larger areas give lower levels.
     """
     last = len(level_resolutions) - 1
     if last == 0:
         return torch.zeros_like(sample_areas)
-    # log2 of the resolution whose cells are as wide as the footprint: box_size / sqrt(area)
+    # log2 of box_size / sqrt(area), the resolution whose cells are as wide as the footprint
     wanted = math.log2(box_size) - 0.5 * sample_areas.clamp_min(1e-30).log2()
     logs = level_knots(level_resolutions)
     if is_geometric(level_resolutions):
@@ -127,13 +128,13 @@ def get_pyramid_level(
 
 
 def is_geometric(level_resolutions: Sequence[int]) -> bool:
-    """Whether two or more resolutions are a geometric sequence, but for rounding."""
+    """Whether two or more resolutions form a geometric sequence, apart from rounding."""
     steps = [math.log2(fine / coarse) for coarse, fine in pairwise(level_resolutions)]
     return max(steps) - min(steps) < 1e-2 * min(steps)
 
 
 def level_knots(level_resolutions: Sequence[int]) -> list[float]:
-    """Where each level lies in log2 of the resolution; evenly spaced if all but geometric."""
+    """The log2 of each level's resolution; spaced evenly if the sequence is nearly geometric."""
     logs = [math.log2(n) for n in level_resolutions]
     last = len(logs) - 1
     if last > 0 and is_geometric(level_resolutions):
@@ -172,7 +173,7 @@ def split_level(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The lower of a level's two heads, int64, and the share f in [0, 1) of the upper one.
 
-    With mode "none" the nearest head has it all: f = 0.
+    With mode "none" the nearest head gets the whole share: f = 0.
     """
     levels = levels.clamp(0, num_levels - 1)
     if mode == "none":

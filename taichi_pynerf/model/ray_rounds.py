@@ -1,4 +1,4 @@
-"""Rays on their way through a scene: piece by piece, each piece of work large enough to be fast."""
+"""Rays followed through a scene in rounds, each large enough to be fast."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ import torch
 
 from taichi_pynerf.geometry.rays import Rays
 
-SAMPLES_PER_RAY = 6  # of a round at least
-BUSY_SAMPLES = 2**16  # keep the machine busy: with few rays left a round takes more of each
+SAMPLES_PER_RAY = 6  # least number of samples that a round takes of each ray
+BUSY_SAMPLES = 2**16  # samples that keep the machine busy: few rays get more samples each
 
 
 class RayRounds:
-    """N rays, of which each round takes a few samples of every one that still sees through.
+    """N rays. Each round takes a few samples of every ray that is not opaque yet.
 
-    What a ray is given beyond the surface that ends it is work for nothing, so rounds are short;
-    and rounds of few rays are slow, so others set out as soon as some have ended. They set out in
-    the order they are given.
+    Samples behind the surface that ends a ray are wasted, so rounds are short. Rounds of few rays
+    are slow, so new rays start as soon as others have ended. They start in the order given.
 
     Args:
         rays: the N rays.
-        steps: [N] their step lengths; of a few different ones.
-        march_on: takes rays, their jitter [K], a step length, how many samples each may have at
-            most, and the light [K] that is left to them. It returns what they gather [K, 6], the
-            distances where they ended [K], and which of them go on, bool [K].
-        at_once: rays on their way at most.
-        most: samples of a ray in one round at most.
+        steps: [N] their step lengths, world units; there are only a few different ones.
+        march_on: takes K rays, their jitter [K], a step length, the greatest number of samples per
+            ray, and the light [K] that is left to them. It returns their sums [K, 6], the distances
+            where they stopped [K], and which of them go on, bool [K].
+        at_once: greatest number of rays under way.
+        most: greatest number of samples per ray in one round.
 
     Attributes:
-        sums: [N, 6] what the rays have gathered: rgb, opacity, distance, level.
+        sums: [N, 6] sums so far: rgb, opacity, distance, level.
     """
 
     def __init__(
@@ -41,14 +40,14 @@ class RayRounds:
         self._steps, self._lengths = steps, steps.unique().tolist()
         device = rays.rays_o.device
         self.sums = torch.zeros(len(rays), 6, device=device)
-        self._bounds = rays.bounds.clone()  # of what is left of each ray
+        self._bounds = rays.bounds.clone()  # of the rest of each ray
         self._jitter = torch.full((len(rays),), 0.5, device=device)
         self._alive = torch.empty(0, dtype=torch.int64, device=device)
         self._begun = 0
 
     @property
     def num_done(self) -> int:
-        """So many rays have ended, counted from the first to one that has not."""
+        """Number of rays before the first one that has not ended."""
         return int(self._alive[0]) if len(self._alive) else self._begun
 
     @property
@@ -75,23 +74,23 @@ class RayRounds:
         return [(alive[steps == length], length) for length in self._lengths]
 
     def _round(self, index: torch.Tensor, step: float, per_ray: int) -> torch.Tensor:
-        """March some rays on. Those of them that go on."""
+        """March some rays on; returns those that have not ended."""
         rays = dataclasses.replace(self._rays[index], bounds=self._bounds[index])
         light = 1 - self.sums[index, 3]
         gathered, t_next, goes_on = self._march_on(rays, self._jitter[index], step, per_ray, light)
         self.sums.index_add_(0, index, gathered)
-        # Go on, on the same lattice of steps.
+        # The next round continues on the same lattice of steps.
         self._bounds[index, 0], self._jitter[index] = t_next, 0.0
         return index.index_select(0, goes_on.nonzero().squeeze(-1))
 
 
 class RayChunks:
-    """N rays that are rendered some at a time, from the first to the last.
+    """N rays that are rendered in chunks, from the first to the last.
 
     Args:
         rays: the N rays.
-        render: rays to what they gather [K, 6].
-        at_once: K at most.
+        render: maps K rays to their sums [K, 6].
+        at_once: greatest K.
 
     Attributes:
         sums, num_done: as in `RayRounds`.

@@ -1,4 +1,4 @@
-"""From rays to pixels: sample, ask the field, composite."""
+"""From rays to pixels: sample, evaluate the field, composite."""
 
 import math
 from collections.abc import Callable
@@ -30,27 +30,27 @@ from taichi_pynerf.ops.compositing import composite, transmittance
 from taichi_pynerf.ops.ray_march import Samples, march_rays
 
 NO_LIMIT = 2**31 - 1
-LOOKS = (8, 16)  # samples of a ray after which it is seen whether light goes on
-RAYS_AT_ONCE = 2**16  # that are on their way while rendering
-ROUNDING = 5e-6  # of an opacity summed in float32
-UNSEEN = 0.1  # of the light that a ray ends at: samples of less weight need no colour
-WIDE_PIXEL = 2.0  # training's steps: so wide, it shows nothing that finer steps would add
+LOOKS = (8, 16)  # numbers of samples of a ray after which to check whether any light is left
+RAYS_AT_ONCE = 2**16  # greatest number of rays under way in rendering
+ROUNDING = 5e-6  # error of an opacity summed in float32
+UNSEEN = 0.1  # a sample needs no colour if its weight is below this share of `early_stop_eps`
+WIDE_PIXEL = 2.0  # width, in training's steps, of a pixel that shows nothing of finer steps
 
 
 class PyramidRenderer:
     """Renders a pyramid field with the sampler that the configuration names.
 
-    "occupancy" marches through the occupancy grid; "hierarchical" takes `num_samples` stratified
-    samples per ray and `num_importance` more where these found weight (NeRF, section 5.2);
-    "proposal" asks a small field where its `fine_samples` should fall (`proposals.py`).
+    "occupancy" marches through the occupancy grid. "hierarchical" takes `num_samples` stratified
+    samples per ray and `num_importance` more where these found weight (NeRF, section 5.2).
+    "proposal" lets a small field say where its `fine_samples` should fall (`proposals.py`).
 
     Args:
-        config, field, occupancy, trained_levels: of the model.
+        config, field, occupancy, trained_levels: the parts of the model.
         proposals: the small field, for the sampler "proposal".
-        fused: render in one kernel, networks and all (`FusedRenderer`), instead of packed samples
-            and torch's networks. By default where that keeps rays on a graphics card that torch
-            cannot use, and the kernel covers the model; on a processor it is slower.
-        step_scale: length of all steps, as a multiple of those that the configuration gives.
+        fused: render in one kernel with the networks inside (`FusedRenderer`), instead of packed
+            samples and torch's networks. The default: where this keeps rays on a graphics card that
+            torch cannot use, and the kernel covers the model. On a processor it is slower.
+        step_scale: factor for the length of all steps.
 
     Raises:
         ValueError: `fused` is true, and the kernel does not cover the model; or `step_scale` is
@@ -78,7 +78,7 @@ class PyramidRenderer:
         diagonal = math.sqrt(3) * self.box.field_size
         self.step_size = step_scale * diagonal / config.march_resolution
         self.cone_angle = step_scale * config.cone_angle if config.unbounded else 0.0
-        # A box so large has the footprints' levels where more cells are wanted for each of them.
+        # More cells per footprint are the same as a larger box: footprints get finer levels.
         self.level_size = self.box.field_size * config.cells_per_footprint
         if fused is None:
             fused = runtime.on_vulkan_gpu() and reason_against_fusing(config) is None
@@ -90,7 +90,7 @@ class PyramidRenderer:
     def density_thresholds(self) -> list[float]:
         """Per cascade, the density at which a step has the opacity `config.occupancy_threshold`.
 
-        Steps in the outer half of cascade k are as long as from a camera in the middle.
+        Steps in the outer half of cascade k are taken to be as long as from a central camera.
         """
         depth = -math.log1p(-self.config.occupancy_threshold)
         distances = (2**k * self.box.size / 2 for k in range(self.occupancy.num_cascades))
@@ -103,8 +103,8 @@ class PyramidRenderer:
     ) -> TrainingRender:
         """One differentiable pass: all samples of all rays at once.
 
-        Gradients reach the field, and the rays' origins and directions through the samples'
-        positions and the view directions; where samples lie along a ray is taken as given.
+        Gradients reach the field, and the rays through positions and view directions. Distances of
+        samples along a ray count as constants.
 
         Args:
             generator: jitters the samples.
@@ -120,7 +120,7 @@ class PyramidRenderer:
             samples = self._hierarchical(rays, generator)
         positions, levels = self._place(rays, samples)
         known = None
-        if self.config.cull_hidden and proposed is None:  # those fall on nothing hidden
+        if self.config.cull_hidden and proposed is None:  # proposed samples are not hidden
             seen, known = self._seen(samples, positions, levels)
             samples = keep_samples(samples, seen)
             positions, levels = positions.index_select(0, seen), levels.index_select(0, seen)
@@ -141,7 +141,7 @@ class PyramidRenderer:
 
     @torch.no_grad()
     def update_occupancy(self, generator: torch.Generator) -> None:
-        """Measure the field anew in some cells of the occupancy grid."""
+        """Measure the field again in some cells of the occupancy grid."""
         density = partial(trained_density, self.field, self.box, self.trained_levels, generator)
         self.occupancy.update(density, self.density_thresholds, generator)
 
@@ -160,8 +160,8 @@ class PyramidRenderer:
         Args:
             rays: N rays; N may be 0.
             level: a fixed pyramid level instead of each sample's own.
-            at_once: rays to work on at a time: memory grows with it.
-            on_rays: called with the number of rays that are done since the last call.
+            at_once: greatest number of rays at a time; memory grows with it.
+            on_rays: called with the number of rays finished since the last call.
         """
         work, told = self.begin(rays, level, at_once), 0
         while not work.finished:
@@ -176,7 +176,7 @@ class PyramidRenderer:
     def begin(
         self, rays: Rays, level: float | None = None, at_once: int = RAYS_AT_ONCE
     ) -> RayRounds | RayChunks:
-        """Rendering piece by piece; arguments as in `render_rays`."""
+        """Begin a rendering in pieces; arguments as in `render_rays`."""
         if self.config.sampler != "occupancy":
             per_ray = self.config.num_samples + self.config.num_importance
             if self.config.sampler == "proposal":
@@ -191,12 +191,12 @@ class PyramidRenderer:
         )
 
     def _render_steps(self, rays: Rays) -> torch.Tensor:
-        """[N] step lengths of rendering, in training's."""
+        """[N] step lengths of rendering, in those of training."""
         steps = torch.full_like(rays.pixel_areas, self.config.render_step)
         return steps if self.config.render_step == 1 else steps.masked_fill_(self.are_wide(rays), 1)
 
     def are_wide(self, rays: Rays) -> torch.Tensor:
-        """Rays [N] bool of so wide pixels that rendering takes training's steps, no finer ones."""
+        """bool [N]: rays with pixels so wide that training's steps are fine enough for them."""
         return self.box.pixel_widths(rays) >= WIDE_PIXEL * self.step_size
 
     @torch.no_grad()
@@ -212,7 +212,7 @@ class PyramidRenderer:
         """A round of `RayRounds`."""
         samples, t_next = self._march(rays, jitter, max_samples, step)
         sums = self._sums(rays, samples, level, light)
-        # Light that rounding leaves to a ray that has ended would send it on to give nothing.
+        # Rounding may leave a little light to an opaque ray, which must end nevertheless.
         eps = self.config.early_stop_eps
         goes_on = samples.packed_info[:, 1] == max_samples
         return sums, t_next, goes_on & (light - sums[:, 3] > eps + min(eps, ROUNDING))
@@ -291,13 +291,13 @@ class PyramidRenderer:
     ) -> tuple[torch.Tensor, KnownFeatures | None]:
         """The samples that at least `cull_hidden` of the light reaches.
 
-        Behind a surface a sample costs as much as before it and changes nothing: finding these by
-        their density alone is cheaper than running and differentiating the whole field on them.
-        Samples are asked a few of each ray at a time, and only where light is left.
+        Samples behind a surface change nothing. Finding them by density alone is cheaper than
+        running and differentiating the whole field on them. Each look evaluates a few samples per
+        ray, and only where light is left.
 
         Returns:
-            int64 [K] indices of these samples; and what the field found of them, where it keeps
-            such.
+            int64 [K] indices of these samples, and what the field already computed for them, if it
+            keeps that.
         """
         first_of_ray = samples.packed_info[:, 0].index_select(0, samples.ray_indices)
         rank = torch.arange(len(levels), dtype=torch.int32, device=levels.device) - first_of_ray
@@ -305,7 +305,7 @@ class PyramidRenderer:
         rows = torch.empty(len(levels), dtype=torch.int64, device=levels.device)
         features = None if self.field.one_pass else self.field.new_features(len(levels))
         found: list[FieldCodes] = []
-        # On another device every look waits for what is under way there.
+        # On other devices every look waits for the queue to empty, so there is only one.
         looks = LOOKS if levels.device.type == "cpu" else LOOKS[:1]
         for first, last in pairwise((0, *looks, NO_LIMIT)):
             asked = (rank >= first) & (rank < last) & (trans >= self.config.cull_hidden)
@@ -364,7 +364,7 @@ class PyramidRenderer:
     def _proposed(
         self, rays: Rays, generator: torch.Generator | None = None, explore: float = EXPLORE
     ) -> tuple[Samples, Proposed]:
-        """Samples where the small field asks for them."""
+        """Samples where the small field wants them."""
         assert self.proposals is not None  # the sampler "proposal" has them
         borders, rounds = propose(self.proposals, self.box, rays, self.config, generator, explore)
         return pack(self.box.from_spacing(borders)), Proposed(borders, rounds)

@@ -1,4 +1,4 @@
-"""What rendering gives: pixels, and in training all that losses ask of the samples behind them."""
+"""Results of rendering: pixels, and for training the samples behind them."""
 
 import dataclasses
 
@@ -8,16 +8,16 @@ from taichi_pynerf.model.field_values import FieldOutputs
 from taichi_pynerf.model.proposals import Proposed
 from taichi_pynerf.ops.ray_march import Samples
 
-LEAST_SEEN = 1e-6  # opacity below which a mean distance goes to 0
+LEAST_SEEN = 1e-6  # opacity below which mean distances fade to 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Rendered:
-    """Pixels.
+    """Rendered pixels of N rays.
 
     Attributes:
-        rgb: [N, 3] colour over black; add (1 - acc) * background.
-        depth: [N] mean distance, world units, weighted by opacity (0 where nothing is).
+        rgb: [N, 3] colour over black; for another background add (1 - acc) * background.
+        depth: [N] mean distance, world units, weighted by opacity; 0 where nothing is.
         acc: [N] opacity in [0, 1].
         level: [N] mean pyramid level of what is seen, weighted by opacity.
     """
@@ -37,16 +37,16 @@ class Rendered:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingRender:
-    """What one differentiable pass over a batch of rays gives to the losses.
+    """The result of one differentiable pass over a batch of rays, for the losses.
 
     Attributes:
-        rgb, depth, acc: per ray, as in `Rendered`; depth is the mean distance here too.
+        rgb, depth, acc: per ray, as in `Rendered`.
         weights: [M] compositing weights.
         samples: the M packed samples.
         positions: [M, 3] field positions of the samples.
         levels: [M] their pyramid levels.
-        field: what the field said of them.
-        proposed: what the sampler "proposal" found; None with the others.
+        field: the field's values there.
+        proposed: the results of the sampler "proposal"; None for other samplers.
     """
 
     rgb: torch.Tensor

@@ -1,4 +1,4 @@
-"""Samples along rays: stratified ones, how samples are packed, and which of them learn less."""
+"""Samples along rays: stratified sampling, packing, and less gradient near cameras."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from taichi_pynerf.ops.compositing import composite
 from taichi_pynerf.ops.ray_march import Samples
 from taichi_pynerf.ops.resampling import sample_pdf
 
-SAMPLES_AT_ONCE = 2**17  # that a field is asked about in one call, about
+SAMPLES_AT_ONCE = 2**17  # samples, about, in one call of a field
 
 
 def draws_per_ray(config: PyNeRFConfig) -> int:
-    """How many random numbers a training step draws for each ray."""
+    """Random numbers that a training step draws per ray."""
     if config.sampler != "hierarchical":
         return 1
     coarse, fine = config.num_samples, config.num_importance
@@ -35,14 +35,14 @@ def hierarchical_samples(
 
     Args:
         rays: N rays.
-        box: of the scene; strata are even in its spacing.
-        config: `num_samples` strata a ray, and `num_importance` samples more.
-        density: densities [M] of packed samples at the distances [M].
-        generator: jitters samples within their strata, by `draws_per_ray` numbers a ray that are
-            drawn at once; without it they are centred.
+        box: the scene box; strata are even in its spacing.
+        config: `num_samples` strata per ray, and `num_importance` more samples.
+        density: maps packed samples and distances [M] to densities [M].
+        generator: jitters samples within their strata, by `draws_per_ray` numbers per ray drawn in
+            one call; without it samples are centred.
 
     Returns:
-        Samples of all, merged and packed, as many for each ray.
+        All samples, merged and packed, equally many for each ray.
     """
     num_rays, device = len(rays), rays.rays_o.device
     coarse, fine = config.num_samples, config.num_importance
@@ -75,7 +75,7 @@ def hierarchical_samples(
 
 
 def pack(borders: torch.Tensor) -> Samples:
-    """[N, S + 1] interval borders per ray to packed samples, S for each ray."""
+    """Packed samples, S for each ray, from interval borders [N, S + 1]."""
     num_rays, per_ray = borders.shape[0], borders.shape[1] - 1
     index = torch.arange(num_rays, dtype=torch.int32, device=borders.device)
     return Samples(
@@ -102,7 +102,7 @@ def keep_samples(samples: Samples, kept: torch.Tensor) -> Samples:
 def with_less_gradient_near_cameras(
     out: FieldOutputs, samples: Samples, distance: float
 ) -> FieldOutputs:
-    """The same densities and colours; nearer than `distance` less of their gradients comes back."""
+    """The same densities and colours, with smaller gradients nearer than `distance` to cameras."""
     shares = (samples.t_starts / distance).square().clamp_max(1)
     return dataclasses.replace(
         out,
@@ -112,9 +112,9 @@ def with_less_gradient_near_cameras(
 
 
 def scale_gradient(x: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
-    """x itself, with `shares`, of a shape that broadcasts to it, of its gradient.
+    """x itself, with its gradient multiplied by `shares`, whose shape broadcasts to that of x.
 
-    Close to a camera many samples of few views fall on little space, so that it learns fastest
+    Close to a camera many samples of few views fall into little space. This space learns fastest
     and fills with floaters. Shares of t^2 even this out (Philip and Deschaintre, "Floaters No
     More: Radiance Field Gradient Scaling for Improved Near-Camera Training", 2023).
     """
