@@ -95,7 +95,7 @@ class Description:
     pixel_weights: torch.Tensor | None = None
 
     def split_names(self, *, with_images: bool = True) -> list[str]:
-        """The splits that have images; or those that have poses alone, which can be rendered."""
+        """The splits that have images, or without `with_images` those that only have poses."""
         return [
             name
             for name, views in self.splits.items()

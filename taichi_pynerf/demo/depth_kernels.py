@@ -1,4 +1,4 @@
-"""How far away is what a view of the demo scene shows, at the middle of each pixel."""
+"""Depth of the demo scene in a view, at the middle of each pixel."""
 
 import taichi as ti
 import taichi.math as tm
@@ -35,7 +35,7 @@ def render_view_depth(
                 words.x |= 1 << k
             else:
                 words.y |= 1 << (k - BITS_PER_WORD)
-        # As in `render_demo_view`, float32 resolves thin rods from just outside the scene.
+        # Rays start just outside the scene: float32 then resolves thin rods (`render_demo_view`).
         t_start = tm.length(eye) - scene_radius - 0.1
         hit, t = nearest_shape(eye + t_start * d, d, words, table, kinds)
         t = ti.select(hit >= 0, t_start + t, NO_HIT)

@@ -1,4 +1,4 @@
-"""Capital letters, digits and a few more, 5 x 7 dots each, for printed textures."""
+"""A font of capital letters, digits and a few signs, 5 x 7 dots each, for printed textures."""
 
 import numpy as np
 
@@ -47,7 +47,7 @@ _GLYPHS = {
 
 
 def text_width(text: str, scale: int = 1) -> int:
-    """Dots from the first glyph's left edge to the last one's right edge."""
+    """Width in dots, from the first glyph's left edge to the last one's right edge."""
     return (len(text) * ADVANCE - 1) * scale
 
 

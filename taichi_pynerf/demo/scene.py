@@ -1,8 +1,8 @@
 """The built-in demo scene as a folder in NeRF-synthetic ("Blender") layout, made once and cached.
 
-A still life (`still_life.py`) seen from several distances: near views show the fine detail, far
-views have it smaller than a pixel, and a field must get both right. Colours are straight RGBA on
-a transparent ground, as in the NeRF-synthetic scenes.
+It shows a still life (`still_life.py`) from several distances. Near views show fine detail; in far
+views the detail is smaller than a pixel. A field must get both right. Colours are straight RGBA on
+a transparent background, as in the NeRF-synthetic scenes.
 """
 
 import hashlib
@@ -22,29 +22,29 @@ from taichi_pynerf.demo.tracer import DemoRenderer
 from taichi_pynerf.errors import ConfigError, SceneError
 from taichi_pynerf.files import cache_folder
 
-VERSION = 1  # raise it whenever the same settings give other pictures
+VERSION = 1  # raise it when the same settings give other pictures
 
 CAMERA_ANGLE_X = math.radians(50.0)
-LOOK_AT = (0.0, 0.0, -0.18)
-LOOK_AT_JITTER = 0.08
+LOOK_AT = (0.0, 0.0, -0.18)  # world units
+LOOK_AT_JITTER = 0.08  # greatest shift of the point looked at, per axis, world units
 ELEVATIONS = (math.radians(10.0), math.radians(70.0))
-NEAREST, FARTHEST = 1.8, 50.0
+NEAREST, FARTHEST = 1.8, 50.0  # allowed distances of cameras, world units
 GOLDEN_ANGLE = math.pi * (3.0 - math.sqrt(5.0))
 SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class DemoSceneSettings:
-    """What decides the demo scene's pictures.
+    """The settings that determine the demo scene's pictures.
 
     Args:
         resolution: pixels along each side of a picture; a multiple of 8, so that it can be
             halved three times.
         num_train, num_val, num_test: views in each split.
-        distances: the cameras' distances from the point they look at, in world units, taken in
+        distances: the cameras' distances from the point they look at, in world units, used in
             turn; the scene has a radius of about 1.4.
-        samples_per_pixel: a square number, the jittered samples that a pixel is the mean of.
-        seed: of the camera placement and the jitter.
+        samples_per_pixel: a square number: the jittered samples whose mean is a pixel.
+        seed: seed of the camera placement and the jitter.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -84,11 +84,11 @@ class DemoSceneSettings:
 def demo_scene_dir(
     cache_root: Path | str | None = None, *, progress: bool = True, **settings: Any
 ) -> Path:
-    """The folder of the demo scene with these settings, which is made if it is not there.
+    """The folder of the demo scene with these settings. If it is missing, it is made.
 
     Args:
         cache_root: folder of all cached scenes; by default the project's `cache_folder`.
-        progress: show a progress bar while it is made.
+        progress: show a progress bar while the scene is made.
         settings: fields of `DemoSceneSettings`.
 
     Raises:
@@ -102,7 +102,7 @@ def demo_scene_dir(
         try:
             make_demo_scene(folder, progress=progress, **settings)
         except SceneError:
-            if not folder.is_dir():  # else another process was first with the same scene
+            if not folder.is_dir():  # otherwise another process made the same scene first
                 raise
     return folder
 
@@ -141,8 +141,8 @@ def view_poses(
 ) -> np.ndarray:
     """Camera-to-world matrices (OpenGL) of a split, float64 [num_views, 4, 4].
 
-    Azimuths advance by the golden angle from a random start, the sine of the elevation rises
-    evenly, and the distances are taken in turn, so that each distance sees all sides.
+    Azimuths advance by the golden angle from a random start. The sine of the elevation rises
+    evenly. Distances are used in turn, so that each distance sees all sides.
     """
     num_views = settings.num_views(split)
     rng = np.random.default_rng([settings.seed, SPLITS.index(split)])
@@ -161,7 +161,7 @@ def view_poses(
 
 
 def _look_along(eye: np.ndarray, backward: np.ndarray) -> np.ndarray:
-    """The upright pose at `eye` whose camera looks against the unit vector `backward`."""
+    """The upright pose of a camera at `eye` that looks against the unit vector `backward`."""
     right = np.cross([0.0, 0.0, 1.0], backward)
     right /= np.linalg.norm(right)
     pose = np.eye(4)

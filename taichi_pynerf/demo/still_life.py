@@ -1,8 +1,8 @@
 """The objects of the built-in demo scene: a still life on a round plinth.
 
-It is made of what a field without anti-aliasing gets wrong at a distance: checks, dial ticks,
-print down to the size of a pixel, a lattice tower, a wire cage, pins, and a glossy glaze. All
-of it fits in the box [-1.3, 1.3]^3; z is up and the objects stand at z = `GROUND`.
+They are what a field without anti-aliasing gets wrong at a distance: checks, dial ticks, print down
+to the size of a pixel, a lattice tower, a wire cage, pins, and a glossy glaze. Everything fits in
+the box [-1.3, 1.3]^3. z is up, and the objects stand at z = `GROUND`.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 from taichi_pynerf.demo.font import draw_text, text_width
 from taichi_pynerf.demo.tracer import Kind, Paint, Row, TracedScene
 
-RADIUS = 1.42  # of a sphere around the world's origin that holds everything
+RADIUS = 1.42  # radius of a sphere around the world's origin that holds everything
 GROUND = -0.55
 PLINTH_RADIUS = 1.2
 PLINTH_HEIGHT = 0.16
@@ -41,8 +41,8 @@ Vector = tuple[float, float, float]
 class _Builder:
     """Collects shapes as rows of the tracer's tables.
 
-    Each shape takes up to three colours, the last of which stands in for those not given, and its
-    `look`: `paint`, `pattern` and `gloss`.
+    Each shape takes up to three colours and its `look`: `paint`, `pattern` and `gloss`. The last
+    colour stands in for those not given.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class _Builder:
     ) -> None:
         """A box of half extents `half`, turned counter-clockwise about z."""
         cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-        # Bounded by a capsule along the longest side.
+        # Its bound is a capsule along the longest side.
         longest = int(np.argmax(half))
         side = np.array([(cos, sin, 0.0), (-sin, cos, 0.0), (0.0, 0.0, 1.0)][longest])
         reach = half[longest] * side
@@ -155,7 +155,7 @@ def still_life() -> TracedScene:
 
 
 def _tower(add: _Builder, foot: Vector, height: float) -> None:
-    """A hyperboloid of straight rods, two families, between two discs, with a ball on top."""
+    """A hyperboloid of two families of straight rods between two discs, with a ball on top."""
     num_rods, twist = 12, math.radians(130.0)
     x, y, z = foot
     base, top = z + 0.04, z + height
@@ -245,7 +245,7 @@ def _eye_chart() -> np.ndarray:
     sheet = np.zeros((100, 77), np.int32)
     row = 5
     for scale, text in ((4, "E"), (3, "FP"), (2, "TOZ"), (1, "LPED"), (1, "PECFD")):
-        # Small letters are spaced out as on a real chart.
+        # Small letters are spaced out, as on a real chart.
         spaced = " ".join(text) if scale == 1 else text
         draw_text(sheet, spaced, row, (77 - text_width(spaced, scale)) // 2, scale=scale)
         row += 7 * scale + 3
@@ -264,7 +264,7 @@ def _ruler_print() -> np.ndarray:
 
 
 def _sheet_of(prints: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Put prints below each other: the sheet and the frames [num_prints, 4] within it."""
+    """Put prints below each other; returns the sheet, and the frames [num_prints, 4] in it."""
     sheet = np.zeros((sum(len(p) for p in prints), max(p.shape[1] for p in prints)), np.int32)
     frames, row = [], 0
     for p in prints:

@@ -1,7 +1,7 @@
-"""What stands around the demo scene's still life: a tiled ground, columns, mountains and clouds.
+"""The surroundings of the demo scene's still life: a tiled ground, columns, mountains and clouds.
 
-All of it is a function of the ray, so that every direction shows something: the ground and the
-columns move against each other as the camera goes, and the mountains stand at infinity.
+All of it is a function of the ray, so every direction shows something. Ground and columns have
+parallax as the camera moves; the mountains stand at infinity.
 """
 
 import taichi as ti
@@ -53,7 +53,7 @@ def fractal_noise(u, v, salt: ti.u32):
 
 @ti.func
 def sky(d):
-    """Clouds over mountains, by direction alone."""
+    """Clouds over mountains, a function of direction alone."""
     across = tm.max(tm.length(d.xy), 1e-6)
     azimuth = d.xy / across  # a circle: no seam
     slope = d.z / across
@@ -98,7 +98,7 @@ def column_colour(c, p, centre, radius):
 
 @ti.func
 def nearest_surroundings(o, d, floor, columns: ti.template()):
-    """What a ray meets first: (a column or -1, the distance), at NO_HIT if only the sky."""
+    """The first hit of a ray: (column or -1, distance); the distance is NO_HIT for the sky."""
     nearest, t_seen = -1, NO_HIT
     if d.z < -1e-4:
         t_seen = (floor - o.z) / d.z
@@ -113,7 +113,7 @@ def nearest_surroundings(o, d, floor, columns: ti.template()):
 
 @ti.func
 def surroundings(o, d, floor, inner_radius, columns: ti.template()):
-    """What a ray sees that passes the still life."""
+    """The colour that a ray sees if it misses the still life."""
     nearest, t_seen = nearest_surroundings(o, d, floor, columns)
     colour = ti.Vector([0.0, 0.0, 0.0])
     p = o + t_seen * d
@@ -136,7 +136,7 @@ def render_surroundings(
     camera: ti.types.ndarray(dtype=tm.vec4, ndim=1),  # [4]: rows of the camera-to-world matrix
     columns: ti.types.ndarray(dtype=tm.vec4, ndim=1),  # [num_columns]: x, y, radius, height
     floor: ti.f32,  # height of the ground
-    inner_radius: ti.f32,  # of the shadow below the still life
+    inner_radius: ti.f32,  # radius of the shadow below the still life
     focal: ti.f32,  # pixels
     strata: ti.i32,  # strata * strata samples per pixel
     seed: ti.i32,

@@ -1,4 +1,4 @@
-"""Ray tracing the built-in demo scene from numpy arrays."""
+"""Ray tracing of the built-in demo scene, with numpy arrays in and out."""
 
 import math
 from dataclasses import dataclass
@@ -19,25 +19,25 @@ __all__ = [
     "render_surroundings",
 ]
 
-SHADOW_CELLS = 128
+SHADOW_CELLS = 128  # cells along each side of the light grid
 
 NUM_COLUMNS = 18
-NEAREST_COLUMN, FARTHEST_COLUMN = 7.0, 24.0
+NEAREST_COLUMN, FARTHEST_COLUMN = 7.0, 24.0  # distances from the z axis, world units
 
 
 @dataclass(frozen=True)
 class TracedScene:
-    """What the ray tracer sees. Lengths are in world units, z is up.
+    """The scene of the ray tracer. Lengths are in world units, z is up.
 
     Args:
         table: float32 [num_shapes, len(Row), 3], the geometry and colours of the shapes; at most
             `MAX_SHAPES`.
         kinds: int32 [num_shapes, 2], the `Kind` and the `Paint` of each shape.
-        occluders: float32 [num_occluders, 4], spheres (centre, radius) that dim the sky's light.
+        occluders: float32 [num_occluders, 4], spheres (centre, radius) that block the sky's light.
         prints: int32 [height, width], the inks (0, 1, 2) of all printed textures in one sheet.
         frames: int32 [num_prints, 4], the part (row, column, height, width) of each print in it.
         to_light: direction of the key light, a unit vector.
-        penumbra: half the angular width of the key light, a square, in radians.
+        penumbra: half the angular width of the square key light, in radians.
         radius: all shapes lie within this distance of the world's origin.
     """
 
@@ -86,7 +86,7 @@ class DemoRenderer:
             resolution: pixels along each side.
             camera_angle_x: horizontal field of view in radians.
             samples_per_pixel: a square number; one jittered sample falls in each of its strata.
-            seed: of the jitter; the same seed gives the same picture.
+            seed: seed of the jitter; the same seed gives the same picture.
 
         Returns:
             float32 [resolution, resolution, 4] in [0, 1]: display colours premultiplied by
@@ -126,16 +126,16 @@ class DemoRenderer:
         camera_angle_x: float,
         floor: float | None = None,
     ) -> np.ndarray:
-        """How far away is what the middles of a view's pixels show.
+        """Depth of a view at the middle of each pixel.
 
         Args:
             pose, resolution, camera_angle_x: as in `render`.
-            floor: height of the ground of the surroundings (`render_surroundings`); None: none are
-                there.
+            floor: height of the ground of the surroundings (`render_surroundings`); None if there
+                are no surroundings.
 
         Returns:
             float32 [resolution, resolution], distances along the optical axis in world units; 0
-            where there is nothing, or the sky.
+            where there is nothing or only sky.
         """
         image = np.zeros((resolution, resolution), np.float32)
         depth_kernels.render_view_depth(
@@ -162,13 +162,13 @@ def render_surroundings(
     samples_per_pixel: int,
     seed: int,
 ) -> np.ndarray:
-    """Render what stands around a still life: ground, columns, mountains and clouds.
+    """Render the surroundings of a still life: ground, columns, mountains and clouds.
 
     Args:
         pose: [4, 4] camera-to-world matrix (OpenGL); the camera stands above the ground, between
             the still life and the columns (`NEAREST_COLUMN`).
         floor: height of the ground.
-        inner_radius: how far the still life's shadow on the ground reaches from the z axis.
+        inner_radius: radius of the still life's shadow on the ground, around the z axis.
         resolution, camera_angle_x, samples_per_pixel, seed: as `DemoRenderer.render`.
 
     Returns:
@@ -215,7 +215,7 @@ def _strata(samples_per_pixel: int) -> int:
 
 
 def _focal(resolution: int, camera_angle_x: float) -> float:
-    """In pixels."""
+    """Focal length in pixels."""
     return 0.5 * resolution / math.tan(0.5 * camera_angle_x)
 
 

@@ -1,9 +1,9 @@
 """The ray tracer of the built-in demo scene: analytic shapes, one key light, flat patterns.
 
-Every sample is a primary ray and, where the key light can reach, a shadow ray. What keeps it
-quick is one idea used twice: a line of sight meets few shapes, so those it may meet are listed
-first, as bits of two integers. Each pixel lists the shapes near its cone for all its samples; a
-grid across the key light (`shadow_lists`) lists those above each cell for the shadow rays.
+Every sample is a primary ray and, where the key light can reach, a shadow ray. One idea, used
+twice, keeps it fast: a line of sight meets few shapes, so the shapes that it may meet are listed
+first, as bits of two integers. Each pixel lists the shapes near its cone for all its samples. For
+the shadow rays, a grid across the key light (`shadow_lists`) lists the shapes above each cell.
 """
 
 import enum
@@ -14,12 +14,12 @@ import taichi.math as tm
 from taichi_pynerf.kernels.launch import kernel
 
 NO_HIT = 1e9
-BITS_PER_WORD = 31  # the sign bit stays clear: the lowest set bit is found by signed arithmetic
+BITS_PER_WORD = 31  # the sign bit stays clear, as finding the lowest bit uses signed arithmetic
 MAX_SHAPES = 2 * BITS_PER_WORD
 
 
 class Kind(enum.IntEnum):
-    """What a shape is; all are convex."""
+    """Kinds of shapes; all are convex."""
 
     SPHERE = 0
     CYLINDER = 1  # capped, about any axis: rods, discs, cups
@@ -27,7 +27,7 @@ class Kind(enum.IntEnum):
 
 
 class Paint(enum.IntEnum):
-    """How a shape's surface is coloured."""
+    """Ways to colour the surface of a shape."""
 
     PLAIN = 0
     STRIPES = 1  # a helix of stripes, `pattern` = (turns around, stripes per unit height, -)
@@ -89,7 +89,7 @@ def passes_near(o, d, a, b, reach):
 
 @ti.func
 def hit_sphere(oc, d, radius):
-    """Distance to where a ray enters a sphere, from `oc` = origin minus centre."""
+    """Distance at which a ray enters a sphere, with `oc` = origin minus centre."""
     t = NO_HIT
     b = tm.dot(oc, d)
     aside = oc - b * d  # b^2 - |oc|^2 + r^2 would cancel in float32
@@ -107,7 +107,7 @@ def inverse(x):
 
 @ti.func
 def hit_cylinder(oc, d, axis, radius, length):
-    """Distance to where a ray enters a capped cylinder, from `oc` = origin minus base centre."""
+    """Distance at which a ray enters a capped cylinder, with `oc` = origin minus base centre."""
     t = NO_HIT
     o_along, d_along = tm.dot(oc, axis), tm.dot(d, axis)
     o_across, d_across = oc - o_along * axis, d - d_along * axis
@@ -128,7 +128,7 @@ def hit_cylinder(oc, d, axis, radius, length):
 
 @ti.func
 def hit_box(oc, d, half):
-    """Distance to where a ray enters an axis-aligned box, from `oc` = origin minus centre."""
+    """Distance at which a ray enters an axis-aligned box, with `oc` = origin minus centre."""
     t = NO_HIT
     inv = ti.Vector([inverse(d.x), inverse(d.y), inverse(d.z)])
     t_centre, t_half = -oc * inv, half * ti.abs(inv)
@@ -152,7 +152,7 @@ def turn_forth(v, turn):
 
 @ti.func
 def hit_shape(k, o, d, table: Table, kinds: Kinds):
-    """Distance to where the ray enters shape `k`, or a value <= 0 or `NO_HIT` if it does not."""
+    """Distance at which the ray enters shape `k`; a value <= 0 or `NO_HIT` if it does not."""
     t = NO_HIT
     oc, axis, size = o - table[k, Row.ORIGIN], table[k, Row.AXIS], table[k, Row.SIZE]
     kind = kinds[k, 0]
@@ -187,7 +187,7 @@ def nearest_shape(o, d, words, table: Table, kinds: Kinds):
 
 @ti.func
 def is_blocked(o, d, own, words, table: Table, kinds: Kinds):
-    """Whether any listed shape but `own` (convex: it cannot shade its lit side) is in the way."""
+    """Whether a listed shape is in the way. `own` is skipped: no convex shape shades itself."""
     blocked = False
     for w in range(2):
         word = ti.select(w == 0, words.x, words.y)
@@ -305,8 +305,8 @@ def albedo_at(k, p, n, table: Table, kinds: Kinds, prints: ti.template(), frames
 def openness(p, n, occluders: ti.template()):
     """Share of the hemisphere above `p` that the occluding spheres leave free.
 
-    A sphere of radius r at distance l covers `(r / l)^2 cos` of the cosine-weighted hemisphere
-    while it stands above the horizon; several spheres are taken as independent.
+    A sphere of radius r at distance l, above the horizon, covers `(r / l)^2 cos` of the
+    cosine-weighted hemisphere. Spheres are treated as independent of each other.
     """
     free = 1.0
     for i in range(occluders.shape[0]):
@@ -324,8 +324,8 @@ def openness(p, n, occluders: ti.template()):
 def display(radiance):
     """The film curve of Hejl and Burgess-Dawson (2010), display gamma included: what a PNG stores.
 
-    Applied to every sample rather than to the pixel's mean, so that a pixel is the area average
-    of the stored colours, and a box average of a large picture is the small picture.
+    It is applied to every sample, not to the pixel's mean. So a pixel is the area average of the
+    stored colours, and a box average of a large picture is the small picture.
     """
     x = tm.max(radiance - 0.004, 0.0)
     return x * (6.2 * x + 0.5) / (x * (6.2 * x + 1.7) + 0.06)
@@ -339,7 +339,7 @@ def list_shadow_shapes(
     scene_radius: ti.f32,
     penumbra: ti.f32,
 ):
-    """List the shapes that shadow rays may meet which start below each cell of the light grid."""
+    """For each cell of the light grid, list the shapes that shadow rays from below may meet."""
     cells = lists.shape[0]
     for i, j in ti.ndrange(cells, cells):
         u = ((i + 0.5) / cells * 2.0 - 1.0) * scene_radius
@@ -389,7 +389,7 @@ def render_demo_view(
         column, row = x + 0.5 - 0.5 * width, 0.5 * height - y - 0.5
         centre_d = tm.normalize(column * right + row * up - focal * back)
 
-        # The pixel's square stays within this of its central ray all through the scene.
+        # Greatest distance of the pixel's square from its central ray, anywhere in the scene.
         spread = 0.71 / focal * (tm.length(eye) + scene_radius)
         words = ti.Vector([0, 0])
         origin = ti.Vector([0.0, 0.0, 0.0])

@@ -1,8 +1,8 @@
-"""The demo scene's still life in a landscape: a scene without bounds, in nerfstudio's layout.
+"""The demo scene's still life in a landscape: an unbounded scene in nerfstudio's layout.
 
-The same still life as in `demo_scene.py`, seen from nearby, on a ground that reaches to the
-horizon, with columns, mountains and clouds: every pixel is opaque, and most of the distances are
-far beyond any scene box.
+The still life of `scene.py`, seen from nearby, stands on a ground that reaches to the horizon, amid
+columns, mountains and clouds. Every pixel is opaque, and most distances are far beyond any scene
+box.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ ELEVATIONS = (math.radians(4.0), math.radians(45.0))
 DISTANCES = (2.2, 3.0)
 FARTHEST = NEAREST_COLUMN - 1.5
 FLOOR = GROUND - PLINTH_HEIGHT
-DEPTH_UNIT = 1e-3
-MAX_STOPS = 4.0
+DEPTH_UNIT = 1e-3  # world units per step of a depth image
+MAX_STOPS = 4.0  # greatest `exposure_stops`
 
 
 def make_unbounded_demo(
@@ -47,12 +47,12 @@ def make_unbounded_demo(
     The folder appears under its name only when it is complete.
 
     Args:
-        settings: by default the demo scene's with distances `DISTANCES`; here they may be
+        settings: by default those of the demo scene with distances `DISTANCES`; distances may be
             `FARTHEST` at most.
-        exposure_stops: how much the pictures' exposures differ, as in `random_gains`; with it,
-            `exposures.json` has the gains of each picture.
+        exposure_stops: spread of the pictures' exposures, as in `random_gains`. If it is not 0,
+            `exposures.json` holds the gains of each picture.
         depth: write `depths/<split>_<view>.png` too, in thousandths of a unit, as nerfstudio does.
-        progress: show a bar.
+        progress: show a progress bar.
 
     Raises:
         ConfigError: a distance is too large, or `exposure_stops` is not in [0, 4].
@@ -115,10 +115,10 @@ def make_unbounded_demo(
 
 
 def random_gains(num_views: int, stops: float, seed: int, split: str) -> np.ndarray:
-    """[V, 3] float64 by how much each channel of each view is brighter, in linear light.
+    """Gains float64 [V, 3] of each view's channels, in linear light.
 
-    As a camera left to itself sees a scene: exposures differ by up to `stops` powers of two to
-    either side, and red and blue, the white balance, by a quarter of that against green.
+    They imitate a camera with automatic exposure. Exposures differ by up to `stops` powers of two
+    to either side. White balance changes red and blue by up to a quarter of that against green.
     """
     rng = np.random.default_rng([seed, SPLITS.index(split), 2])
     exposure = rng.uniform(-stops, stops, (num_views, 1))
@@ -128,7 +128,7 @@ def random_gains(num_views: int, stops: float, seed: int, split: str) -> np.ndar
 
 
 def exposed(image: np.ndarray, gains: np.ndarray) -> np.ndarray:
-    """[H, W, 3] display colours (sRGB) of a picture with its light times `gains` [3]."""
+    """Display colours [H, W, 3] (sRGB) of a picture whose light is multiplied by `gains` [3]."""
     if (gains == 1.0).all():
         return image
     linear = np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4) * gains
@@ -151,7 +151,7 @@ def _view(
 
 
 def _depth(renderer: DemoRenderer, pose: np.ndarray, settings: DemoSceneSettings) -> np.ndarray:
-    """uint16 [resolution, resolution] in `DEPTH_UNIT`s; 0 where it is unknown, or too far."""
+    """uint16 [resolution, resolution] in `DEPTH_UNIT`s; 0 where depth is unknown or too large."""
     depth = renderer.depth(
         pose, resolution=settings.resolution, camera_angle_x=CAMERA_ANGLE_X, floor=FLOOR
     )

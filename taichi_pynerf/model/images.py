@@ -112,16 +112,16 @@ def render_image(
     Args:
         cameras, view: the camera.
         near, far: least and greatest distance along its rays, world units.
-        background: [3] colour behind.
-        options: level, supersampling, chunks.
-        on_rays: called with the number of rays of each part that is done.
+        background: [3] colour behind the scene.
+        options: level, supersampling, chunks, crop, normals.
+        on_rays: called with the number of rays of each finished part.
 
     Returns:
         {"rgb": [H, W, 3] in [0, 1], "depth": [H, W], "acc": [H, W], "level": [H, W]} on the CPU,
-        where H and W are `options.size` of the camera's.
-        Depth is the mean distance along the ray to what is seen, in world units, and 0 where
-        nothing is; acc is the opacity; level the mean pyramid level of what is seen. With
-        `options.normals` also "normal", [H, W, 3] of length 1 in the world, 0 where nothing is.
+        where (W, H) is `options.size` of the camera's size. Depth is the mean distance along the
+        ray to what is seen, in world units; 0 where nothing is. "acc" is the opacity, "level" the
+        mean pyramid level of what is seen. With `options.normals` there is also "normal",
+        [H, W, 3]: unit vectors in the world, 0 where nothing is.
     """
     options = options or RenderOptions()
     width, height = options.size(int(cameras.width[view]), int(cameras.height[view]))

@@ -1,1 +1,1 @@
-"""Run folders and checkpoints: written whole, opened again, and what scene they are of."""
+"""Run folders and checkpoints: writing, reading, and the scene that they belong to."""

@@ -12,7 +12,7 @@ from taichi_pynerf.model.model import PyNeRF
 
 FORMAT = "taichi_pynerf/1"
 FILE_NAME = "checkpoint.pth"
-# The settings by which the same tensors would mean another field.
+# Settings that change the meaning of the same tensors.
 _MODEL_FIELDS = (
     "num_levels",
     "base_resolution",
@@ -42,13 +42,13 @@ def save_pyramid_model(
     training: dict[str, Any] | None = None,
     scene: dict[str, Any] | None = None,
 ) -> Path:
-    """Write a checkpoint; a broken write leaves an older file as it was.
+    """Write a checkpoint. If writing fails, an older file stays as it was.
 
     Args:
-        model, config: what to save.
-        path: file to write.
-        training: the trainer's state, for going on later.
-        scene: what the model was trained on, in plain values.
+        model, config: the model and its configuration.
+        path: the file to write.
+        training: the trainer's state, to resume from.
+        scene: the scene that the model was trained on, in plain values.
 
     Raises:
         CheckpointError: the file cannot be written.
@@ -127,14 +127,14 @@ def config_of(content: dict[str, Any], path: str | Path) -> PyNeRFConfig:
 
 
 def differing_field(a: PyNeRFConfig, b: PyNeRFConfig) -> str | None:
-    """A setting by which the same tensors would mean another field; None if there is none."""
+    """The first setting that gives the same tensors another meaning; None if there is none."""
     return next((name for name in _MODEL_FIELDS if getattr(a, name) != getattr(b, name)), None)
 
 
 def model_from_checkpoint(
     content: dict[str, Any], path: str | Path, model: PyNeRF | None = None
 ) -> PyNeRF:
-    """Fill a model, by default a new one, with a checkpoint's tensors."""
+    """A model with a checkpoint's tensors: the one given, or a new one."""
     if model is None:
         model = PyNeRF(config_of(content, path))
     config = config_of(content, path)

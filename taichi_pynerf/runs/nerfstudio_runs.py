@@ -1,7 +1,7 @@
-"""A run that `ns-train taichi-pynerf` made, as a checkpoint of this package.
+"""A run of `ns-train taichi-pynerf`, read as a checkpoint of this package.
 
-nerfstudio need not be installed. Its `config.yml` can run code when it is read, so it is left
-alone: the settings are in the checkpoint too, in plain values.
+nerfstudio need not be installed. Reading its `config.yml` can run code, so it is not read: the
+checkpoint has the settings too, in plain values.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def load_nerfstudio_run(path: str | Path) -> tuple[PyNeRF, PyNeRFConfig]:
 def read_nerfstudio_run(path: str | Path) -> dict[str, Any]:
     """The content that a checkpoint of this package would have; see `load_nerfstudio_run`.
 
-    Its training cannot go on here: it holds the step alone.
+    Its training cannot be resumed here, as the content has only the step.
     """
     file = newest_checkpoint(path)
     try:

@@ -1,4 +1,4 @@
-"""One training writes into a run folder at a time."""
+"""A lock that lets one training at a time write into a run folder."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if sys.platform != "win32":
 def run_lock(run_dir: Path) -> Iterator[None]:
     """Hold a run folder while a training writes into it.
 
-    The lock is on the folder itself: no file is left behind, and the system takes the lock away
-    when the process ends, however that happens.
+    The lock is on the folder itself, so no file is left behind. The system removes it when the
+    process ends, however that happens.
 
     Args:
         run_dir: the folder, which must exist.
@@ -27,7 +27,7 @@ def run_lock(run_dir: Path) -> Iterator[None]:
     Raises:
         RunFolderError: another process holds it.
     """
-    if sys.platform == "win32":  # no locks on folders: there two trainings are not told apart
+    if sys.platform == "win32":  # has no locks on folders, so two trainings are not kept apart
         yield
         return
     handle = os.open(run_dir, os.O_RDONLY)
@@ -39,7 +39,7 @@ def run_lock(run_dir: Path) -> Iterator[None]:
                 f"{run_dir}: another training writes into this folder; wait for it, or choose "
                 "another --experiment_name"
             ) from None
-        except OSError:  # a file system that has no locks
+        except OSError:  # a file system without locks
             pass
         yield
     finally:

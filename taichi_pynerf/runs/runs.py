@@ -1,4 +1,4 @@
-"""A run opened again: its model, its settings and its scene, from its folder or checkpoint."""
+"""Opening a run from its folder or checkpoint: model, settings and scene."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from taichi_pynerf.runs.scene_source import SceneSource
 
 @dataclass(frozen=True)
 class Run:
-    """What a checkpoint holds, ready for use.
+    """The content of a checkpoint, ready for use.
 
     Attributes:
-        model: in evaluation mode, on the backend's device.
+        model: the model, in evaluation mode, on the backend's device.
         config: its settings.
-        source: where its images are; None if the checkpoint does not say.
+        source: the place of its images; None if the checkpoint does not say.
         checkpoint: the checkpoint file.
-        step: steps trained; 0 if the checkpoint does not say.
+        step: number of steps trained; 0 if the checkpoint does not say.
     """
 
     model: PyNeRF
@@ -43,10 +43,10 @@ class Run:
 
     @property
     def scene(self) -> SceneSource:
-        """The source, where one is needed.
+        """The source, where it is needed.
 
         Raises:
-            CheckpointError: the checkpoint names none.
+            CheckpointError: the checkpoint does not name its scene.
         """
         if self.source is None:
             raise CheckpointError(f"{self.checkpoint}: the checkpoint does not say its scene")
@@ -70,9 +70,9 @@ def open_run(
     """Open a run for rendering, viewing or export.
 
     Args:
-        run_or_file: a run folder, or a checkpoint file; of nerfstudio's method too.
-        data_dir: where the run's scene is now, if it has moved since.
-        needs_scene: refuse a checkpoint that names no scene, as one saved from Python may.
+        run_or_file: a run folder or a checkpoint file, of `ns-train taichi-pynerf` too.
+        data_dir: the scene folder, if it has moved since the training.
+        needs_scene: refuse a checkpoint without a scene, such as one saved from Python.
 
     Raises:
         CheckpointError: the checkpoint is absent, damaged, of another kind, or names no scene.
@@ -97,10 +97,10 @@ def open_run(
 
 
 def source_of(content: dict, run_or_file: str | Path) -> SceneSource:
-    """The scene that a checkpoint's content is of.
+    """The scene that a checkpoint was trained on.
 
     Raises:
-        CheckpointError: the content does not say it.
+        CheckpointError: the content does not say.
     """
     try:
         return SceneSource.from_dict(content.get("scene"))

@@ -1,4 +1,4 @@
-"""Which images a run is about: what a checkpoint keeps of its scene, and how to load that again."""
+"""The images that a run uses: what a checkpoint keeps of its scene, and how to load it again."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from taichi_pynerf.geometry.cameras import Cameras
 MULTISCALE = (1, 2, 4, 8)
 
 LONGEST_SIDE = 1600
-"""Longest side, in pixels, of images that are not reduced by default, as in nerfstudio."""
+"""Longest side, in pixels, of images that stay at full size by default, as in nerfstudio."""
 
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """Where the views of a split stand, for rendering them without their images.
+    """The cameras of a split, for rendering its views without their images.
 
     Attributes:
         cameras: V cameras at full size.
         names: V names.
         near, far, aabb, transform: as in `SceneFiles`.
-        background: [3] float32, the colour behind.
+        background: float32 [3], the colour behind the scene.
     """
 
     cameras: Cameras
@@ -47,19 +47,19 @@ class Views:
 
 @dataclass(frozen=True)
 class SceneSource:
-    """Which images a run is about; kept in its checkpoint so that others find them again.
+    """The images that a run uses; kept in its checkpoint, so that they are found again.
 
     Attributes:
-        data_dir: the scene folder, absolute; None stands for the built-in demo scene, which is
-            wherever this machine keeps it.
-        dataset_type: the folder's format; found out if None.
-        img_downscale: what is called full size is the files' size divided by this.
-        multiscale: the images are used at the scales 1, 1/2, 1/4 and 1/8.
-        white_background: transparent pixels stand on white, else on black.
-        placement: how the scene stands in its coordinates.
-        allow_external_paths: the scene may name files outside of its folder.
-        exposure: in stops, for OpenEXR and Radiance HDR images.
-        holdout: every so many images are held out, 0 for none; None leaves it to the scene.
+        data_dir: absolute path of the scene folder; None stands for the built-in demo scene, in
+            this machine's cache.
+        dataset_type: the folder's format; detected if None.
+        img_downscale: divisor of the files' size; the quotient counts as full size.
+        multiscale: use the images at the scales 1, 1/2, 1/4 and 1/8.
+        white_background: put transparent pixels on white instead of black.
+        placement: how the scene is placed in its coordinates.
+        allow_external_paths: let the scene name files outside of its folder.
+        exposure: exposure of OpenEXR and Radiance HDR images, stops.
+        holdout: N holds out every N-th image, 0 none; None leaves it to the scene.
     """
 
     data_dir: str | None
@@ -86,7 +86,7 @@ class SceneSource:
         multiscale: bool | None = None,
         **more: Any,
     ) -> SceneSource:
-        """The source of a new run, with what the caller leaves open taken from the folder.
+        """The source of a new run. The folder decides what the caller leaves open.
 
         Args:
             data_dir: the scene folder; None stands for the built-in demo scene.
@@ -123,7 +123,7 @@ class SceneSource:
         return self.data_dir is None or Path(self.data_dir).exists()
 
     def splits(self, *, with_images: bool = True) -> list[str]:
-        """The splits that the scene has images of; or else those of poses alone.
+        """The splits that have images, or without `with_images` those that only have poses.
 
         Raises:
             SceneError: the folder is absent or in no known format.
@@ -138,7 +138,7 @@ class SceneSource:
 
         Args:
             split: "train", "val" or "test", as the scene has them.
-            scales: by how much full size is reduced; by default the scales that the run is of.
+            scales: divisors of full size; by default the scales of the run.
 
         Raises:
             SceneError: the scene cannot be loaded; the message says why.
@@ -159,7 +159,7 @@ class SceneSource:
         return PyNeRFDataset(**arguments)
 
     def files(self, split: str) -> SceneFiles:
-        """What the scene's files say of one split; no image is decoded.
+        """The scene's files of one split; no image is decoded.
 
         Raises:
             SceneError: the scene cannot be read; the message says why.
@@ -167,7 +167,7 @@ class SceneSource:
         return read_scene_files(self.folder(), split, self.dataset_type, self._options())
 
     def views(self, split: str) -> Views:
-        """Where one split's views stand at full size, of poses without images too.
+        """The cameras of one split at full size, also for poses without images.
 
         Raises:
             SceneError: there is no such split, or the scene cannot be read.
@@ -199,8 +199,7 @@ class SceneSource:
     def reduced_to_fit(self) -> SceneSource:
         """This source, its images halved until none is longer than `LONGEST_SIDE` pixels.
 
-        Photographs have more pixels than a training sees. Formats that hold several scales keep
-        them.
+        Photographs have more pixels than a training sees. Formats with several scales keep them.
 
         Raises:
             SceneError: the scene cannot be read; the message says why.
@@ -218,7 +217,7 @@ class SceneSource:
         return self.load(split) if split in self.splits() else None
 
     def at(self, data_dir: str | Path) -> SceneSource:
-        """The same images in a folder that has moved."""
+        """The same source in a folder that has moved."""
         return replace(self, data_dir=str(data_dir))
 
     def to_dict(self) -> dict:

@@ -1,8 +1,8 @@
-"""The backend that the kernels run on: choose it, start it, ask what it is.
+"""The backend that the kernels run on: choosing, starting and describing it.
 
     python -m taichi_pynerf.runtime
 
-prints what each backend would run on here, whether it works, and why not.
+prints what each backend would run on here, whether it works, and if not, why.
 """
 
 from taichi_pynerf.runtime.backend import (

@@ -11,7 +11,7 @@ from taichi_pynerf.runtime.report import describe, probe, table
 
 
 def main(argv: list[str]) -> None:
-    """Print the table; with `--probe NAME` the report on one backend, as JSON."""
+    """Print the table of backends, or with `--probe NAME` the report on one, as JSON."""
     if argv[:1] == ["--probe"]:
         print(json.dumps(dataclasses.asdict(probe(argv[1]))))
         return

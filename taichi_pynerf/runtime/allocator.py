@@ -1,16 +1,17 @@
-"""The C library's allocator: what is freed stays at hand."""
+"""A setting of the C library's allocator: freed memory is kept for the next step."""
 
 import ctypes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-_KEPT, _LARGEST = 256 << 20, 32 << 20  # bytes; glibc takes no higher limit than this for one piece
+_KEPT, _LARGEST = 256 << 20, 32 << 20  # bytes: in all, and per piece (the most that glibc allows)
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep up to 256 MB that are freed, rather than give them back at once.
+    """Let glibc keep up to 256 MiB of freed memory instead of giving it back at once.
 
-    A step frees its large tensors together. Fetched anew from the system for the next step, each
-    of their pages costs a fault and is cleared first. Other libraries are left as they are.
+    A step frees its large tensors together. If the next step has to fetch them from the system
+    again, each of their pages costs a fault and is cleared first. Other C libraries stay as they
+    are.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,9 +1,8 @@
-"""Choose and start the Taichi backend, and tame the two thread pools of torch and Taichi.
+"""Choosing and starting the Taichi backend, beside the thread pools of torch.
 
-Taichi keeps one backend per process. torch's OpenMP workers would spin after each parallel
-region and take the processor from Taichi's workers; `OMP_WAIT_POLICY=PASSIVE` and a short
-`GOMP_SPINCOUNT` are therefore set by the package before torch is imported (see
-`taichi_pynerf/__init__.py`).
+Taichi has one backend per process. After each parallel region, torch's OpenMP workers would spin
+and take the processor from Taichi's workers. So the package sets `OMP_WAIT_POLICY=PASSIVE` and a
+short `GOMP_SPINCOUNT` before it imports torch (see `taichi_pynerf/__init__.py`).
 """
 
 import contextlib
@@ -19,7 +18,7 @@ from taichi_pynerf.runtime.kernel_cache import drop_stale_lock, kernel_cache_fol
 from taichi_pynerf.runtime.smoke_test import smoke_test
 
 BACKENDS = ("auto", "cpu", "cuda", "vulkan")
-DEVICE_MEMORY_FRACTION = 0.2
+DEVICE_MEMORY_FRACTION = 0.2  # small: torch needs the rest
 
 _started: str | None = None
 
@@ -27,16 +26,17 @@ _started: str | None = None
 def start(backend: str = "auto", *, device_memory_fraction: float = DEVICE_MEMORY_FRACTION) -> str:
     """Start Taichi once per process and return the backend's name, "cpu", "cuda" or "vulkan".
 
-    A small encoding and its gradient are computed and compared with torch's: a driver that
-    computes wrongly is refused rather than trained on.
+    A small encoding and its gradient are computed and compared with torch's, so that a driver that
+    computes wrongly is refused.
 
     Args:
-        backend: one of `BACKENDS`; "auto" takes CUDA if torch and Taichi both can, else the CPU.
-        device_memory_fraction: share of a CUDA device's memory that Taichi takes for itself.
+        backend: one of `BACKENDS`; "auto" takes CUDA if torch and Taichi can both use it, else
+            the CPU.
+        device_memory_fraction: share of a CUDA device's memory that Taichi reserves.
 
     Raises:
-        BackendError: the backend is unknown, absent or computes wrongly, or another one runs
-            already.
+        BackendError: the backend is unknown, absent or computes wrongly, or another one already
+            runs.
     """
     global _started
     if backend not in BACKENDS:
@@ -66,8 +66,8 @@ def start(backend: str = "auto", *, device_memory_fraction: float = DEVICE_MEMOR
             log_level=ti.WARN,
             offline_cache=True,
             cpu_max_num_threads=num_threads,
-            # Else a thread gets no fewer than 512 iterations of a loop: loops over few, large
-            # tasks, such as the levels of a grid, would run on one thread.
+            # Otherwise a thread gets at least 512 iterations of a loop, so that loops over few but
+            # large tasks, such as the levels of a grid, would run on one thread.
             make_cpu_multithreading_loop=False,
             device_memory_fraction=device_memory_fraction,
             random_seed=0,
@@ -75,7 +75,7 @@ def start(backend: str = "auto", *, device_memory_fraction: float = DEVICE_MEMOR
     _started = backend
     try:
         fault = smoke_test(torch_device(), atomic=not on_cpu())
-    except RuntimeError as error:  # Taichi's own errors too: it could not compile or launch
+    except RuntimeError as error:  # includes Taichi's own errors in compiling or launching
         reason = str(error).strip().splitlines() or [type(error).__name__]
         fault = f"a small kernel does not run: {reason[-1]}"
     if fault is not None:
@@ -106,32 +106,32 @@ def _has(arch: object) -> bool:
 
 
 def _quiet() -> contextlib.AbstractContextManager[object]:
-    """Taichi greets on standard output; programs print their results alone."""
+    """Suppress Taichi's greeting on standard output, where programs print their results."""
     return contextlib.redirect_stdout(io.StringIO())
 
 
 def shares_memory() -> bool:
-    """Whether kernels work on torch's own memory; else Taichi copies at each launch."""
+    """Whether kernels work on torch's memory itself; otherwise Taichi copies at each launch."""
     return _started != "vulkan"
 
 
 def on_cpu() -> bool:
-    """Whether kernels run on the processor, on few threads."""
+    """Whether kernels run on the processor, that is on few threads."""
     return _started == "cpu"
 
 
 def on_vulkan_gpu() -> bool:
-    """Whether kernels run on a graphics card through Vulkan, by which torch cannot use it."""
+    """Whether kernels run on a graphics card through Vulkan, where torch cannot follow."""
     return _started == "vulkan" and hardware.vulkan_devices()[0].kind != "processor"
 
 
 def torch_device() -> torch.device:
-    """The torch device of models: on Vulkan, for which torch has none, it is the CPU."""
+    """The torch device of models. With Vulkan it is the CPU, as torch has no Vulkan device."""
     return torch.device("cuda" if _started == "cuda" else "cpu")
 
 
 def device_name() -> str:
-    """What the kernels run on, in words."""
+    """The name of the device that the kernels run on, for people."""
     if _started == "cuda":
         return torch.cuda.get_device_name()
     if _started == "vulkan":

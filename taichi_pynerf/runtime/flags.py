@@ -1,4 +1,4 @@
-"""The flags by which programs choose their backend."""
+"""The flags of programs that choose a backend."""
 
 import argparse
 
@@ -12,10 +12,10 @@ def add_backend_flags(group: argparse._ActionsContainer) -> None:
     )
     group.add_argument(
         "--device_memory_fraction", type=float, default=DEVICE_MEMORY_FRACTION, metavar="SHARE",
-        help="share of a CUDA device's memory that Taichi takes for itself",
+        help="share of a CUDA device's memory that Taichi reserves",
     )  # fmt: skip
 
 
 def start_backend(args: argparse.Namespace) -> str:
-    """Start what these flags say. Returns the backend's name; raises what `start` does."""
+    """Start the backend that the flags choose; returns its name and raises as `start` does."""
     return start(args.backend, device_memory_fraction=args.device_memory_fraction)

@@ -1,4 +1,4 @@
-"""What this machine has: processors this process may use, memory, Vulkan devices."""
+"""This machine's hardware: the processors that this process may use, memory, Vulkan devices."""
 
 import ctypes
 import os
@@ -11,10 +11,10 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_cpus() -> int:
-    """Processors this process may use, at least 1.
+    """Number of processors that this process may use, at least 1.
 
-    The least of the machine's count, the process's affinity (`taskset`, batch systems) and the
-    quota of its control group (containers); shared by the processes that `torchrun` starts here.
+    The least of the machine's count, the affinity of the process (`taskset`, batch systems) and the
+    quota of its control group (containers), divided among the processes of `torchrun` here.
     """
     count = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
@@ -54,7 +54,7 @@ def cpu_name() -> str:
 
 
 def memory_bytes() -> int | None:
-    """The machine's main memory, where the system tells it."""
+    """The machine's main memory in bytes; None if the system does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
@@ -88,7 +88,7 @@ class _InstanceCreateInfo(ctypes.Structure):
 
 
 class _PropertiesHead(ctypes.Structure):
-    """The first fields of VkPhysicalDeviceProperties; room is left for the rest."""
+    """The first fields of VkPhysicalDeviceProperties, with room for the rest."""
 
     _fields_ = (
         ("apiVersion", ctypes.c_uint32), ("driverVersion", ctypes.c_uint32),
@@ -148,5 +148,5 @@ def _vulkan_device(vulkan: ctypes.CDLL, handle: ctypes.c_void_p) -> VulkanDevice
 
 
 def _version(packed: int) -> str:
-    """Vulkan's packing of major, minor and patch numbers; drivers may pack theirs otherwise."""
+    """A version in Vulkan's packing of major, minor and patch; drivers may pack differently."""
     return f"{packed >> 22 & 0x7F}.{packed >> 12 & 0x3FF}.{packed & 0xFFF}"

@@ -8,23 +8,23 @@ from pathlib import Path
 import taichi as ti
 
 LOCK_NAME = "ticache.lock"
-STALE_SECONDS = 60.0  # age of a lock that nobody holds any more: it is held for a moment
+STALE_SECONDS = 60.0  # age from which a lock is stale; live ones are held for a moment only
 
 
 def kernel_cache_folder() -> Path:
-    """Where Taichi keeps compiled kernels."""
+    """The folder of Taichi's compiled kernels."""
     told = os.environ.get("TI_OFFLINE_CACHE_FILE_PATH")
     return Path(told or ti.lang.impl.default_cfg().offline_cache_file_path)
 
 
 def drop_stale_lock(folder: Path) -> None:
-    """Remove a lock that is older than any process needs it.
+    """Remove a lock that is too old to be held by any process.
 
-    Taichi locks its cache by a file. A process that is killed while it holds the lock leaves the
-    file behind, and from then on every program warns on standard error and compiles all its
-    kernels anew.
+    Taichi locks its cache with a file. A process killed while it holds the lock leaves the file
+    behind. From then on every program would warn on standard error and compile all its kernels
+    again.
     """
     lock = folder / LOCK_NAME
-    with contextlib.suppress(OSError):  # none there, gone meanwhile, or somebody else's
+    with contextlib.suppress(OSError):  # no lock, gone by now, or another user's
         if time.time() - lock.stat().st_mtime > STALE_SECONDS:
             lock.unlink()

@@ -1,17 +1,17 @@
-"""How much memory is free."""
+"""The amount of free memory."""
 
 from pathlib import Path
 
 import torch
 
-_ASSUMED = 2 * 2**30  # where the system does not tell
+_ASSUMED = 2 * 2**30  # bytes assumed free if the system does not tell
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can be had on a device now.
+    """Number of bytes that are free on a device now.
 
-    On the CPU that is what Linux calls available, within the limit of the control group that a
-    container runs in; on other systems 2 GiB are assumed.
+    On the CPU this is what Linux calls available memory, within the limit of the control group
+    (containers). On other systems 2 GiB are assumed.
     """
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -27,9 +27,9 @@ def _meminfo() -> list[int]:
 def _control_group() -> list[int]:
     folder = "/sys/fs/cgroup/"
     limit, used = _read(folder + "memory.max").strip(), _read(folder + "memory.current").strip()
-    if not (limit.isdigit() and used.isdigit()):  # no such group, or "max"
+    if not (limit.isdigit() and used.isdigit()):  # no control group, or no limit ("max")
         return []
-    # The page cache counts as used, but gives way.
+    # The page cache counts as used, but is given up when memory is needed.
     stat = dict(line.split() for line in _read(folder + "memory.stat").splitlines())
     return [max(int(limit) - int(used) + int(stat.get("inactive_file", 0)), 0)]
 

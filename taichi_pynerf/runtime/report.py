@@ -1,4 +1,4 @@
-"""What each backend would run on here, whether it works, and why not."""
+"""A report on the backends: what each would run on here, whether it works, and if not, why."""
 
 import dataclasses
 import json
@@ -19,11 +19,11 @@ class BackendReport:
     """One line of the table of backends.
 
     Attributes:
-        backend: its name.
-        device: what it would run on; empty if there is nothing.
-        driver: the driver's version, or what stands in for it.
-        memory: the device's memory in bytes, None if unknown.
-        fault: None if it works, else what is wrong, in words.
+        backend: name of the backend.
+        device: name of its device; empty if there is none.
+        driver: the driver's version, or for the CPU the number of processors.
+        memory: the device's memory in bytes; None if unknown.
+        fault: the fault in words; None if the backend works.
     """
 
     backend: str
@@ -34,7 +34,7 @@ class BackendReport:
 
 
 def describe() -> list[BackendReport]:
-    """Try every backend, each in a process of its own, and say what it found."""
+    """Try every backend, each in its own process, and report the results."""
     return [_probe_in_subprocess(name) for name in BACKENDS if name != "auto"]
 
 
@@ -61,7 +61,7 @@ def probe(backend: str) -> BackendReport:
 
 
 def _probe_in_subprocess(backend: str) -> BackendReport:
-    """A broken driver may end the process or never return: that is an answer too."""
+    """Probe in a subprocess: a broken driver may end the process or never return."""
     command = [sys.executable, "-m", "taichi_pynerf.runtime", "--probe", backend]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS)

@@ -1,4 +1,4 @@
-"""A first computation on a backend, to catch drivers that compute wrongly."""
+"""A first computation on a backend, which catches drivers that compute wrongly."""
 
 import taichi as ti
 import torch
@@ -8,15 +8,15 @@ from taichi_pynerf.kernels.hash_grid import PRIMES, HashGridSpec, hash_grid_kern
 
 
 def smoke_test(device: torch.device, atomic: bool, tolerance: float = 1e-4) -> str | None:
-    """Encode a few points and push a gradient back; what is wrong, in words, or None.
+    """Encode a few points and propagate a gradient; returns the fault in words, or None.
 
-    torch's own trilinear `grid_sample` says what is right. One level is indexed densely, the other
-    is hashed.
+    The reference is torch's trilinear `grid_sample`. One level is indexed densely, the other is
+    hashed.
 
     Args:
-        device: where the tensors lie that the kernels are given.
+        device: device of the tensors that the kernels are given.
         atomic: try the kernels for many threads, which add atomically, not those for few.
-        tolerance: error allowed, relative to the largest element.
+        tolerance: largest error allowed, relative to the largest element.
     """
     spec = HashGridSpec(resolutions=(3, 7), features_per_level=2, hash_table_size=128)
     kernels = hash_grid_kernels(spec, ti.f32)
@@ -55,7 +55,7 @@ def smoke_test(device: torch.device, atomic: bool, tolerance: float = 1e-4) -> s
 def _grid_sample(
     positions: torch.Tensor, table: torch.Tensor, spec: HashGridSpec, level: int
 ) -> torch.Tensor:
-    """[M, F] features of one level by torch: the level's table spread out to a dense grid."""
+    """Features [M, F] of one level by torch, from the level's table spread out to a dense grid."""
     side, offset = spec.resolutions[level] + 1, spec.level_offsets[level]
     k, j, i = torch.meshgrid(*[torch.arange(side)] * 3, indexing="ij")
     if spec.dense(level):
