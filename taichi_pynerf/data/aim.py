@@ -1,4 +1,4 @@
-"""Where cameras look: into the scene box, or where else."""
+"""Tests of whether cameras look into the scene box, and a box where they do."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from taichi_pynerf.data.formats.lenses import Lens
 from taichi_pynerf.data.placement import SceneTransform, focus_point
 
 MARGIN = 1.03
-"""Side of the scene box, in widths of what a camera sees at the focus, as in NeRF-synthetic."""
+"""Side of the scene box, in widths of a camera's view at the focus, as in NeRF-synthetic."""
 
 
 def looks_away(poses: np.ndarray, aabb: tuple[float, ...]) -> np.ndarray:
-    """[V] bool, whether the optical axis of a camera misses the scene box (in front of it).
+    """bool [V], whether the optical axis in front of each camera misses the scene box.
 
     Args:
-        poses: [V, 3, 4] camera-to-world.
+        poses: [V, 3, 4] camera-to-world poses.
         aabb: (x0, y0, z0, x1, y1, z1).
     """
     return ~meets_box(poses[:, :, 3], -poses[:, :, 2], aabb)
 
 
 def meets_box(rays_o: np.ndarray, rays_d: np.ndarray, aabb: tuple[float, ...]) -> np.ndarray:
-    """[N] bool, whether rays meet the box in front of their origins.
+    """bool [N], whether rays meet the box in front of their origins.
 
     Args:
         rays_o, rays_d: [N, 3] origins and directions.
@@ -38,18 +38,18 @@ def meets_box(rays_o: np.ndarray, rays_d: np.ndarray, aabb: tuple[float, ...]) -
 def box_where_cameras_look(
     poses: np.ndarray, lenses: list[Lens], half: float
 ) -> SceneTransform | None:
-    """The transform that brings what cameras look at into the box ±half; axes are kept.
+    """The transform that brings what the cameras look at into the box ±half; axes stay.
 
-    The point nearest to all optical axes becomes the origin, and what a camera sees around it just
+    The point nearest to all optical axes becomes the origin. What a camera sees around it just
     fills the box.
 
     Args:
-        poses: [V, 3, 4] float64.
+        poses: [V, 3, 4] float64 camera-to-world poses.
         lenses: V lenses.
-        half: half the side of the box.
+        half: half the side of the box, scene units.
 
     Returns:
-        None if most cameras have that point behind them: they look apart.
+        The transform; None if most cameras have that point behind them, as they look apart.
     """
     focus = focus_point(poses)
     depths = ((poses[:, :, 3] - focus) * poses[:, :, 2]).sum(axis=1)

@@ -26,12 +26,12 @@ class Batch:
     Attributes:
         rays: N rays.
         rgb: [N, 3] float32 in [0, 1], over the background.
-        weights: [N] float32, what each pixel counts for in the loss. Their mean is 1 in
-            expectation, so that a weighted loss is as large as an unweighted one.
-        view_indices: [N] int64, the image that each pixel is from.
-        depth: [N] float32, the distance along the ray of what each pixel shows, in world units; 0
+        weights: [N] float32, each pixel's weight in the loss. Their expected mean is 1, so that a
+            weighted loss is as large as an unweighted one.
+        view_indices: [N] int64, the image of each pixel.
+        depth: [N] float32, the distance along the ray to what each pixel shows, in world units; 0
             where it is unknown.
-        acc: [N] float32 in [0, 1], alpha.
+        acc: [N] float32, alpha in [0, 1].
     """
 
     rays: Rays
@@ -51,7 +51,7 @@ class Batch:
 
 
 class TrainingImages(Protocol):
-    """What the fit to a scene and the carving of space read of training images.
+    """The parts of training images that fitting to a scene and carving need.
 
     The members are those of `PyNeRFDataset`.
     """
@@ -73,21 +73,21 @@ class TrainingImages(Protocol):
 
 
 class _SceneDataset:
-    """What both datasets do: hold a scene's pixels in 8 bits, and turn some into floats on demand.
+    """The common part of both datasets: holds pixels in 8 bits, and converts some to floats.
 
     Attributes:
         cameras: V cameras, one for each image at each of its scales.
         names: V names.
         scales: [V] int64, the width of each image's pixels in full-size pixels.
-        near, far: bounds of the distance along any ray.
-        aabb: the scene box (x0, y0, z0, x1, y1, z1).
-        unbounded: whether things stand outside of the scene box too.
-        transform: what brought the coordinates of the scene's files to those used here.
-        split: which split of the scene this is.
-        background: [3] float32, the colour that transparent pixels are put on.
+        near, far: bounds of the distance along any ray, world units.
+        aabb: the scene box (x0, y0, z0, x1, y1, z1), world units.
+        unbounded: whether there is something outside of the scene box too.
+        transform: the transform from the coordinates of the scene's files to those used here.
+        split: name of the split.
+        background: [3] float32, the colour behind transparent pixels.
         has_alpha: whether pixels can be transparent.
         has_depth: whether the scene has depth images.
-        exposures: [V] float32, the images' exposures by EXIF in powers of two; NaN if unknown.
+        exposures: [V] float32, exposures of the images by EXIF, in stops; NaN if unknown.
         num_pixels: number of pixels of all images, masked ones too.
         active_scales: the scales that `sample` draws from, in ascending order.
     """
@@ -119,7 +119,7 @@ class _SceneDataset:
         self.set_active_scales(self.scales.tolist())
 
     def __len__(self) -> int:
-        """The number of images, every scale of a view counted."""
+        """The number of images; every scale of a view counts."""
         return len(self.cameras)
 
     @property
@@ -127,11 +127,10 @@ class _SceneDataset:
         return len(self._pixels)
 
     def set_active_scales(self, scales: Iterable[int]) -> None:
-        """Let `sample` draw from the images of these scales alone, from now on.
+        """Let `sample` draw only from the images of these scales from now on.
 
         Raises:
-            ValueError: there is no image of one of the scales, or no scale is given, or the masks
-                leave no pixel.
+            ValueError: a scale has no image, no scale is given, or the masks leave no pixel.
         """
         wanted = sorted(set(scales))
         if not wanted or not set(wanted) <= set(self.scales.tolist()):
@@ -157,8 +156,8 @@ class _SceneDataset:
 
         Args:
             num_rays: N.
-            generator: where the randomness comes from; the same state gives the same batch.
-            background: colour behind transparent pixels, [3] or [N, 3]; the dataset's by default.
+            generator: source of randomness; the same state gives the same batch.
+            background: colour behind transparent pixels, [3] or [N, 3]; by default the dataset's.
         """
         view, pixel, weights = self._sampler.draw(num_rays, generator)
         width = self.cameras.width.index_select(0, view)
@@ -198,7 +197,7 @@ class _SceneDataset:
         return alpha.view(height, width)
 
     def mask(self, index: int) -> torch.Tensor | None:
-        """Which pixels of image `index` count, as [H, W] bool, or None if all do."""
+        """The pixels of image `index` that count, as [H, W] bool, or None if all do."""
         index = self._checked_index(index)
         if self._masks is None:
             return None
@@ -206,10 +205,10 @@ class _SceneDataset:
         return mask.view(int(self.cameras.height[index]), int(self.cameras.width[index]))
 
     def depth(self, index: int) -> torch.Tensor | None:
-        """How far away along its ray is what each pixel of image `index` shows.
+        """The distance along its ray to what each pixel of image `index` shows.
 
         Returns:
-            [H, W] float32, world units, 0 where it is unknown; None if the scene has no depths.
+            [H, W] float32, world units; 0 where it is unknown. None if the scene has no depths.
         """
         index = self._checked_index(index)
         if self._depths is None:
@@ -220,7 +219,7 @@ class _SceneDataset:
         return depths.view(int(self.cameras.height[index]), int(self.cameras.width[index]))
 
     def _along_rays(self, depths: torch.Tensor, rays: Rays, view: torch.Tensor) -> torch.Tensor:
-        """[N] distances along rays of distances along the optical axes."""
+        """Distances [N] along rays, from distances along the optical axes."""
         backward = self.cameras.c2w[:, :, 2].index_select(0, view)
         cosines = -(rays.rays_d * backward).sum(-1)
         return torch.where(cosines > 1e-3, depths / cosines.clamp_min(1e-3), 0.0)
@@ -232,7 +231,7 @@ class _SceneDataset:
     def _over_background(
         self, rgba: torch.Tensor, background: torch.Tensor | Sequence[float] | None
     ) -> torch.Tensor:
-        """[N, 3] float32 colours of [N, 3 or 4] uint8 premultiplied pixels."""
+        """Colours float32 [N, 3] of premultiplied pixels uint8 [N, 3 or 4]."""
         colors = rgba.float().mul_(1.0 / 255.0)
         if not self.has_alpha:
             return colors
@@ -247,18 +246,18 @@ class _SceneDataset:
 
 
 class PyNeRFDataset(_SceneDataset):
-    """The images of one split of a scene, as they are.
+    """The images of one split of a scene, at one scale.
 
     Args:
         data_dir: the scene folder.
         split: "train", "val" or "test", as the scene has them.
         img_downscale: load the images reduced by this factor.
-        white_background: put transparent pixels on white, not on black.
-        dataset_type: the format; found out from the folder by default.
-        placement: how the scene is to stand in its coordinates; by default as its format has it.
+        white_background: put transparent pixels on white instead of black.
+        dataset_type: the format; by default it is detected.
+        placement: how to place the scene in its coordinates; by default as its format does.
         allow_external_paths: let the scene name images outside of its folder.
-        exposure: in stops, for OpenEXR and Radiance HDR images.
-        holdout: hold out every so many images, 0 for none; by default as the scene has it.
+        exposure: exposure of OpenEXR and Radiance HDR images, stops.
+        holdout: N holds out every N-th image, 0 none; by default the scene decides.
 
     Raises:
         SceneError: the scene cannot be loaded; the message says why.
@@ -290,7 +289,7 @@ class PyNeRFDataset(_SceneDataset):
 
     @classmethod
     def from_scene(cls, scene: Scene, white_background: bool = False) -> PyNeRFDataset:
-        """The same from a scene in memory, at the scales that it has."""
+        """A dataset of a scene in memory, at the scales that the scene has."""
         dataset = cls.__new__(cls)
         _SceneDataset.__init__(dataset, scene, white_background, "pixels")
         return dataset
@@ -299,34 +298,34 @@ class PyNeRFDataset(_SceneDataset):
 class MultiScaleDataset(_SceneDataset):
     """The images of one split of a scene at several scales, as in multi-scale Blender (Mip-NeRF).
 
-    The image at scale k is the k x k box average of the premultiplied full-size image; with scales
-    1, 2, 4, 8 all take 1.33 times the memory of the full-size images, in 8 bits per channel.
+    The image at scale k is the k x k box average of the premultiplied full-size image. With scales
+    1, 2, 4, 8 all images take 1.33 times the memory of the full-size ones, in 8 bits per channel.
 
-    A pixel of scale k covers the area of k * k full-size pixels, and counts for as much in the
-    loss. There are two ways to this one expectation:
+    A pixel of scale k covers the area of k * k full-size pixels, and has that weight in the loss.
+    Two ways of sampling have this expectation:
 
-    - `sampling="pixels"`: all pixels are equally likely, and their weights are in proportion to
-      their areas. This is Mip-NeRF's way: few, heavy pixels of the coarse scales.
-    - `sampling="scales"`: pixels are likely in proportion to their areas, so that every scale is
-      equally likely, and all weights are 1.
+    - `sampling="pixels"`: all pixels are equally likely, and their weights are proportional to
+      their areas. This is Mip-NeRF's way: coarse scales give few, heavy pixels.
+    - `sampling="scales"`: the probability of a pixel is proportional to its area, so that every
+      scale is equally likely. All weights are 1.
 
     Args:
         data_dir: the scene folder.
         split: "train", "val" or "test", as the scene has them.
-        scales: positive integers, each once; columns and rows that fill no pixel of a scale fall
-            off at the right and the bottom.
-        img_downscale: what is called full size here is the files' size divided by this factor.
-        white_background: put transparent pixels on white, not on black.
-        dataset_type: the format; found out from the folder by default.
+        scales: different positive integers. Columns and rows that do not fill a pixel of a scale
+            are cut off at the right and the bottom.
+        img_downscale: divisor of the files' size; the quotient counts as full size.
+        white_background: put transparent pixels on white instead of black.
+        dataset_type: the format; by default it is detected.
         sampling: "pixels" or "scales".
-        placement: how the scene is to stand in its coordinates; by default as its format has it.
+        placement: how to place the scene in its coordinates; by default as its format does.
         allow_external_paths: let the scene name images outside of its folder.
-        exposure: in stops, for OpenEXR and Radiance HDR images.
-        holdout: hold out every so many images, 0 for none; by default as the scene has it.
+        exposure: exposure of OpenEXR and Radiance HDR images, stops.
+        holdout: N holds out every N-th image, 0 none; by default the scene decides.
 
     Raises:
         SceneError: the scene cannot be loaded at these scales; the message says why.
-        ValueError: `sampling` is none of the two.
+        ValueError: `sampling` is neither of the two.
     """
 
     def __init__(
@@ -364,7 +363,7 @@ class MultiScaleDataset(_SceneDataset):
         white_background: bool = False,
         sampling: str = "scales",
     ) -> MultiScaleDataset:
-        """The same from a scene in memory that has scale 1 alone, or these scales already."""
+        """A dataset of a scene in memory that has only scale 1, or already these scales."""
         dataset = cls.__new__(cls)
         _SceneDataset.__init__(dataset, scene.with_scales(scales), white_background, sampling)
         return dataset

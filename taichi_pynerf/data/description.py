@@ -1,8 +1,8 @@
-"""What a scene's files say of it, all splits together, and how one split is made from that.
+"""The description of a scene, all splits together, and the making of one split from it.
 
-A format's reader returns a `Description`, in the coordinates of the files and in float64. What
-follows is the same for every format, and is here: one transform for the whole scene, the box, the
-bounds, what is held out, the masks.
+The reader of a format returns a `Description` in the coordinates of the files, in float64. This
+file does what follows for every format: one transform for the whole scene, the box, the bounds, the
+split of images, the masks.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from taichi_pynerf.errors import SceneError
 _T = TypeVar("_T")
 
 REMOTE = 1000.0
-"""Distance of cameras from the origin, in half sides of the scene box, beyond which coordinates are
-taken for georeferenced, or for those of another program."""
+"""Distance of cameras from the origin, in half sides of the scene box, beyond which coordinates
+count as georeferenced, or as another program's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,28 +44,28 @@ class Description:
     Attributes:
         data_dir: the scene folder.
         origin: the file or folder of the description, for messages.
-        names: V names, each another within a split.
+        names: V names, all different within a split.
         image_paths: V files; None for a pose without an image.
         poses: [V, 3, 4] float64 camera-to-world poses in OpenGL axes, in the files' coordinates.
         lenses: V lenses, for the images at full size.
         splits: the indices of the views of each split.
-        placement: how the scene stands where the user does not say; complete.
-        unbounded: whether things stand outside of the scene box too.
-        near, far: the least and the greatest distance that can hold anything, in the files' units;
-            None leaves it to what cameras and box say.
+        placement: how the scene is placed unless the user says otherwise; complete.
+        unbounded: whether there is something outside of the scene box too.
+        near, far: least and greatest distance that can hold anything, in the files' units; None
+            derives them from cameras and box.
         points: [K, 3] float64 points on surfaces, or None if the format has none.
-        transform: takes the place of one made from `placement`, unless the user asks for one.
-        applied: [3, 4] rigid transform that the files' coordinates went through before, if any.
-        mask_paths: V masks that the description names, None where it names none.
-        circle_radii: V radii of the image's circle in pixels at full size, None where it is whole.
-        depth_paths: V depth images, None where there is none.
-        depth_units: V units of the files' coordinates in a value of each depth image.
-        fits_files: cameras are brought to the size of the image files (`fit_to_files`); else files
-            are as large as their cameras say, and follow their EXIF orientation.
-        file_scale: by how much the files are reduced, where there are none at full size.
-        has_usual_box: the box is where the format's scenes usually are, and the files have no word
-            for it: where cameras look elsewhere, the scene is moved to the box.
-        own_splits: the splits are the scene's own, each in a file or an object for itself.
+        transform: replaces the one made from `placement`, unless the user asks for a placement.
+        applied: [3, 4] rigid transform that was applied to the files' coordinates before, if any.
+        mask_paths: V masks that the description names; None where it names none.
+        circle_radii: V radii of image circles in pixels at full size; None for a whole image.
+        depth_paths: V depth images; None where there is none.
+        depth_units: V factors from values of the depth images to units of the files' coordinates.
+        fits_files: bring cameras to the size of the image files (`fit_to_files`). Otherwise files
+            have the size of their cameras, and follow their EXIF orientation.
+        file_scale: reduction of the files, if there are none at full size.
+        has_usual_box: the files do not give a box, and the format's scenes usually lie in this
+            one. If the cameras look elsewhere, the scene is moved into the box.
+        own_splits: the splits are the scene's own, each in its own file or object.
         scales, pixel_weights: as in `SceneFiles`.
     """
 
@@ -103,10 +103,10 @@ class Description:
         ]
 
     def held_out(self, every: int | None) -> Description:
-        """This, with every so many of all images held out; 0 holds out none, None changes nothing.
+        """This description with every N-th image held out; 0 holds out none, None changes nothing.
 
         Raises:
-            SceneError: the scene comes with splits of its own, or nothing would be left to train.
+            SceneError: the scene has its own splits, or nothing would be left to train on.
         """
         if every is None:
             return self
@@ -123,9 +123,9 @@ class Description:
 
 
 def hold_out(views: list[int], every: int) -> dict[str, list[int]]:
-    """Splits where every so many of `views`, from the first on, are "test" and "val" alike.
+    """Splits where every N-th of `views`, from the first on, is both in "test" and in "val".
 
-    A lone view trains. With 0 all do.
+    A single view is for training. With 0 all are.
     """
     if every == 0 or len(views) < 2:
         return {"train": list(views)}
@@ -134,13 +134,13 @@ def hold_out(views: list[int], every: int) -> dict[str, list[int]]:
 
 
 class Stand(NamedTuple):
-    """How a scene stands in its coordinates.
+    """The placement of a scene in its coordinates.
 
     Attributes:
-        transform: from the files' coordinates to the scene's.
+        transform: transform from the files' coordinates to the scene's.
         box: the scene box.
-        unbounded: whether things stand outside of the box too.
-        is_usual: the format's own bounds hold; else the scene was moved to where cameras look.
+        unbounded: whether there is something outside of the box too.
+        is_usual: the format's bounds hold; false if the scene was moved to where cameras look.
     """
 
     transform: SceneTransform
@@ -150,7 +150,7 @@ class Stand(NamedTuple):
 
 
 def files_of(description: Description, split: str, options: LoadOptions) -> SceneFiles:
-    """One split of a scene, placed as the user or its format has it.
+    """One split of a scene, placed as the user asks, or as its format does.
 
     Raises:
         SceneError: there is no such split, or the placement or an image does not fit.
@@ -203,11 +203,12 @@ def files_of(description: Description, split: str, options: LoadOptions) -> Scen
 def standing(description: Description, asked: Placement) -> Stand:
     """The one transform and box of a scene, for all of its splits.
 
-    Coordinates that a format keeps are kept if the cameras look into its box. If they look
-    elsewhere, and the user asks for nothing, the scene is moved to where they look, with a warning.
+    If the format keeps the files' coordinates, they stay if the cameras look into its box. If the
+    cameras look elsewhere and the user does not ask for a placement, the scene is moved to where
+    they look, with a warning.
 
     Raises:
-        SceneError: the cameras would stand too far from the origin.
+        SceneError: the cameras would be too far from the origin.
     """
     placement = asked.or_else(description.placement)
     box, unbounded = placement.box(), description.unbounded
@@ -229,14 +230,14 @@ def standing(description: Description, asked: Placement) -> Stand:
 
 
 def _keeps_coordinates(placement: Placement) -> bool:
-    """Whether the files' coordinates are the scene's."""
+    """Whether the scene keeps the files' coordinates."""
     return (placement.orientation, placement.center) == ("none", "none") and (
         not placement.auto_scale
     )
 
 
 def _where_cameras_look(description: Description, placement: Placement) -> Stand | None:
-    """The scene moved to where its cameras look, if that is elsewhere than in its box."""
+    """The scene moved to where its cameras look; None if they look into its box."""
     box = placement.box()
     seen = [i for name in description.split_names() for i in description.splits[name]]
     seen = [i for i in dict.fromkeys(seen) if description.image_paths[i] is not None]

@@ -1,7 +1,8 @@
-"""Where a scene's image files are, and what its images are called.
+"""Finding a scene's image files, and naming its images.
 
-Descriptions are written on other machines, by other programs: with a Windows path, another case,
-another suffix, or a path from a folder that is not here. All formats look for files here alone.
+Descriptions come from other machines and programs: with Windows paths, another case, another
+suffix, or a path from a folder that does not exist here. All formats find files through this
+module.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from taichi_pynerf.data.scene_files import shown, warn_once
 from taichi_pynerf.errors import SceneError
 
 IMAGE_SUFFIXES = SUFFIXES
-"""Suffixes of images that can be read, in lower case. A name without one is tried with each."""
+"""Suffixes of images that can be read, in lower case. A name without suffix is tried with each."""
 
 PHOTO_SUFFIXES = (*SUFFIXES, *RAW_SUFFIXES, ".gif", ".jxl", ".jp2")
 """Suffixes of photos in lower case, readable or not."""
 
 DYNAMIC_MASK = "dynamic_mask_"
 MASK_ENDS = ("_mask", ".mask", "-mask")
-"""What some programs put before, or after, the name of an image to name its mask."""
+"""Prefix and endings that some programs add to the name of an image to name its mask."""
 
 MOST_NAME_BYTES = 120
 
@@ -32,14 +33,14 @@ MOST_NAME_BYTES = 120
 class ImageFinder:
     """Finds the files that a scene's description means.
 
-    Listings of folders are read once, so make a new one for each reading of a scene.
+    Listings of folders are read once, so make a new finder for each reading of a scene.
 
     Args:
         data_dir: the folder that paths are relative to.
-        folders: folders in it, relative, that images may be in though their paths do not say so.
-        root: the scene folder, if that is another one.
-        allow_external_paths: accept files outside of the scene folder. By default a scene reads its
-            own folder alone (symbolic links followed), as scenes are often somebody else's files.
+        folders: folders relative to it where images may be although their paths do not say so.
+        root: the scene folder, if it is another one.
+        allow_external_paths: accept files outside of the scene folder. By default a scene may only
+            read its own folder (after following symbolic links), as scenes often come from others.
     """
 
     def __init__(
@@ -58,15 +59,19 @@ class ImageFinder:
     def find(self, file_path: str, where: str) -> Path | None:
         """The file that a description means by `file_path`.
 
-        In each of the folders the path is tried as it is written, then with "/" for Windows'
-        separator, with an image's suffix added, in another case, and with another image's suffix.
+        In each of the folders the path is tried as written, then with "/" for Windows' separator,
+        with the suffix of an image added, in another case, and with the suffix of another kind of
+        image.
 
         Args:
-            file_path: as written in the description.
+            file_path: the path as written in the description.
             where: the place in the description, for messages.
 
+        Returns:
+            The file, or None if there is none.
+
         Raises:
-            SceneError: the path is none, or leads out of `data_dir`.
+            SceneError: the path is not valid, or leads out of the scene folder.
         """
         path = self._find_named(file_path, where)
         if path is not None:
@@ -79,12 +84,12 @@ class ImageFinder:
     def find_all(self, file_paths: Sequence[str], wheres: Sequence[str]) -> list[Path | None]:
         """`find` for all images of a description.
 
-        A path into another folder, as of the machine that the description was made on, gets the
-        file of this folder that its last parts name, with a warning, unless that is the file of
-        another image too.
+        A path may lead to a folder of the machine where the description was made. It then stands
+        for the file in this folder that its last parts name, with a warning, unless that is also
+        the file of another image.
 
         Raises:
-            SceneError: as `find`.
+            SceneError: as in `find`.
         """
         paths = [self.find(*pair) for pair in zip(file_paths, wheres, strict=True)]
         tails = [
@@ -112,7 +117,7 @@ class ImageFinder:
                     if path is not None:
                         return path
         except (OSError, ValueError, RuntimeError):  # too long, a null byte, a loop of links
-            raise SceneError(f"{where}: {shown(file_path)} is no path of a file") from None
+            raise SceneError(f"{where}: {shown(file_path)} is not a file path") from None
         return None
 
     def _find_in(self, folder: Path, given: str) -> Path | None:
@@ -139,7 +144,7 @@ class ImageFinder:
         return None
 
     def _find_tail(self, file_path: str) -> Path | None:
-        """The file in `data_dir` that the longest end of a path names."""
+        """The file in `data_dir` named by the longest possible end of a path."""
         tail = _tail_of(file_path)
         if tail is None:
             return None
@@ -155,7 +160,7 @@ class ImageFinder:
         return None
 
     def _folder(self, folder: Path) -> Path | None:
-        """A folder that is there, or the one in `data_dir` whose name differs in case alone."""
+        """A folder that exists, or the one in `data_dir` whose name differs only in case."""
         if folder.is_dir():
             return folder
         if folder in (self.data_dir, folder.parent):
@@ -167,7 +172,7 @@ class ImageFinder:
         return next((parent / name for name in names if (parent / name).is_dir()), None)
 
     def _listing(self, folder: Path) -> dict[str, list[str]]:
-        """Names in a folder by their case-folded form."""
+        """The names in a folder, keyed by their case-folded form."""
         if folder not in self._listings:
             listing: dict[str, list[str]] = {}
             for name in sorted(path.name for path in folder.iterdir()):
@@ -179,7 +184,7 @@ class ImageFinder:
         try:
             inside = path.resolve().is_relative_to(self._root)
         except (OSError, ValueError, RuntimeError):
-            raise SceneError(f"{where}: {shown(file_path)} is no path of a file") from None
+            raise SceneError(f"{where}: {shown(file_path)} is not a file path") from None
         if not inside and not self._allowed:
             raise SceneError(
                 f"{where}: {shown(file_path)} leads out of {self._root}; move the file into the "
@@ -188,16 +193,16 @@ class ImageFinder:
 
 
 def list_images(folder: Path, *, deep: bool = False) -> list[Path]:
-    """The image files of a folder that can be read, by name; with `deep`, of its folders too.
+    """The readable image files of a folder, sorted by name; with `deep`, of its subfolders too.
 
-    Masks that lie beside their images are none of them.
+    Masks beside their images are not included.
     """
     photos = list_photos(folder, deep=deep)
     return [path for path in photos if is_readable(path) and not is_mask_name(path)]
 
 
 def list_photos(folder: Path, *, deep: bool = False) -> list[Path]:
-    """What people would call a folder's photos, by name, whether it can be read or not."""
+    """The photos of a folder, sorted by name, of kinds that can be read or not."""
     if not folder.is_dir():
         return []
     paths = folder.rglob("*") if deep else folder.iterdir()
@@ -211,28 +216,28 @@ def list_photos(folder: Path, *, deep: bool = False) -> list[Path]:
 
 
 def is_readable(path: Path) -> bool:
-    """Whether a file has the name of an image that can be read."""
+    """Whether a file has the suffix of an image that can be read."""
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def is_mask_name(path: Path) -> bool:
-    """Whether a file beside images is called as the mask of one of them."""
+    """Whether a file beside images has the name of a mask."""
     return path.name.startswith(DYNAMIC_MASK) or path.stem.endswith(MASK_ENDS)
 
 
 def counted_suffixes(paths: Iterable[Path]) -> str:
-    """How many files of which kind, as "40 .heic, 2 .gif"."""
+    """The number of files of each kind, as "40 .heic, 2 .gif"."""
     counts = Counter(path.suffix.lower() or "without suffix" for path in paths)
     return ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
 
 
 def image_names(file_paths: Sequence[str]) -> list[str]:
-    """Names for images, by which their renders are called: safe, and each another.
+    """Names for images, used for the files of their renders: safe and all different.
 
-    A name is the file's without folders and suffix, with folders where that tells names apart. No
-    name has a separator, begins with a dot or is longer than a file system allows; letters that
-    some system refuses become "_"; names that are still the same, or differ in case alone, are
-    numbered.
+    A name is the file's name without folders and suffix; folders are included if names would
+    otherwise be equal. No name has a separator, begins with a dot, or is longer than a file system
+    allows. Letters that some system refuses become "_". Names that are still equal, or differ only
+    in case, are numbered.
     """
     parts = [_name_parts(file_path) for file_path in file_paths]
     names = [_safe_name(part[-1:]) for part in parts]
@@ -254,12 +259,12 @@ def image_names(file_paths: Sequence[str]) -> list[str]:
 
 
 def _posix(file_path: str) -> str:
-    """A path with "/" between its parts, as Windows allows both."""
+    """A path with "/" between its parts; Windows allows both separators."""
     return file_path.replace("\\", "/")
 
 
 def _tail_of(file_path: str) -> list[str] | None:
-    """The parts that may be left of a path that leads out, or None for a path that does not."""
+    """The last parts of a path that leads out of the folder; None for a path that does not."""
     parts = [part for part in _posix(file_path).split("/") if part not in ("", ".")]
     outside = _posix(file_path).startswith("/") or ".." in parts
     if re.match(r"[A-Za-z]:", file_path):

@@ -1,4 +1,4 @@
-"""Which kind of image a file holds, by its first bytes: names are often wrong."""
+"""The kind of image that a file holds, by its first bytes, as names are often wrong."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Kind(NamedTuple):
     """A kind of image that can be read.
 
     Attributes:
-        suffixes: what its files are called, in lower case.
-        pillow: Pillow's name of it; None if Pillow does not read it.
+        suffixes: suffixes of its files, in lower case.
+        pillow: Pillow's name for it; None if Pillow does not read it.
     """
 
     suffixes: tuple[str, ...]
@@ -42,11 +42,11 @@ SUFFIXES = tuple(suffix for kind in KINDS.values() for suffix in kind.suffixes)
 RAW_SUFFIXES = (
     ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw",
 )  # fmt: skip
-"""Unprocessed photographs. Some are TIFF files of which Pillow would read the small preview."""
+"""Raw photographs. Some are TIFF files, of which Pillow would read only the small preview."""
 
 _HEAD = 64
 
-# What other files are called in messages, by how they begin.
+# Other kinds of files, by their first bytes, with their names in messages.
 _OTHERS = (
     (b"GIF8", "a GIF image"),
     (b"8BPS", "a Photoshop file"),
@@ -65,11 +65,11 @@ _OTHERS = (
 
 
 def kind_of(path: Path) -> str:
-    """The name in `KINDS` of what a file holds.
+    """The kind of image that a file holds, a name in `KINDS`.
 
     Raises:
         OSError: the file cannot be read.
-        SceneError: it is no image that can be read; the message says what it is.
+        SceneError: it is not an image that can be read; the message says what it is.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD)
@@ -83,16 +83,16 @@ def kind_of(path: Path) -> str:
 
 
 def has_wrong_suffix(path: Path, kind: str) -> bool:
-    """Whether a file is called like another kind of image."""
+    """Whether a file has the suffix of another kind of image."""
     suffix = path.suffix.lower()
     return suffix in SUFFIXES and suffix not in KINDS[kind].suffixes
 
 
 def pillow_format(path: Path, kind: str) -> str:
-    """Pillow's name of a kind, when it can read it here.
+    """Pillow's name for a kind of image.
 
     Raises:
-        SceneError: it cannot; the message says what to install.
+        SceneError: Pillow cannot read this kind here; the message says what to install.
     """
     what = f"{path}: a {kind} image"
     if has_wrong_suffix(path, kind):

@@ -1,7 +1,7 @@
-"""Image files to premultiplied 8-bit pixels, and exact box averages of such images.
+"""Premultiplied 8-bit pixels from image files, and exact box averages of such images.
 
-Premultiplied means that colours are already multiplied by alpha, so that averages of pixels are
-right and a picture over a background is `rgb + (1 - alpha) * background`.
+Premultiplied colours are already multiplied by alpha. So averages of pixels are right, and a
+picture over a background is `rgb + (1 - alpha) * background`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from taichi_pynerf.data.linear_images import decode_linear, read_linear_header
 from taichi_pynerf.errors import SceneError
 
 MAX_MEGAPIXELS = 100
-"""Larger images are refused before they are decoded: a small broken or hostile file may claim any
-size, and would fill the memory."""
+"""Larger images are refused before decoding: a small broken or hostile file may claim any size and
+would fill the memory."""
 
 MAX_DECODE_THREADS = 8
 
 LOSSY_KINDS, LOSSY_BLACK = ("JPEG", "HEIC", "AVIF"), 127
-"""Kinds of images that black comes out of as nearly black, and up to where a mask is black then."""
+"""Kinds of images in which black becomes nearly black, and the greatest value that then counts as
+black in a mask."""
 
 # Pillow names: 1 bit, grey, palette (each with or without alpha), colour.
 _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
@@ -39,15 +40,15 @@ _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
 class ImageHeader(NamedTuple):
-    """What an image file says of itself before it is decoded.
+    """The header of an image file, read without decoding the image.
 
     Attributes:
-        width, height: of the pixels as they are stored.
-        orientation: EXIF's, 1 to 8: how the stored pixels must be turned to stand upright.
+        width, height: pixels as stored.
+        orientation: EXIF orientation, 1 to 8: how to turn the stored pixels upright.
         has_alpha: whether pixels can be transparent.
-        kind: what the file holds, a name in `image_kinds.KINDS`.
-        exposure: how much light was let in by EXIF's time, aperture and sensitivity, in powers of
-            two against 1 s at f/1 and ISO 100; None if EXIF does not say.
+        kind: the kind of image, a name in `image_kinds.KINDS`.
+        exposure: exposure in stops relative to 1 s at f/1 and ISO 100, from EXIF's time, aperture
+            and sensitivity; None if EXIF does not give them.
     """
 
     width: int
@@ -71,7 +72,7 @@ def read_header(path: Path) -> ImageHeader:
     """Read the start of an image file.
 
     Raises:
-        SceneError: as `decode_straight`; only the header is known to be good.
+        SceneError: as in `decode_straight`. Only the header is checked.
     """
     kind = _kind(path)
     if kind in LINEAR_KINDS:
@@ -91,12 +92,13 @@ def decode_image(
 
     Args:
         path: the file.
-        upright: turn the image as its EXIF orientation says; else pixels stay as they are stored.
-        channels: C, 4 or 3; with 3 alpha is left out, which is right for images without any.
-        exposure: in stops, for images whose values are in proportion to light (`linear_images`).
+        upright: turn the image as its EXIF orientation says; else pixels stay as stored.
+        channels: C, 4 or 3; 3 leaves out alpha, and is for images without it.
+        exposure: exposure in stops, for images whose values are proportional to light
+            (`linear_images`).
 
     Raises:
-        SceneError: as `decode_straight`.
+        SceneError: as in `decode_straight`.
     """
     straight = decode_straight(path, upright=upright, channels=channels, exposure=exposure)
     return straight if channels == 3 else _premultiply(straight)
@@ -107,9 +109,9 @@ def decode_straight(
 ) -> np.ndarray:
     """Decode an image file to [H, W, C] uint8, colours not multiplied by alpha.
 
-    Kinds are those of `image_kinds`; grey, palette, 1-bit and 16-bit images and CMYK JPEGs are
-    understood. Images without alpha get alpha 255. Values are rounded to the nearest, save in
-    16-bit colour, whose low bytes Pillow drops.
+    All kinds in `image_kinds` are read, among them grey, palette, 1-bit and 16-bit images and CMYK
+    JPEGs. Images without alpha get alpha 255. Values are rounded to the nearest, except in 16-bit
+    colour, where Pillow drops the low bytes.
 
     Args:
         path, upright, channels, exposure: as in `decode_image`.
@@ -132,13 +134,13 @@ def decode_straight(
 
 
 def decode_mask(path: Path, *, upright: bool = True) -> np.ndarray:
-    """Decode a mask to [H, W] bool: whether a pixel is not black, as nerfstudio has it.
+    """Decode a mask to [H, W] bool: whether a pixel is not black, as in nerfstudio.
 
-    In kinds that lose details black is what is nearer to black than to white. Where the colour says
-    nothing, being the same all over, alpha says which pixels count; else they must be opaque too.
+    In lossy kinds, black is whatever is nearer to black than to white. If the colour is the same
+    everywhere, alpha alone decides; otherwise pixels that count must also be opaque.
 
     Raises:
-        SceneError: as `decode_image`.
+        SceneError: as in `decode_image`.
     """
     kind = _kind(path)
     with _no_size_warnings():
@@ -148,7 +150,7 @@ def decode_mask(path: Path, *, upright: bool = True) -> np.ndarray:
             image.load()
             if upright:
                 ImageOps.exif_transpose(image, in_place=True)
-            if image.mode in _SIXTEEN_BIT_MODES:  # in which 1 may be all there is
+            if image.mode in _SIXTEEN_BIT_MODES:  # where the greatest value may be 1
                 return np.asarray(image) != 0
             rgba = _to_rgba(path, image)
     rgb, opaque = rgba[..., :3], rgba[..., 3] > 0
@@ -159,10 +161,10 @@ def decode_mask(path: Path, *, upright: bool = True) -> np.ndarray:
 
 
 def decode_whole(path: Path) -> np.ndarray:
-    """[H, W] the whole numbers of a grey image of 16 bits, as they are stored.
+    """The integers [H, W] of a 16-bit grey image, as stored.
 
     Raises:
-        SceneError: as `decode_straight`, or the image is of another kind.
+        SceneError: as in `decode_straight`, or the image is of another kind.
     """
     with _no_size_warnings(), _opened(path, _kind(path)) as image:
         if image.mode not in _SIXTEEN_BIT_MODES:
@@ -184,7 +186,7 @@ def _kind(path: Path) -> str:
 
 @contextmanager
 def _opened(path: Path, kind: str) -> Iterator[Image.Image]:
-    """An image file, opened but not decoded; whatever goes wrong with it becomes a SceneError."""
+    """An image file, opened but not decoded; any error with it becomes a SceneError."""
     try:
         with Image.open(path, formats=(pillow_format(path, kind),)) as image:
             _check_size(path, *image.size)
@@ -203,7 +205,7 @@ def _opened(path: Path, kind: str) -> Iterator[Image.Image]:
 
 
 def _exif(image: Image.Image) -> Image.Exif:
-    """EXIF of an image that is not decoded yet."""
+    """The EXIF data of an image that is not decoded yet."""
     if image.format != "PNG":
         return image.getexif()
     exif = Image.Exif()  # a PNG's getexif() would decode it
@@ -222,12 +224,12 @@ def _exposure(exif: Image.Exif) -> float | None:
         if isinstance(sensitivity, tuple):
             sensitivity = sensitivity[0]
         return math.log2(time * float(sensitivity) / 100 / aperture**2)
-    except Exception:  # absent, zero, or anything at all: files are others'
+    except Exception:  # absent, zero or any other content, as files come from others
         return None
 
 
 def _orientation(exif: Image.Exif) -> int:
-    """The EXIF orientation; 1, upright, if there is none."""
+    """The EXIF orientation; 1 (upright) if there is none."""
     orientation = exif.get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(1, 9) else 1
 
@@ -237,10 +239,10 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image file, upright. It is decoded whole, and so known to be good.
+    """Width and height of an image file, upright. Decodes the whole file to check it.
 
     Raises:
-        SceneError: as `decode_image`.
+        SceneError: as in `decode_image`.
     """
     with _no_size_warnings():
         height, width = decode_image(path).shape[:2]
@@ -256,18 +258,18 @@ def decode_images(
     channels: int = 4,
     exposure: float = 0.0,
 ) -> None:
-    """Decode files in threads, under a progress bar, and hand each image on as it is ready.
+    """Decode files in threads, with a progress bar, and pass on each image when it is ready.
 
     Args:
         paths: the files.
         consume: called with (index into `paths`, [H, W, C] uint8) in the decoding thread, so that
-            no more than a few whole images are in memory at a time.
-        description: what the progress bar says.
-        upright, channels, exposure: as in `decode_image`, `upright` for each file; all are turned
-            by default.
+            only a few whole images are in memory at a time.
+        description: text of the progress bar.
+        upright, channels, exposure: as in `decode_image`, with `upright` for each file; by default
+            all are turned.
 
     Raises:
-        SceneError: as `decode_image`, for the first of `paths` that fails.
+        SceneError: as in `decode_image`, for the first of `paths` that fails.
     """
 
     def load(index: int) -> None:
@@ -308,7 +310,7 @@ def box_downscale(image: np.ndarray, k: int) -> np.ndarray:
 
 
 def check_divisible(name: object, width: int, height: int, k: int) -> None:
-    """Refuse a reduction by `k` that would leave pixels over.
+    """Refuse a reduction by `k` that would leave a remainder of pixels.
 
     Raises:
         SceneError: `k` does not divide both sides; the message lists the factors that do.
@@ -317,16 +319,16 @@ def check_divisible(name: object, width: int, height: int, k: int) -> None:
         common = math.gcd(width, height)
         factors = ", ".join(str(f) for f in range(1, min(common, 64) + 1) if common % f == 0)
         raise SceneError(
-            f"{name}: {width}x{height} pixels cannot be reduced by {k} without a rest; choose "
+            f"{name}: {width}x{height} pixels cannot be reduced by {k} without a remainder; choose "
             f"img_downscale and scales whose products are among {factors}"
         )
 
 
 @contextmanager
 def _no_size_warnings() -> Iterator[None]:
-    """Silence Pillow's warning of large images; `_check_size` has the say here.
+    """Silence Pillow's warning of large images; `_check_size` decides here.
 
-    Filters belong to the whole process: enter this in the main thread, around the others.
+    Filters apply to the whole process: enter this in the main thread, around the other threads.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -347,11 +349,11 @@ def _too_large(path: Path) -> SceneError:
 
 
 def _to_rgba(path: Path, image: Image.Image) -> np.ndarray:
-    """[H, W, 4] uint8 with straight alpha."""
+    """Straight RGBA uint8 [H, W, 4]."""
     if image.mode in _SIXTEEN_BIT_MODES:
         return _sixteen_bits(path, image)
     if image.mode == "CMYK":
-        # Inks are stored inverted in JPEGs with Adobe's marker, and who knows how in the others.
+        # JPEGs with Adobe's marker store inverted inks. Other CMYK files vary.
         if "adobe" not in image.info:
             raise SceneError(
                 f"{path}: a CMYK image without Adobe's marker cannot be read safely; save it as RGB"
@@ -363,13 +365,13 @@ def _to_rgba(path: Path, image: Image.Image) -> np.ndarray:
 
 
 def _sixteen_bits(path: Path, image: Image.Image) -> np.ndarray:
-    """[H, W, 4] uint8 of a grey image of 16 bits."""
+    """Straight RGBA uint8 [H, W, 4] of a 16-bit grey image."""
     values = np.asarray(image)
     if values.dtype.itemsize > 2 and not 0 <= values.min() <= values.max() <= 65535:
         raise SceneError(f"{path}: 32 bits a pixel are not supported; save it with 8 or 16")
     values = values.astype(np.uint16)  # in this machine's order of bytes
     rgba = np.full((*values.shape, 4), 255, dtype=np.uint8)
-    # To the nearest: 65535 = 255 * 257. By a table, for images may be large.
+    # Rounded to the nearest, as 65535 = 255 * 257. A table is fast for large images.
     rgba[..., :3] = ((np.arange(2**16, dtype=np.uint32) + 128) // 257).astype(np.uint8)[values][
         ..., None
     ]
@@ -386,6 +388,6 @@ def _premultiply(rgba: np.ndarray) -> np.ndarray:
     premultiplied = rgba.copy()
     wide_alpha = alpha.astype(np.uint16)
     for channel in range(3):
-        # 255 * 255 + 127 fits 16 bits, and no product lies halfway, for 255 is odd.
+        # 255 * 255 + 127 fits 16 bits, and no product lies halfway, as 255 is odd.
         premultiplied[..., channel] = (rgba[..., channel] * wide_alpha + 127) // 255
     return premultiplied

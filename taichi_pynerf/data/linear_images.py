@@ -1,7 +1,7 @@
-"""Images whose values are in proportion to light: OpenEXR and Radiance HDR, to 8 bits and back.
+"""Images whose values are proportional to light, OpenEXR and Radiance HDR, to 8 bits and back.
 
-A value v becomes `srgb(v * 2**exposure)`, where srgb is the transfer curve of IEC 61966-2-1, and
-what is then above 1 is white. Alpha is no light and stays; colours come multiplied by it.
+A value v becomes `srgb(v * 2**exposure)`, where srgb is the transfer curve of IEC 61966-2-1. Values
+above 1 become white. Alpha is not light and stays as it is; colours come multiplied by it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ MAX_CHANNELS = 1024
 
 
 class LinearHeader(NamedTuple):
-    """What such a file says of itself.
+    """The header of such a file.
 
     Attributes:
-        width, height: of the whole picture, of which the file may hold a part.
-        channels: indices of red, green and blue (equal for a grey picture), and of alpha, or None.
-        part: which picture of several in the file.
-        window: (x, y, width, height) of what the file holds.
+        width, height: size of the whole picture, of which the file may hold a part.
+        channels: indices of red, green and blue (equal for a grey picture), and of alpha or None.
+        part: index of the picture, if the file has several.
+        window: (x, y, width, height) of the part that the file holds.
     """
 
     width: int
@@ -45,7 +45,7 @@ class LinearHeader(NamedTuple):
 
 
 def srgb(values: np.ndarray) -> np.ndarray:
-    """sRGB's curve: light in [0, 1] to the values that screens are given, in [0, 1]."""
+    """sRGB's transfer curve, from light in [0, 1] to display values in [0, 1]."""
     values = np.clip(values, 0.0, 1.0)
     power = 1.055 * np.maximum(values, 0.0031308) ** (1 / 2.4) - 0.055
     return np.where(values <= 0.0031308, 12.92 * values, power)
@@ -66,10 +66,10 @@ def decode_linear(path: Path, exposure: float = 0.0) -> np.ndarray:
 
     Args:
         path: the file.
-        exposure: in stops: light is multiplied by 2 ** exposure.
+        exposure: exposure in stops: light is multiplied by 2 ** exposure.
 
     Raises:
-        SceneError: as `read_linear_header`.
+        SceneError: as in `read_linear_header`.
     """
     with _opened(path) as file:
         header = _header(path, file)
@@ -91,7 +91,7 @@ def decode_linear(path: Path, exposure: float = 0.0) -> np.ndarray:
 
 
 def read_exr_depth(path: Path) -> np.ndarray:
-    """[H, W] float32 of an OpenEXR file's channel of depths: Z, Blender's V, Y or R.
+    """The depth channel float32 [H, W] of an OpenEXR file: Z, Blender's V, Y or R.
 
     Raises:
         SceneError: the file is missing, broken or without such a channel, or OpenImageIO is not
@@ -118,8 +118,8 @@ def write_exr(path: Path, channels: dict[str, np.ndarray], attributes: dict[str,
 
     Args:
         path: the file.
-        channels: {name: values}, in the file's order; "Z" is depth, by custom.
-        attributes: texts that the header keeps.
+        channels: {name: values}, in the file's order; by convention "Z" is depth.
+        attributes: texts for the header.
 
     Raises:
         MissingPackageError: OpenImageIO is not installed.
@@ -152,25 +152,25 @@ def _opened(path: Path) -> Iterator[Any]:
         oiio = optional("OpenImageIO", "hdr")
     except MissingPackageError as error:
         raise SceneError(f"{path}: {error}") from None
-    file = oiio.ImageInput.open(str(path))  # by its content, where its name misleads
+    file = oiio.ImageInput.open(str(path))  # goes by content if the name is misleading
     if file is None:
         raise _broken(path, _error_of(oiio))
     try:
         yield file
     except SceneError:
         raise
-    except Exception as error:  # names in a broken file may be no text, for one
+    except Exception as error:  # for example, names in a broken file may not be text
         raise _broken(path, str(error)) from None
     finally:
         file.close()
 
 
 def _error_of(source: Any) -> str:
-    """What OpenImageIO says of its last fault, which quotes what a broken file has for names."""
+    """OpenImageIO's message on its last error, which may quote names from a broken file."""
     try:
         return str(source.geterror())
     except UnicodeDecodeError:
-        return "it has names that are no text"
+        return "it has names that are not text"
 
 
 def _header(path: Path, file: Any) -> LinearHeader:
@@ -193,8 +193,10 @@ def _header(path: Path, file: Any) -> LinearHeader:
 
 
 def _color_channels(names: list[str]) -> tuple[int, int, int, int | None] | None:
-    """The channels of the picture: R, G, B, A by themselves, in a layer "Combined", in any layer,
-    or one grey channel; None if there are none."""
+    """The channels of the picture; None if there are none.
+
+    They are R, G, B, A without a layer, in a layer "Combined", in any layer, or one grey channel.
+    """
 
     def in_layer(layer: str, letters: str) -> tuple[int, ...] | None:
         wanted = [layer + letter for letter in letters]
@@ -211,7 +213,7 @@ def _color_channels(names: list[str]) -> tuple[int, int, int, int | None] | None
 
 
 def _planes(path: Path, file: Any, header: LinearHeader) -> list[np.ndarray]:
-    """Float16 [H, W] of red, green, blue and, if there is one, alpha."""
+    """Planes float16 [H, W] of red, green, blue and, if there is one, alpha."""
     wanted = [c for c in header.channels if c is not None]
     first, last = min(wanted), max(wanted)
     if last - first < 8:
@@ -228,7 +230,7 @@ def _read(path: Path, file: Any, header: LinearHeader, begin: int, end: int) -> 
 
 
 def _tone(out: np.ndarray, planes: list[np.ndarray], table: np.ndarray) -> None:
-    """Fill [R, W, 4] uint8 with rows of float16 planes."""
+    """Fill `out`, uint8 [R, W, 4], from rows of float16 planes."""
     if len(planes) == 4:
         alpha = np.clip(np.nan_to_num(planes[3].astype(np.float32)), 0.0, 1.0)
         out[..., 3] = np.round(alpha * 255)
@@ -242,7 +244,7 @@ def _tone(out: np.ndarray, planes: list[np.ndarray], table: np.ndarray) -> None:
 
 @lru_cache(maxsize=4)
 def _tone_table(exposure: float) -> np.ndarray:
-    """[65536] uint8: what each of the float16 numbers becomes."""
+    """uint8 [65536]: the display value of each float16 number."""
     light = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float64)
     with np.errstate(invalid="ignore"):
         light = np.nan_to_num(light, nan=0.0, posinf=np.inf, neginf=0.0).clip(0.0, 1e6)

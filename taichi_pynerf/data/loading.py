@@ -1,4 +1,4 @@
-"""From a scene folder of any known format to a scene in memory."""
+"""Loading a scene folder of any known format into memory."""
 
 from __future__ import annotations
 
@@ -40,8 +40,7 @@ KEPT_DESCRIPTIONS = 3
 _descriptions: dict[tuple, tuple[Description, list]] = {}
 
 CACHE_FROM_PIXELS = 100_000_000
-"""Reduced images are kept for the next time if they were made from more pixels than this, which
-take some seconds to decode."""
+"""Number of pixels above which reduced images are cached, as decoding them takes some seconds."""
 
 
 def scene_splits(
@@ -73,15 +72,15 @@ def load_scene(
     Args:
         data_dir: the scene folder.
         split: "train", "val" or "test", as the scene has them.
-        dataset_type: one of `FORMATS`; found out from the folder by default.
-        img_downscale: the factor between the files and what is called full size from here on.
-            Columns and rows that fill no reduced pixel fall off at the right and the bottom.
-        scales: reductions of the full size to load, each averaged from the file's own pixels; of a
-            multi-scale format, those to take. Images come scale by scale.
-        placement: how the scene is to stand in its coordinates; by default as its format has it.
+        dataset_type: one of `FORMATS`; by default it is detected.
+        img_downscale: divisor of the files' size; the quotient counts as full size. Columns and
+            rows that do not fill a reduced pixel are cut off at the right and the bottom.
+        scales: reductions of the full size to load, each averaged from the file's own pixels. From
+            a multi-scale format, those to choose. Images come scale by scale.
+        placement: how to place the scene in its coordinates; by default as its format does.
         allow_external_paths: let the scene name images outside of its folder.
-        exposure: in stops, for OpenEXR and Radiance HDR images (`linear_images`).
-        holdout: hold out every so many images, 0 for none; by default as the scene has it.
+        exposure: exposure of OpenEXR and Radiance HDR images, stops (`linear_images`).
+        holdout: N holds out every N-th image, 0 none; by default the scene decides.
 
     Raises:
         SceneError: the folder, its files or the arguments are wrong; the message says which.
@@ -104,7 +103,7 @@ def load_scene(
 def read_scene_files(
     data_dir: str | Path, split: str, dataset_type: str | None, options: LoadOptions
 ) -> SceneFiles:
-    """What the description of one split says; no image is decoded but for its size.
+    """The description of one split. Images are not decoded, except to learn their size.
 
     Raises:
         SceneError: as `load_scene`.
@@ -113,10 +112,10 @@ def read_scene_files(
 
 
 def read_scene(data_dir: str | Path, dataset_type: str | None, options: LoadOptions) -> Description:
-    """What a scene folder's description says, all splits; no image is decoded.
+    """The description of a scene folder, all splits. No image is decoded.
 
-    A run asks for its splits one by one: the last descriptions are kept, for as long as no file
-    that they were made from has changed.
+    A run asks for its splits one by one, so the last descriptions are kept as long as none of their
+    files changes.
 
     Raises:
         SceneError: as `load_scene`.
@@ -136,7 +135,7 @@ def read_scene(data_dir: str | Path, dataset_type: str | None, options: LoadOpti
 
 
 def _stamps(scene: Description) -> list[tuple[int, int] | None]:
-    """Time and size of all that a description was made from, folders included."""
+    """Time and size of everything that a description was made from, folders included."""
     images = {path for path in scene.image_paths if path is not None}
     masks = {path for path in scene.mask_paths or () if path is not None}
     folders = {path.parent for path in (*images, *masks, scene.origin)} | {scene.data_dir}
@@ -173,7 +172,7 @@ def _where(choice: torch.Tensor) -> list[int]:
 def _decode_scene(
     files: SceneFiles, img_downscale: int, scales: list[int], exposure: float
 ) -> Scene:
-    """Decode every file once, and write it at all scales straight into the scene's buffer."""
+    """Decode every file once, and write it at all scales directly into the scene's buffer."""
     factors = [img_downscale * scale for scale in scales]
     cameras = cameras_at(files.cameras, factors, files.image_paths)
     num_pixels = int(offsets_of(cameras)[-1])
@@ -222,7 +221,7 @@ def _decode_scene(
 
 
 def _tell_wrong_suffixes(headers: dict[Path, ImageHeader]) -> None:
-    """Warn of files that are called like another kind of image than they are; they are read."""
+    """Warn of files that have the suffix of another kind of image; they are read nevertheless."""
     wrong = [path for path, header in headers.items() if has_wrong_suffix(path, header.kind)]
     if wrong:
         warn_once(
@@ -262,7 +261,7 @@ def _decode_into(
 
 
 def _masks(files: SceneFiles, cameras: Cameras, factors: list[int]) -> np.ndarray | None:
-    """[P] bool of which pixels count, by mask files and by what the lenses can see."""
+    """bool [P]: which pixels count, by mask files and by what the lenses can see."""
     num_views = len(files.image_paths)
     given = files.mask_paths or [None] * num_views
     seen = [files.cameras.pixels_with_rays(view) for view in range(num_views)]
@@ -288,7 +287,7 @@ def _masks(files: SceneFiles, cameras: Cameras, factors: list[int]) -> np.ndarra
 
 
 def _depths(files: SceneFiles, cameras: Cameras, factors: list[int]) -> np.ndarray | None:
-    """[P] float32 distances along the optical axes; 0 where unknown. None if there are none."""
+    """Distances float32 [P] along the optical axes; 0 where unknown. None if there are none."""
     if files.depth_paths is None or files.depth_units is None or not any(files.depth_paths):
         return None
     num_views = len(files.image_paths)
@@ -310,7 +309,7 @@ def _view_mask(
     rays: torch.Tensor | None,
     radius: float | None,
 ) -> np.ndarray | None:
-    """[H, W] bool of one image at the files' size, or None if all of its pixels count."""
+    """The mask bool [H, W] of one image at the files' size, or None if all its pixels count."""
     size = (int(files.cameras.height[view]), int(files.cameras.width[view]))
     parts = [] if rays is None else [rays.numpy()]
     if radius is not None:

@@ -1,4 +1,4 @@
-"""Which format a folder is in, where in it the scene is, and what lacks where there is none."""
+"""Detecting the format of a folder, finding the scene in it, and saying what a folder lacks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FORMATS = {
     "record3d": record3d,
     "kapture": kapture,
 }
-"""Known formats by name, in the order in which a folder is compared with them. Each is a module
+"""Known formats by name, in the order in which they are compared with a folder. Each is a module
 with
 
 - `probe(data_dir) -> Fit`: how well a folder fits this format, and
@@ -51,10 +51,10 @@ FORMAT_OF_FILE = {
     "metadata.json": "multiscale-blender",
     "poses_bounds.npy": None,
 }
-"""What a file's name says of the format of the folder that it is in; None leaves it open."""
+"""The format of a folder, by the name of a file in it; None if the name leaves it open."""
 
 MOST_FOLDERS = 100
-"""In a folder, that are searched for scenes."""
+"""Greatest number of subfolders that are searched for scenes."""
 
 
 def detect_dataset_type(data_dir: str | Path) -> str:
@@ -72,12 +72,12 @@ def probe_formats(data_dir: Path) -> dict[str, Fit]:
 
 
 def locate_scene(data_dir: str | Path, dataset_type: str | None = None) -> tuple[Path, str]:
-    """The folder of a scene and its format; or the file that stands for a `transforms.json`.
+    """The folder of a scene, or the file in place of its `transforms.json`, and its format.
 
     Args:
         data_dir: the scene folder, or a file in it.
-        dataset_type: one of `FORMATS`; found out by default. Where several fit, the first is
-            taken, and a warning says how to take another.
+        dataset_type: one of `FORMATS`; by default it is detected. If several fit, the first is
+            used, and a warning says how to choose another.
 
     Raises:
         SceneError: there is no such folder, or it is in no known format.
@@ -93,7 +93,7 @@ def locate_scene(data_dir: str | Path, dataset_type: str | None = None) -> tuple
     fits = probe_formats(data_dir)
     fitting = [name for name, fit in fits.items() if fit.fits]
     if "mipnerf360" in fitting and "colmap" in fitting:
-        fitting.remove("colmap")  # which it reads
+        fitting.remove("colmap")  # the other format reads the sparse model too
     if len(fitting) > 1:
         first, *others = fitting
         warn_once(
@@ -112,7 +112,7 @@ def locate_scene(data_dir: str | Path, dataset_type: str | None = None) -> tuple
 
 
 def nearest_scene(data_dir: Path, fits: dict[str, Fit]) -> str:
-    """What a folder that fits no format is likely meant to be, and what it lacks."""
+    """What a folder that fits no format was probably meant to be, and what it lacks."""
     inside = scenes_inside(data_dir)
     if inside:
         listed = ", ".join(f"{name} ({kind})" for name, kind in list(inside.items())[:6])
@@ -138,7 +138,7 @@ def nearest_scene(data_dir: Path, fits: dict[str, Fit]) -> str:
 
 
 def scenes_inside(data_dir: Path) -> dict[str, str]:
-    """The format of each folder in a folder, or in one of these, that is a scene."""
+    """The formats of the scenes in a folder's subfolders, and in the subfolders of these."""
     found: dict[str, str] = {}
     outer = _subfolders(data_dir)
     for folder in [*outer, *(inner for top in outer for inner in _subfolders(top))]:
@@ -163,7 +163,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _folder_of(data_dir: Path) -> tuple[Path, str | None]:
-    """The scene folder that is meant, and the format that a file's name says, if one was given."""
+    """The scene folder, and the format by the name of the file, if a file was given."""
     try:
         if not data_dir.exists():
             raise SceneError(f"{data_dir}: no such folder")

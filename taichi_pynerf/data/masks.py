@@ -1,7 +1,7 @@
-"""Masks: which pixels of an image count, by a file beside it.
+"""Masks: files that say which pixels of an image count.
 
-Black pixels do not count, as nerfstudio and COLMAP have it. instant-ngp's `dynamic_mask_NAME.png`
-means the contrary: what is not black moves, and does not count.
+Black pixels do not count, as in nerfstudio and COLMAP. instant-ngp's `dynamic_mask_NAME.png` is the
+opposite: pixels that are not black show something that moves, and do not count.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ MASK_FOLDERS = ("masks", "mask")
 
 
 def read_mask(path: Path, *, upright: bool = True) -> np.ndarray:
-    """[H, W] bool, which pixels count.
+    """bool [H, W]: which pixels count.
 
     Raises:
-        SceneError: as `images.decode_mask`.
+        SceneError: as in `images.decode_mask`.
     """
     mask = decode_mask(path, upright=upright)
     return ~mask if path.name.startswith(DYNAMIC_MASK) else mask
 
 
 def inside_circle(size: tuple[int, int], radius: float) -> np.ndarray:
-    """[H, W] bool, which pixels are no farther than `radius` from the image's middle."""
+    """bool [H, W]: which pixels are within `radius` pixels of the image's middle."""
     rows, columns = (np.arange(side) + 0.5 - 0.5 * side for side in size)
     return np.hypot(rows[:, None], columns[None]) <= radius
 
@@ -42,14 +42,13 @@ def inside_circle(size: tuple[int, int], radius: float) -> np.ndarray:
 def find_masks(
     data_dir: Path, image_paths: Sequence[Path | None], named: Sequence[Path | None] | None
 ) -> list[Path | None] | None:
-    """The mask of each image: the one that the description names, else the file that other
-    programs would take.
+    """The mask of each image: the one that the description names, else one by usual names.
 
     For `images/a/b.jpg` that is `b.jpg.png` (COLMAP), `b.png` or the like in `masks/a` or in
     `masks`; or, beside the image, `dynamic_mask_b.png` (instant-ngp), `b_mask.png` (Metashape),
     `b.mask.png` or `b.jpg.mask.png`.
 
-    A warning names the images that no mask is found for, if there are masks, and masks of no image.
+    If there are masks, a warning names images without one and masks without an image.
 
     Returns:
         V paths, or None if there is no mask.
@@ -72,7 +71,7 @@ def find_masks(
 def _in_folders(
     data_dir: Path, image: Path, folders: Sequence[Path], files: dict[Path, None]
 ) -> Path | None:
-    """The mask in a folder of masks, at the image's own place in its folder or at the top."""
+    """The mask in a folder of masks, in the same subfolder as the image or at the top."""
     if not folders:
         return None
     try:
@@ -113,7 +112,7 @@ def _tell(
     masks: Sequence[Path | None],
     files: list[Path],
 ) -> None:
-    """Warn of images without a mask among others with one, and of masks of no image."""
+    """Warn of images without a mask among others with one, and of masks without an image."""
     pairs = zip(image_paths, masks, strict=True)
     without = [image.name for image, mask in pairs if image is not None and mask is None]
     if any(masks) and without:

@@ -1,4 +1,4 @@
-"""One buffer of 8-bit pixels for all images of a scene: in memory, on disk, or kept for later."""
+"""One buffer of 8-bit pixels for all images of a scene: in memory, on disk, or cached."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from taichi_pynerf.files import CACHE_VARIABLE, atomic_write, cache_folder
 from taichi_pynerf.geometry.cameras import Cameras
 
 MAX_BYTES_IN_MEMORY = 2 * 2**30
-"""Larger buffers are files that the system maps into memory, and reads and drops as it needs."""
+"""Larger buffers are memory-mapped files, which the system reads and drops as needed."""
 
 MAX_BYTES_IN_CACHE = 4 * 2**30
-"""Reduced images kept for later; the ones used least lately go first."""
+"""Size of the cache of reduced images; the least recently used are deleted first."""
 
 
 def offsets_of(cameras: Cameras) -> torch.Tensor:
-    """[V + 1] int64 bounds of the images in one buffer."""
+    """Bounds int64 [V + 1] of the images in one buffer."""
     num_pixels = cameras.width * cameras.height
     return torch.cat([num_pixels.new_zeros(1), num_pixels.cumsum(0)])
 
 
 def windows(pixels: np.ndarray, cameras: Cameras) -> list[np.ndarray]:
-    """The [H, W, …] parts of a [P, …] buffer that are its images."""
+    """The images [H, W, …] of a buffer [P, …], as views of it."""
     offsets, shape = offsets_of(cameras).tolist(), pixels.shape[1:]
     sizes = zip(cameras.height.tolist(), cameras.width.tolist(), strict=True)
     return [
@@ -40,7 +40,7 @@ def windows(pixels: np.ndarray, cameras: Cameras) -> list[np.ndarray]:
 
 
 def allocate(num_pixels: int, channels: int) -> np.ndarray:
-    """A [P, C] uint8 buffer with any content, in memory or, if it is large, in a temporary file.
+    """An uninitialised buffer uint8 [P, C], in memory or, if large, in a temporary file.
 
     Raises:
         SceneError: there is no room for it.
@@ -58,10 +58,10 @@ def allocate(num_pixels: int, channels: int) -> np.ndarray:
 
 
 def _map_temporary_file(shape: tuple[int, int], num_bytes: int) -> np.ndarray:
-    """A buffer in a file without a name, which is gone when nothing uses it any more."""
+    """A buffer in a file without a name, which disappears when nothing uses it any more."""
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    # Writing to a map on a full disk would end the process.
+    # Writing to a mapped file on a full disk would end the process.
     if shutil.disk_usage(folder).free < num_bytes:
         raise OSError(f"{folder} is full")
     with tempfile.TemporaryFile(dir=folder) as file:
@@ -71,9 +71,9 @@ def _map_temporary_file(shape: tuple[int, int], num_bytes: int) -> np.ndarray:
 
 
 def cache_path(paths: list[Path], settings: object) -> Path:
-    """Where the pixels made from some files with some settings are kept.
+    """The cache file for the pixels made from some files with some settings.
 
-    The name follows from the files' places, sizes and times, so that a changed file is a new one.
+    Its name depends on the files' paths, sizes and times, so that changed files get another one.
     """
     parts = [repr(settings)]
     for path in paths:
@@ -84,22 +84,22 @@ def cache_path(paths: list[Path], settings: object) -> Path:
 
 
 def read_cached(path: Path, num_pixels: int, channels: int) -> np.ndarray | None:
-    """The [P, C] uint8 pixels kept at `path`, or None if there are none."""
+    """The pixels uint8 [P, C] cached at `path`, or None if there are none."""
     try:
         large = num_pixels * channels > MAX_BYTES_IN_MEMORY
-        # Copy on write: what is done to the scene in memory does not reach the cache.
+        # Copy on write: changes to the scene in memory do not reach the cache.
         pixels = np.load(path, mmap_mode="c" if large else None, allow_pickle=False)
-        path.touch()  # used lately
+        path.touch()  # mark as recently used
     except (OSError, ValueError, EOFError):
         return None
     return pixels if pixels.dtype == np.uint8 and pixels.shape == (num_pixels, channels) else None
 
 
 def write_cached(path: Path, pixels: np.ndarray) -> None:
-    """Keep pixels at `path`, and drop old ones beyond `MAX_BYTES_IN_CACHE`.
+    """Cache pixels at `path`, and delete old ones beyond `MAX_BYTES_IN_CACHE`.
 
-    A cache that cannot be written costs time at the next start and nothing else, so that is only
-    said, as a warning.
+    If the cache cannot be written, the next start is slower and nothing else is lost. So this only
+    gives a warning.
     """
     if pixels.nbytes > MAX_BYTES_IN_CACHE // 2:
         return

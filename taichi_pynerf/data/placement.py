@@ -1,8 +1,8 @@
-"""How a scene stands in its coordinates: which way is up, where the origin is, how long a unit is.
+"""The placement of a scene in its coordinates: orientation, origin and unit.
 
 Poses from photographs come in any orientation and scale. As in nerfstudio, they are turned so that
 z is up, moved so that the cameras are around the origin, and scaled so that their coordinates are
-within [-1, 1]. The transform is kept, so that what is exported can be brought back.
+within [-1, 1]. The transform is kept, so that exports can return to the original coordinates.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ MAX_COORDINATE = 1e6
 
 @dataclass(frozen=True)
 class Placement:
-    """What the user asks for; None leaves it to the format.
+    """The placement that the user asks for; None leaves a value to the format.
 
     Attributes:
-        orientation: "up" turns the mean up axis of the cameras to +z; "vertical" the direction
-            that the cameras' horizontal axes are most nearly perpendicular to; "pca" the direction
-            in which the camera positions vary least; "none" keeps the axes.
-        center: the point that becomes the origin: "poses" the mean camera position, "focus" the
-            point nearest to all optical axes, "points" the median of the points that a format
-            may have, "none" the origin as it is.
+        orientation: the direction that is turned to +z. "up": the mean up axis of the cameras.
+            "vertical": the direction most nearly perpendicular to the cameras' horizontal axes.
+            "pca": the direction in which the camera positions vary least. "none": keep the axes.
+        center: the point that becomes the origin. "poses": the mean camera position. "focus": the
+            point nearest to all optical axes. "points": the median of the format's points, if it
+            has any. "none": keep the origin.
         auto_scale: scale the scene so that the camera positions, and half of the points if there
             are any, are within [-1, 1]^3.
-        scene_scale: half the side of the scene box, a cube around the origin, after all this.
+        scene_scale: half the side of the scene box, a cube around the new origin, scene units.
         aabb: the scene box itself (x0, y0, z0, x1, y1, z1), in place of `scene_scale`.
 
     Raises:
-        SceneError: a value is none of these.
+        SceneError: a value is not allowed.
     """
 
     orientation: str | None = None
@@ -68,7 +68,7 @@ class Placement:
         object.__setattr__(self, "aabb", aabb)
 
     def or_else(self, default: Placement) -> Placement:
-        """This, with what it leaves open taken from `default`."""
+        """This placement, with values of `default` where it has None."""
         has_box = self.aabb is not None or self.scene_scale is not None
         own = {name: value for name, value in vars(self).items() if value is not None}
         return replace(replace(default, aabb=None, scene_scale=None) if has_box else default, **own)
@@ -94,36 +94,36 @@ class SceneTransform:
 
     Attributes:
         matrix: [3, 4] float64, the rotation beside the translation.
-        scale: scene units in a unit of the file.
+        scale: scene units per unit of the file.
     """
 
     matrix: np.ndarray = field(default_factory=lambda: np.eye(4)[:3])
     scale: float = 1.0
 
     def apply(self, points: np.ndarray) -> np.ndarray:
-        """[..., 3] points of the file's world in the scene."""
+        """Points [..., 3] of the file's world, in scene coordinates."""
         return self.scale * (points @ self.matrix[:, :3].T + self.matrix[:, 3])
 
     def undo(self, points: np.ndarray) -> np.ndarray:
-        """[..., 3] points of the scene in the file's world."""
+        """Points [..., 3] of the scene, in the file's world."""
         return (points / self.scale - self.matrix[:, 3]) @ self.matrix[:, :3]
 
     def undo_directions(self, directions: np.ndarray) -> np.ndarray:
-        """[..., 3] directions in the scene, as they are in the file's world; lengths stay."""
+        """Directions [..., 3] of the scene, in the file's world; lengths stay."""
         return directions @ self.matrix[:, :3].astype(directions.dtype)
 
     def apply_to_poses(self, poses: np.ndarray) -> np.ndarray:
-        """[V, 3, 4] camera-to-world poses of the file's world in the scene."""
+        """Camera-to-world poses [V, 3, 4] of the file's world, in scene coordinates."""
         rotations = self.matrix[:, :3] @ poses[:, :, :3]
         return np.concatenate([rotations, self.apply(poses[:, :, 3])[..., None]], axis=-1)
 
     def undo_poses(self, poses: np.ndarray) -> np.ndarray:
-        """[V, 3, 4] camera-to-world poses of the scene in the file's world."""
+        """Camera-to-world poses [V, 3, 4] of the scene, in the file's world."""
         rotations = self.matrix[:, :3].T @ poses[:, :, :3]
         return np.concatenate([rotations, self.undo(poses[:, :, 3])[..., None]], axis=-1)
 
     def after(self, matrix: np.ndarray) -> SceneTransform:
-        """The transform of what a [3, 4] rigid transform had moved into this one's world."""
+        """The composition: first a rigid transform [3, 4], then this one."""
         full = np.concatenate([matrix, [[0.0, 0.0, 0.0, 1.0]]])
         return replace(self, matrix=self.matrix @ full)
 
@@ -131,22 +131,22 @@ class SceneTransform:
 def transform_from_poses(
     poses: np.ndarray, placement: Placement, points: np.ndarray | None = None
 ) -> SceneTransform:
-    """The transform that a complete placement means for a scene's cameras.
+    """The transform that a placement gives for a scene's cameras.
 
     Args:
         poses: [V, 3, 4] float64 camera-to-world poses of all splits together, in OpenGL axes.
-        placement: with `orientation`, `center` and `auto_scale` given.
+        placement: a placement with `orientation`, `center` and `auto_scale`.
         points: [K, 3] float64 points on the scene's surfaces, if the format has any.
 
     Raises:
-        SceneError: the scene has no points to be centred at.
+        SceneError: the scene has no points to be centred on.
     """
     surface = np.empty((0, 3)) if points is None else points
     has_points = len(surface) > 0
     if placement.center == "points" and not has_points:
         if points is None:
             raise SceneError("center is 'points', and this format has none: choose another")
-        placement = replace(placement, center="poses")  # of an empty model
+        placement = replace(placement, center="poses")  # the sparse model is empty
     assert placement.orientation is not None
     assert placement.center is not None
     rotation = {
@@ -167,19 +167,19 @@ def transform_from_poses(
         reach = np.abs(transform.apply(poses[:, :, 3])).max()
         if has_points:
             reach = max(reach, np.median(np.abs(transform.apply(surface)).max(axis=-1)))
-        if reach > 1e-9:  # not for a lone camera
+        if reach > 1e-9:  # a single camera has no scale
             transform = replace(transform, scale=float(1.0 / reach))
     return transform
 
 
 def focus_point(poses: np.ndarray) -> np.ndarray:
-    """[3], the point with the least sum of squared distances to the optical axes.
+    """The point [3] with the least sum of squared distances to the optical axes.
 
-    With parallel axes there is no such point, and the one nearest to the mean position is taken.
+    Parallel axes have no single such point; then the one nearest to the mean position is used.
     """
     axes, positions = poses[:, :, 2], poses[:, :, 3]
     axes = axes / np.linalg.norm(axes, axis=-1, keepdims=True)
-    # Distance to an axis is the length of the part across it: the projection I - a a^T.
+    # The distance to an axis is the length of the part across it; the projection is I - a a^T.
     across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
     mean = positions.mean(axis=0)
     offset = (across @ (positions - mean)[:, :, None]).sum(axis=0)[:, 0]
@@ -193,7 +193,7 @@ def _up_rotation(poses: np.ndarray) -> np.ndarray:
 def _vertical_rotation(poses: np.ndarray) -> np.ndarray:
     up = poses[:, :, 1].mean(axis=0)
     _, spread, directions = np.linalg.svd(poses[:, :, 0])
-    # Where all cameras look the same way their horizontal axes span a line, and no vertical.
+    # If all cameras look the same way, their horizontal axes span only a line.
     if len(spread) < 3 or spread[1] < 0.1 * math.sqrt(len(poses)):
         return rotation_to_z(up)
     vertical = directions[2]
@@ -203,7 +203,7 @@ def _vertical_rotation(poses: np.ndarray) -> np.ndarray:
 def _pca_rotation(poses: np.ndarray) -> np.ndarray:
     offsets = poses[:, :, 3] - poses[:, :, 3].mean(axis=0)
     _, axes = np.linalg.eigh(offsets.T @ offsets)
-    rotation = axes[:, ::-1].T  # the greatest variance first
+    rotation = axes[:, ::-1].T  # in order of falling variance
     if np.linalg.det(rotation) < 0.0:
         rotation[2] *= -1.0
     if rotation[2] @ poses[:, :, 1].mean(axis=0) < 0.0:
@@ -212,7 +212,7 @@ def _pca_rotation(poses: np.ndarray) -> np.ndarray:
 
 
 def rotation_to_z(direction: np.ndarray) -> np.ndarray:
-    """The least [3, 3] rotation that turns a direction to +z; none if it has no length."""
+    """The least rotation [3, 3] that turns a direction to +z; the identity if its length is 0."""
     length = np.linalg.norm(direction)
     if length < 1e-9:
         return np.eye(3)

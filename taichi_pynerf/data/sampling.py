@@ -10,9 +10,9 @@ class PixelSampler:
 
     Args:
         views: [A] int64, the images to draw from.
-        offsets: [V + 1] int64, where each of all V images begins in one buffer of P pixels.
-        tickets: [A] int64, how much likelier the pixels of an image are; None: all alike.
-        pixel_weights: [A] float32, what a pixel of each image should count for in expectation.
+        offsets: [V + 1] int64, the first pixel of each of all V images in one buffer of P pixels.
+        tickets: [A] int64, relative probabilities of the pixels of each image; None: all equal.
+        pixel_weights: [A] float32, expected weight of a pixel of each image.
         masks: [P] bool, which pixels to draw; None: all.
 
     Raises:
@@ -52,9 +52,9 @@ class PixelSampler:
         """Draw N pixels.
 
         Returns:
-            view: [N] int64, the image that each pixel is from.
-            pixel: [N] int64, its place in the image, row by row.
-            weights: [N] float32, what it counts for; 1 in expectation.
+            view: [N] int64, the image of each pixel.
+            pixel: [N] int64, its index in the image, row by row.
+            weights: [N] float32, its weight; 1 in expectation.
         """
         slot, pixel = self._draw_any(num_rays, generator)
         if self._masks is not None:
@@ -64,7 +64,7 @@ class PixelSampler:
     def _draw_any(
         self, num_rays: int, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """[N] places in the list of images, and [N] pixels in those images, masked or not."""
+        """Indices [N] into the list of images, and pixels [N] of those images, masked or not."""
         ticket = torch.randint(int(self._ticket_ends[-1]), (num_rays,), generator=generator)
         slot = torch.searchsorted(self._ticket_ends, ticket, right=True)
         pixel = (ticket - self._ticket_starts.index_select(0, slot)).div_(
@@ -79,8 +79,10 @@ class PixelSampler:
         pixel: torch.Tensor,
         generator: torch.Generator,
     ) -> None:
-        """Draw again, in place, for masked pixels until none is left: the others stay as likely
-        relative to each other as they were."""
+        """Replace masked pixels by new draws, in place, until none is left.
+
+        The relative probabilities of the other pixels stay the same.
+        """
         while True:
             at = self._offsets.index_select(0, self._views.index_select(0, slot)) + pixel
             masked = (~masks.index_select(0, at)).nonzero().squeeze(1)

@@ -19,30 +19,29 @@ from taichi_pynerf.geometry.cameras import Cameras
 class Scene:
     """One split of a scene: V images with their cameras.
 
-    Every view may be there at several scales, each an image with a camera of its own. All pixels
-    stand in one buffer of 8 bits per channel, which `images` are windows on; a large one is a
-    memory-mapped file.
+    A view may have several scales, each an image with its own camera. All pixels are in one buffer
+    of 8 bits per channel, and `images` are windows on it. A large buffer is a memory-mapped file.
 
     Attributes:
         pixels: [P, C] uint8, of image 0, 1, … in row-major order: premultiplied RGBA, or RGB if
             the whole scene is opaque.
         cameras: V cameras, for the images as they are in `pixels`.
-        names: V names; an image is told by its name and its scale.
-        near, far: the least and the greatest distance along a ray that can hold anything.
+        names: V names; name and scale together identify an image.
+        near, far: least and greatest distance along a ray that can hold anything, world units.
         aabb: the scene box (x0, y0, z0, x1, y1, z1) in world units.
         pixel_weights: [V] float32, the area of an image's pixels in full-size pixels (multi-scale
             Blender's `lossmult`).
         scales: [V] int64, the width of an image's pixels in full-size pixels: 1, 2, 4, …
-        split: "train", "val", "test" or as the scene calls it.
-        unbounded: whether things stand outside of the scene box too, as in most photographs; the
-            box then holds what matters most.
+        split: "train", "val", "test" or the scene's own name.
+        unbounded: whether there is something outside of the scene box too, as in most photographs;
+            the box then holds what matters most.
         masks: [P] bool, which pixels count; the others are neither trained on nor scored. None if
             all count.
-        transform: what brought the coordinates of the scene's files to those used here.
-        depths: [P] float32, distances along the optical axes of what the pixels show, in world
-            units; 0 where they are unknown. None: they all are.
-        exposures: [V] float32, how much light each image got by its EXIF, in powers of two
-            (`ImageHeader.exposure`); NaN where that is unknown. None: it is of all.
+        transform: the transform from the coordinates of the scene's files to those used here.
+        depths: [P] float32, distances along the optical axes to what the pixels show, in world
+            units; 0 where unknown. None if all are unknown.
+        exposures: [V] float32, exposures of the images by EXIF, in stops (`ImageHeader.exposure`);
+            NaN where unknown. None if all are unknown.
 
     Raises:
         ValueError: the fields do not fit each other.
@@ -94,7 +93,7 @@ class Scene:
 
     @property
     def images(self) -> list[np.ndarray]:
-        """V windows of shape [H, W, C] on `pixels`."""
+        """The V images [H, W, C], as views of `pixels`."""
         return windows(self.pixels, self.cameras)
 
     @staticmethod
@@ -114,16 +113,17 @@ class Scene:
         """A scene at scale 1 from images in memory.
 
         Args:
-            images: V arrays of uint8, [H, W, 3] or [H, W, 4] with premultiplied alpha; all are
-                given alpha if one has it.
+            images: V arrays of uint8, [H, W, 3] or [H, W, 4] with premultiplied alpha. If one has
+                alpha, all get it.
             cameras: V cameras.
             near, far, aabb, split, unbounded: see the class.
-            names: V names; numbers by default.
-            masks: V arrays of bool, [H, W]: which pixels count; all by default.
-            depths: V arrays of float32, [H, W]: distances along the optical axes; 0 is unknown.
+            names: V names; by default numbers.
+            masks: V arrays of bool, [H, W]: which pixels count; by default all.
+            depths: V arrays of float32, [H, W]: distances along the optical axes, world units; 0 if
+                unknown.
 
         Raises:
-            ValueError: an image has another type or size than its camera says.
+            ValueError: the type or size of an image does not fit its camera.
         """
         num_views = len(cameras)
         if len(images) != num_views:
@@ -154,14 +154,14 @@ class Scene:
         )
 
     def with_scales(self, scales: Sequence[int]) -> Scene:
-        """Every image of this scene at each of `scales`, by box averages of the images given here.
+        """A scene with every image at each of `scales`, by box averages of this scene's images.
 
         All images of the first scale come first, then those of the second, and so on. Columns and
-        rows that fill no pixel of a scale fall off, as `Cameras.downscaled` says.
+        rows that do not fill a pixel of a scale are cut off; see `Cameras.downscaled`.
 
         Raises:
-            SceneError: a scale is no positive integer, is there twice, or is larger than an image.
-            ValueError: the scene holds several scales already, and other ones.
+            SceneError: a scale is not a positive integer, is given twice, or exceeds an image.
+            ValueError: the scene already holds several scales, and not these.
         """
         scales = checked_scales(scales)
         if sorted(set(self.scales.tolist())) == sorted(scales):
@@ -205,17 +205,17 @@ class Scene:
         )
 
     def __len__(self) -> int:
-        """The number of images, every scale of a view counted."""
+        """The number of images; every scale of a view counts."""
         return len(self.cameras)
 
 
 def reduce_image(image: np.ndarray, k: int) -> np.ndarray:
-    """The box average of an [H, W, C] uint8 image: [H // k, W // k, C]."""
+    """The box average [H // k, W // k, C] of an image uint8 [H, W, C]."""
     return box_downscale(_cropped(image, k), k)
 
 
 def reduce_depth(depth: np.ndarray, k: int) -> np.ndarray:
-    """[H // k, W // k] mean depths of k x k pixels; 0 where one of them is unknown."""
+    """Mean depths [H // k, W // k] of k x k pixels; 0 where one of them is unknown."""
     if k == 1:
         return depth
     depth = _cropped(depth, k)
@@ -225,7 +225,7 @@ def reduce_depth(depth: np.ndarray, k: int) -> np.ndarray:
 
 
 def reduce_mask(mask: np.ndarray, k: int) -> np.ndarray:
-    """[H // k, W // k] bool: whether all of the k x k pixels of an [H, W] bool mask count."""
+    """bool [H // k, W // k]: whether all of the k x k pixels of a mask bool [H, W] count."""
     mask = _cropped(mask, k)
     height, width = mask.shape[0] // k, mask.shape[1] // k
     return np.all(mask.reshape(height, k, width, k), axis=(1, 3))
@@ -243,7 +243,7 @@ def cameras_at(cameras: Cameras, factors: Sequence[int], images: Sequence[object
     Args:
         cameras: V cameras.
         factors: positive integers.
-        images: what to call the V images in a message.
+        images: names of the V images, for messages.
 
     Raises:
         SceneError: a factor is larger than an image.

@@ -1,4 +1,4 @@
-"""What the parser of a scene format returns, and what parsers need to read files safely."""
+"""The result of parsing a scene format, and functions that read files safely."""
 
 from __future__ import annotations
 
@@ -21,20 +21,19 @@ from taichi_pynerf.geometry.cameras import Cameras
 _T = TypeVar("_T")
 
 MAX_FILE_BYTES = 32 * 2**20
-"""Largest scene description, in bytes: some 40,000 frames."""
+"""Largest scene description, in bytes; holds about 40,000 frames."""
 
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """What the user asks of every parser.
+    """The options of the user, for every parser.
 
     Attributes:
-        img_downscale: the factor between the files' full size and what is called full size from
-            here on.
-        placement: how the scene is to stand in its coordinates.
+        img_downscale: divisor of the files' full size; the quotient counts as full size.
+        placement: how to place the scene in its coordinates.
         allow_external_paths: let the scene name files outside of its folder.
-        exposure: in stops, for images whose values are in proportion to light.
-        holdout: hold out every so many images, 0 for none; None leaves it to the scene.
+        exposure: exposure in stops, for images whose values are proportional to light.
+        holdout: N holds out every N-th image, 0 none; None leaves it to the scene.
     """
 
     img_downscale: int = 1
@@ -49,20 +48,20 @@ class SceneFiles:
     """One split of a scene on disk, before its images are decoded.
 
     Attributes:
-        image_paths: V files; none in a split of poses without images.
+        image_paths: V files; empty in a split of poses without images.
         cameras: V cameras for the images at the files' size.
         names: V names.
-        near, far: the least and the greatest distance along a ray that can hold anything.
+        near, far: least and greatest distance along a ray that can hold anything, world units.
         aabb: the scene box (x0, y0, z0, x1, y1, z1) in world units.
-        split: "train", "val", "test" or as the scene calls it.
-        unbounded: whether things stand outside of the scene box too.
-        transform: what brought the coordinates of the files to those of `cameras`.
-        reduction: how many times smaller than full size the files are already.
+        split: "train", "val", "test" or the scene's own name.
+        unbounded: whether there is something outside of the scene box too.
+        transform: the transform from the coordinates of the files to those of `cameras`.
+        reduction: factor by which the files are already smaller than full size.
         upright: [V] whether to turn each image as its EXIF orientation says; None turns all.
         mask_paths: V masks, None where all pixels count; None if no image has a mask.
-        circle_radii: V radii in pixels, beyond which pixels do not count, None where all do.
+        circle_radii: V radii in pixels beyond which pixels do not count; None where all count.
         depth_paths: V depth images, None where there is none; None if no image has one.
-        depth_units: V scene units in a value of each depth image.
+        depth_units: V factors from values of the depth images to scene units.
         scales: [V] int64, the scale of each image in a format that holds several; None means 1.
         pixel_weights: [V] float32 with `scales`: the area of the pixels in full-size pixels.
     """
@@ -87,7 +86,7 @@ class SceneFiles:
 
     @property
     def has_images(self) -> bool:
-        """Whether there are images; else there are poses to render alone."""
+        """Whether there are images; if not, there are only poses to render."""
         return bool(self.image_paths)
 
     def select(self, indices: list[int]) -> SceneFiles:
@@ -117,18 +116,18 @@ _REPR.maxstring = _REPR.maxother = 100
 
 
 def shown(value: object) -> str:
-    """`value` as an error message shows it: one line, short, whatever it holds."""
+    """A value for an error message: one short line, whatever it holds."""
     return _REPR.repr(value)
 
 
 @functools.cache
 def warn_once(message: str) -> None:
-    """Warn of something in a scene; only once, however many splits of it are loaded."""
+    """Give a warning about a scene; once only, however many of its splits are loaded."""
     warnings.warn(message, SceneWarning, stacklevel=3)
 
 
 def read_json(path: Path) -> object:
-    """Read a JSON file; all its numbers come as floats, too large ones as infinity.
+    """Read a JSON file. All numbers become floats, and too large ones become infinity.
 
     Raises:
         SceneError: the file is missing, unreadable, too large or not JSON.
@@ -138,14 +137,14 @@ def read_json(path: Path) -> object:
             raise SceneError(f"{path}: no such file")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise SceneError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
-        # Python's integers have no end and can take minutes to read; floats do not.
+        # Parsing Python's unlimited integers can take minutes; floats are quick.
         return json.loads(path.read_bytes(), parse_int=float)
     except json.JSONDecodeError as error:
         raise SceneError(
             f"{path}: broken JSON at line {error.lineno}, column {error.colno} ({error.msg})"
         ) from None
     except UnicodeDecodeError:
-        raise SceneError(f"{path}: not JSON, for it is not text in UTF-8") from None
+        raise SceneError(f"{path}: not JSON, as it is not text in UTF-8") from None
     except RecursionError:
         raise SceneError(f"{path}: the JSON is nested too deeply") from None
     except OSError as error:
@@ -153,17 +152,17 @@ def read_json(path: Path) -> object:
 
 
 def read_npy(path: Path) -> np.ndarray:
-    """Read an array of real numbers as float64. Nothing is run, and no more is read than is there.
+    """Read an array of real numbers as float64, without running code or trusting its header.
 
     Raises:
-        SceneError: the file is missing, unreadable, too large or no such array.
+        SceneError: the file is missing, unreadable, too large or not such an array.
     """
     try:
         if not path.is_file():
             raise SceneError(f"{path}: no such file")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise SceneError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
-        # Mapped, a file whose header claims more than there is makes an error and no allocation.
+        # With mapping, a header that claims too much gives an error instead of an allocation.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
             raise SceneError(f"{path}: must hold an array of numbers")
@@ -173,14 +172,14 @@ def read_npy(path: Path) -> np.ndarray:
     except SceneError:
         raise
     except Exception:  # numpy evaluates the header, and raises almost anything at broken ones
-        raise SceneError(f"{path}: no array that numpy can read") from None
+        raise SceneError(f"{path}: not an array that numpy can read") from None
 
 
 def checked_text(where: str, owner: dict, name: str) -> str:
-    """A text that is there and not empty.
+    """A member of a JSON object that must be a text and not empty.
 
     Raises:
-        SceneError: it is not.
+        SceneError: it is missing, empty or not a text.
     """
     text = owner.get(name)
     if not isinstance(text, str) or not text:
@@ -192,7 +191,7 @@ def checked_number(where: str, owner: dict, name: str, low: float, high: float) 
     """A number in [low, high] of a JSON object read by `read_json`.
 
     Raises:
-        SceneError: it is missing, something else, or out of the range.
+        SceneError: it is missing, not a number, or out of range.
     """
     value = owner.get(name)
     if type(value) is not float or not low <= value <= high:

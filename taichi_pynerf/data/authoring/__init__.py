@@ -1,1 +1,1 @@
-"""Making scenes and looking at them: photos to poses, multi-scale folders, inspection."""
+"""Making and inspecting scenes: photos to poses, multi-scale folders, inspection."""

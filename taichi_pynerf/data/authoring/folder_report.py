@@ -1,4 +1,4 @@
-"""What is in a folder, what of it is read as a scene, and what is not, and why."""
+"""A report on a folder: its content, the files read as a scene, and why others are not read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DESCRIPTIONS = ("cameras", "images", "points3D", "rigs", "frames")
 
 
 def found_lines(folder: Path, fits: dict[str, Fit]) -> list[str]:
-    """What is in a folder, and how well it fits each format.
+    """Lines about the content of a folder, and how well it fits each format.
 
     Args:
         folder: any folder.
@@ -48,7 +48,7 @@ def found_lines(folder: Path, fits: dict[str, Fit]) -> list[str]:
 
 
 def taken_lines(scene: Description, splits: dict[str, SceneFiles]) -> list[str]:
-    """What of a scene's folder is read."""
+    """Lines about the files of a scene's folder that are read."""
     folder = scene.data_dir
     origin = scene.origin
     place = "" if origin == folder else f" in {_relative(origin, folder)}"
@@ -67,7 +67,7 @@ def taken_lines(scene: Description, splits: dict[str, SceneFiles]) -> list[str]:
 def ignored_lines(
     scene: Description, splits: dict[str, SceneFiles], dataset_type: str, fits: dict[str, Fit]
 ) -> list[str]:
-    """What of a scene's folder is not read, and why."""
+    """Lines about the files of a scene's folder that are not read, and why."""
     used = {path for files in splits.values() for path in files.image_paths}
     used |= {path for path in scene.image_paths if path is not None}
     used |= {path for files in splits.values() for path in files.mask_paths or () if path}
@@ -86,7 +86,7 @@ def ignored_lines(
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
-    """The files of a folder and of its folders, hidden ones left out, by name."""
+    """The files of a folder and its subfolders, sorted by name, without hidden ones."""
     count = 0
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

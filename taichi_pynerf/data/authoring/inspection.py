@@ -1,4 +1,4 @@
-"""Are a scene's cameras sane? Figures and warnings from its description."""
+"""Inspection of a scene's cameras: figures and warnings from its description."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.distortion import COEFFICIENTS
 
 FEW_VIEWS = 10
-"""Number of views below which a scene is said to have few."""
+"""Number of views below which there is a warning."""
 NARROW, WIDE = 5.0, 150.0
-"""Horizontal angles of view, in degrees, beyond which a focal length is hard to believe."""
+"""Horizontal angles of view, in degrees, outside of which a focal length is implausible."""
 
 OFF_CENTRE = 0.15
-"""Distance of a principal point from the centre, in widths or heights, beyond which it is rare."""
+"""Greatest plausible distance of a principal point from the centre, in widths or heights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +32,10 @@ class Inspection:
     """A scene folder's description, all splits.
 
     Attributes:
-        data_dir, dataset_type: where it is, and in which format.
-        splits: the description of each split at its full size, by name.
-        scene: the description of all.
-        exposure: in stops, of images whose values are in proportion to light.
+        data_dir, dataset_type: the folder and its format.
+        splits: the description of each split at full size, by name.
+        scene: the description of all splits.
+        exposure: exposure in stops, for images whose values are proportional to light.
     """
 
     data_dir: Path
@@ -45,14 +45,14 @@ class Inspection:
     exposure: float = 0.0
 
     def contents(self) -> list[str]:
-        """What of the folder is read as this scene, and what is not, and why, a line each."""
+        """Lines about the files that are read, and about those that are not and why."""
         fits = probe_formats(self.scene.data_dir)
         taken = taken_lines(self.scene, self.splits)
         return taken + ignored_lines(self.scene, self.splits, self.dataset_type, fits)
 
     @property
     def poses(self) -> np.ndarray:
-        """[V, 3, 4] float64, the distinct camera-to-world poses of all splits together."""
+        """float64 [V, 3, 4], the distinct camera-to-world poses of all splits together."""
         poses = np.concatenate([f.cameras.c2w.double().numpy() for f in self.splits.values()])
         return np.unique(poses, axis=0)
 
@@ -62,7 +62,7 @@ class Inspection:
         return next(iter(self.splits.values()))
 
     def summary(self) -> str:
-        """Some lines for people to read."""
+        """A summary in a few lines of text."""
         first, poses = self.first, self.poses
         distances = np.linalg.norm(poses[:, :, 3] - _middle(first.aabb), axis=1)
         pitch = np.degrees(np.arcsin(np.clip(-poses[:, 2, 2], -1.0, 1.0)))
@@ -83,7 +83,7 @@ class Inspection:
         return "\n".join(lines)
 
     def warnings(self) -> list[str]:
-        """What is probably wrong, a line each."""
+        """Probable faults, a line each."""
         first, poses = self.first, self.poses
         found = []
         num_views = len(poses)
@@ -104,7 +104,7 @@ class Inspection:
         spread = np.linalg.norm(positions - positions.mean(0), axis=1).max()
         reach = max(np.linalg.norm(positions - _middle(first.aabb), axis=1).max(), 1e-12)
         if num_views > 1 and spread < 1e-3 * reach:
-            found.append("all cameras stand in one place: depth cannot be told from such views")
+            found.append("all cameras stand in one place: such views do not show depth")
         ups = poses[:, :, 1]
         upside_down = ups @ ups.mean(0) < 0.0
         if upside_down.any():
@@ -146,7 +146,7 @@ def _middle(aabb: tuple[float, ...]) -> np.ndarray:
 
 
 def _full_size(files: SceneFiles) -> SceneFiles:
-    """Without the coarser images of formats that hold several scales."""
+    """The files without the coarser images of formats that hold several scales."""
     if files.scales is None:
         return files
     finest = files.scales == files.scales.min()
@@ -164,7 +164,7 @@ def _numbers(values: np.ndarray) -> str:
 
 
 def _angles(files: SceneFiles) -> np.ndarray:
-    """[V] horizontal angles of view in degrees, without distortion."""
+    """Horizontal angles of view [V] in degrees, without distortion."""
     cameras = files.cameras
     half = 0.5 * cameras.width.double() / cameras.fx.double()
     in_angles = torch.tensor([_sees_in_angles(cameras, view) for view in range(len(cameras))])

@@ -1,4 +1,4 @@
-"""NeRF-synthetic scenes as multi-scale folders: Mip-NeRF's data set, made from the original one.
+"""Multi-scale folders from NeRF-synthetic scenes, as in Mip-NeRF's data set.
 
 Format: Barron et al., Mip-NeRF (ICCV 2021). One `metadata.json` with an object of parallel lists
 per split, and the images `images_<split>/<view>_d<j>.png`, view by view and, within a view, from
@@ -42,24 +42,25 @@ def write_multiscale(
 ) -> Path:
     """Convert all splits of the NeRF-synthetic scene `data_dir` into the multi-scale `out_dir`.
 
-    Pixels are straight RGBA, as the format's loaders expect. By default a coarse pixel is the mean
-    of premultiplied pixels: its colour is the mean weighted by alpha, `sum(rgb * a) / sum(a)`, and
-    all values are rounded to the nearest. The published converter
-    (`convert_blender_data.py` of google/mipnerf) takes the mean of straight colours, in which
-    transparent pixels count with whatever colour they have, black as a rule, and so darkens the
-    object's outline; and it cuts off fractions. `as_published` does likewise, to the bit. Where a
-    coarse pixel is opaque or empty all through, the two differ by the rounding alone.
+    Pixels are straight RGBA, as loaders of the format expect. By default a coarse pixel is the mean
+    of premultiplied pixels: its colour is the mean weighted by alpha, `sum(rgb * a) / sum(a)`. All
+    values are rounded to the nearest.
+
+    The published converter (`convert_blender_data.py` of google/mipnerf) takes the mean of straight
+    colours. Transparent pixels, which are usually black, then darken the object's outline. It also
+    cuts off fractions. `as_published` does the same, to the bit. Where a coarse pixel is entirely
+    opaque or entirely empty, the two ways differ only by rounding.
 
     Args:
-        num_scales: how many sizes each view gets; the coarsest is `2**(num_scales - 1)` times
-            reduced.
-        as_published: write the published data set's very pixels.
+        num_scales: number of sizes of each view; the coarsest is reduced `2**(num_scales - 1)`
+            times.
+        as_published: write exactly the pixels of the published data set.
         overwrite: replace an older multi-scale folder at `out_dir`.
         allow_external_paths: let the scene name images outside of its folder.
-        progress: show a bar.
+        progress: show a progress bar.
 
     Raises:
-        SceneError: the scene cannot be read or halved so often, or `out_dir` not written.
+        SceneError: the scene cannot be read or halved so often, or `out_dir` cannot be written.
         ValueError: `num_scales` is less than 1.
     """
     data_dir, out_dir = Path(data_dir), Path(out_dir)
@@ -78,10 +79,10 @@ def write_multiscale(
         paths, lenses, poses = [], [], []
         for view in scene.splits[split]:
             path, lens = scene.image_paths[view], scene.lenses[view]
-            assert path is not None  # of a split with images, and others are left out
+            assert path is not None  # only splits with images are converted
             if any(lens.distortion) or lens.fisheye:
                 raise SceneError(
-                    f"{path}: its lens has distortion, for which the format has no word"
+                    f"{path}: its lens has distortion, which the format cannot describe"
                 )
             check_divisible(path, lens.width, lens.height, 2 ** (num_scales - 1))
             paths.append(path)
@@ -120,9 +121,9 @@ def write_multiscale(
 
 
 def alpha_weighted_halvings(image: np.ndarray, num_scales: int) -> Iterator[np.ndarray]:
-    """Box averages of premultiplied colours, given back straight, rounded to the nearest.
+    """Box averages of premultiplied colours, returned as straight colours, rounded to the nearest.
 
-    Each is averaged from the full-size pixels in whole numbers, so that roundings do not add up.
+    Each is averaged from the full-size pixels in integers, so that rounding errors do not add up.
 
     Args:
         image: [H, W, 4] uint8, straight; its sides are multiples of `2**(num_scales - 1)`.
@@ -143,9 +144,9 @@ def alpha_weighted_halvings(image: np.ndarray, num_scales: int) -> Iterator[np.n
 
 
 def published_halvings(image: np.ndarray, num_scales: int) -> Iterator[np.ndarray]:
-    """Means of straight colours and alpha by halving in float32, fractions cut off.
+    """Means of straight colours and alpha by halving in float32, with fractions cut off.
 
-    Arguments and yields as `alpha_weighted_halvings`.
+    Takes and yields the same as `alpha_weighted_halvings`.
     """
     scaled = image.astype(np.float32) / 255.0
     for j in range(num_scales):

@@ -1,4 +1,4 @@
-"""Photos from a folder: copied upright into a scene, and grouped by the lens that took them."""
+"""Photos from a folder: copied upright into a scene, and grouped by lens."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ LENS_TAGS = (0x920A, 0xA405)  # EXIF: focal length, and its equivalent on 35 mm 
 
 
 def gather_photos(source: Path, images_dir: Path, *, progress: bool = True) -> list[list[str]]:
-    """Copy the photos of a folder as PNG and JPEG files, and say which share a camera.
+    """Copy the photos of a folder as PNG and JPEG files, and group them by camera.
 
-    Photos that their EXIF orientation turns are stored turned, for tools do not agree on whether
-    to heed it; other PNG and JPEG files are copied byte by byte, and other kinds are converted.
-    Spaces in names become underscores.
+    Tools disagree on whether to follow EXIF orientation, so photos that have one are stored turned.
+    Other PNG and JPEG files are copied byte by byte, and other kinds are converted. Spaces in names
+    become underscores.
 
     Args:
-        source: a folder of photos; folders in it are searched if it has none itself.
-        images_dir: where the copies go.
-        progress: show a bar.
+        source: a folder of photos; if it has none itself, its subfolders are searched.
+        images_dir: folder for the copies.
+        progress: show a progress bar.
 
     Returns:
         Names in alphabetical order, in groups of one size and one focal length.
@@ -55,9 +55,9 @@ def gather_photos(source: Path, images_dir: Path, *, progress: bool = True) -> l
 
 
 def _photos_in(source: Path) -> list[Path]:
-    """The photos of a folder, or of the folders in it if it has none itself.
+    """The photos of a folder, or if it has none itself, of its subfolders.
 
-    A warning counts those that are left out.
+    A warning counts the photos that are left out.
     """
     try:
         within = list_photos(source, deep=True)
@@ -86,8 +86,10 @@ def _photos_in(source: Path) -> list[Path]:
 
 
 def _names_of_copies(source: Path, photos: list[Path]) -> list[str]:
-    """What copies are called: as the photos, with another suffix if they are converted, and with
-    their folders or numbers where that tells them apart."""
+    """Names of the copies: those of the photos, with another suffix if they are converted.
+
+    Folders or numbers are added where names would be the same.
+    """
     stems = image_names([str(path.relative_to(source)) for path in photos])
     names = []
     for path, stem in zip(photos, stems, strict=True):
@@ -104,7 +106,7 @@ def _names_of_copies(source: Path, photos: list[Path]) -> list[str]:
 
 
 def _copy_upright(source: Path, target: Path) -> tuple:
-    """Copy one photo; what tells its lens from others."""
+    """Copy one photo, turned upright. Returns the values that identify its lens."""
     kind = kind_of(source)
     if kind not in (*COPIED, *LOSSY):
         pixels = decode_straight(source)
@@ -118,7 +120,7 @@ def _copy_upright(source: Path, target: Path) -> tuple:
                 size = image.size
                 shutil.copyfile(source, target)
             else:
-                upright = ImageOps.exif_transpose(image)  # takes the tag away as well
+                upright = ImageOps.exif_transpose(image)  # also removes the tag
                 size = upright.size
                 if kind in LOSSY:
                     upright.convert("RGB").save(
@@ -130,6 +132,6 @@ def _copy_upright(source: Path, target: Path) -> tuple:
         raise
     except Exception as error:  # Pillow raises almost anything at broken files
         raise SceneError(
-            f"{source}: this photo cannot be copied ({error}); replace it, or take it away"
+            f"{source}: this photo cannot be copied ({error}); replace it or remove it"
         ) from None
     return size, lens

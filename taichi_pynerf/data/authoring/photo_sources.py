@@ -1,4 +1,4 @@
-"""What a scene is made of: folders of photos and videos, and the masks of their images."""
+"""The sources of a scene: folders of photos, videos, and the masks of their images."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from taichi_pynerf.errors import SceneError
 def check_sources(
     sources: Sequence[Path], out_dir: Path, held_out: str | Path | None = None
 ) -> None:
-    """Refuse sources that are not there, or twice, or in the folder that is to be written.
+    """Check that sources exist, are given once, and are not in the folder to be written.
 
     Raises:
-        SceneError: one is.
+        SceneError: a source fails the check.
     """
     if not sources:
         raise SceneError("give a folder of photos or a video")
@@ -44,19 +44,19 @@ def check_sources(
 def gather_sources(
     sources: Sequence[Path], images_dir: Path, num_frames: int, *, progress: bool = True
 ) -> tuple[list[list[str]], dict[Path, list[str]]]:
-    """Copy the photos, and the sharpest frames of the videos, of all sources into one folder.
+    """Copy the photos of all sources, and the sharpest frames of their videos, into one folder.
 
-    Images of several sources get a number before their names, so that all names differ and those
-    of a source stand together.
+    With several sources, images get the number of their source before their names. So all names
+    differ, and those of a source stay together.
 
     Args:
         sources: folders and videos.
-        images_dir: where the images go.
-        num_frames: frames to take of each video.
-        progress: show bars.
+        images_dir: folder for the images.
+        num_frames: number of frames to take of each video.
+        progress: show progress bars.
 
     Returns:
-        Names in groups that share a camera; and the names of each source.
+        Names in groups that share a camera, and the names of each source.
 
     Raises:
         SceneError: a photo or video cannot be read, or a folder has no photos.
@@ -84,20 +84,20 @@ def gather_sources(
 def gather_masks(masks: Path, images_dir: Path, names: Sequence[str], masks_dir: Path) -> list[str]:
     """Write the masks of images as COLMAP reads them: `NAME.jpg.png`, black and white.
 
-    A mask is called as its image, or with another suffix, or with a further one; of images of
-    several sources without the number before their names too.
+    A mask has the name of its image, with the same, another or a second suffix. The number of the
+    source before an image's name may be missing.
 
     Args:
         masks: the folder of masks.
-        images_dir: the images.
-        names: theirs.
-        masks_dir: where the masks go.
+        images_dir: the folder of images.
+        names: names of the images.
+        masks_dir: folder for the masks.
 
     Returns:
-        The names of the images that have one.
+        The names of the images that have a mask.
 
     Raises:
-        SceneError: there is no mask of any image, or one cannot be read or has another size.
+        SceneError: no image has a mask, or a mask cannot be read or has another size.
     """
     if not masks.is_dir():
         raise SceneError(f"{masks}: no such folder of masks")
@@ -114,8 +114,8 @@ def gather_masks(masks: Path, images_dir: Path, names: Sequence[str], masks_dir:
         raise SceneError(f"{masks}: no mask is called as one of the images ({shown(names[0])}, …)")
     if len(found) < len(names):
         warn_once(
-            f"{masks}: {len(names) - len(found)} of {len(names)} images have no mask there, and "
-            "count whole"
+            f"{masks}: {len(names) - len(found)} of {len(names)} images have no mask there; all "
+            "of their pixels count"
         )
     masks_dir.mkdir()
     for name, path in found.items():

@@ -1,4 +1,4 @@
-"""From photos or a video to a scene folder in nerfstudio's layout."""
+"""A scene folder in nerfstudio's layout from photos or videos."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ DISTORTION_OF = {
     "OPENCV": ("k1", "k2", "p1", "p2"),
     "OPENCV_FISHEYE": ("k1", "k2", "k3", "k4"),
 }
-"""The distortion coefficients of COLMAP's camera models, in its order, by nerfstudio's names."""
+"""Distortion coefficients of COLMAP's camera models, in COLMAP's order, by nerfstudio's names."""
 
 APPLIED_TRANSFORM = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, -1.0, 0.0, 0.0]])
-"""From COLMAP's world, whose y runs down as the first camera's, to one whose z runs up."""
+"""From COLMAP's world, where y points down as in the first camera, to one where z points up."""
 
 
 @dataclass(frozen=True)
 class PhotoReport:
-    """What became of the photos.
+    """The result of placing photos.
 
     Attributes:
         registered, left_out: names of the photos with and without a pose.
-        num_points: points in space that were found in several photos.
-        reprojection_error: their mean distance from where they were seen, in pixels.
-        cameras: a line for each camera, its size and focal length.
+        num_points: number of points in space that were found in several photos.
+        reprojection_error: mean distance of projected points from their observations, pixels.
+        cameras: a line for each camera, with size and focal length.
     """
 
     registered: list[str]
@@ -87,30 +87,31 @@ def photos_to_scene(
 ) -> PhotoReport:
     """Find the poses of photos or of a video's frames, and write a scene that trains.
 
-    `out_dir` gets `images/`, `transforms.json` (OpenGL cameras; the lens's distortion stands in
-    it, and no image is resampled) and the points, `sparse_pc.ply`. It appears whole or not at all.
+    `out_dir` gets `images/`, `transforms.json` and the points, `sparse_pc.ply`. Cameras are in
+    OpenGL axes and keep the distortion of their lens, so no image is resampled. The folder appears
+    complete or not at all.
 
     Args:
-        source: a folder of photos, or a video; or several of them, of one scene.
-        out_dir: new or empty, unless `overwrite`.
-        masks: a folder of masks, called as the photos are, or with another suffix, or as
-            `NAME.jpg.png`: what is black in them is neither matched nor trained on.
-        held_out: one of the sources, whose images are for testing alone.
-        num_frames: frames to take of all videos together.
-        matching, camera_model, feature_size: see `reconstruct`; `matching` is by default
+        source: a folder of photos or a video, or several of them that show one scene.
+        out_dir: a new or empty folder, unless `overwrite`.
+        masks: a folder of masks. They have the names of the photos, with the same or another
+            suffix, or as `NAME.jpg.png`. Black pixels are neither matched nor trained on.
+        held_out: one of the sources, whose images are only for testing.
+        num_frames: number of frames to take of all videos together.
+        matching, camera_model, feature_size: see `reconstruct`. By default `matching` is
             sequential for one video, and exhaustive otherwise.
-        min_registered: the least share of the photos that must get a pose.
+        min_registered: least share of the photos that must get a pose.
         overwrite: replace an older result at `out_dir`.
-        progress: show bars.
+        progress: show progress bars.
 
     Raises:
         MissingPackageError: pycolmap, or for a video PyAV, is not installed.
-        SceneError: fewer than `LEAST_PHOTOS` photos or than the share `min_registered` of them
-            can be placed, or files cannot be read or written.
+        SceneError: fewer photos than `LEAST_PHOTOS`, or than the share `min_registered`, can be
+            placed, or files cannot be read or written.
     """
     out_dir = Path(out_dir)
     sources = [Path(p) for p in ([source] if isinstance(source, (str, Path)) else source)]
-    optional("pycolmap", "colmap")  # before any work is done
+    optional("pycolmap", "colmap")  # fail before any work is done
     check_sources(sources, out_dir, held_out)
     num_videos = sum(path.is_file() for path in sources)
     with new_scene_folder(out_dir, overwrite=overwrite, contents=CONTENTS) as folder:
@@ -162,7 +163,7 @@ def photos_to_scene(
 
 
 def _splits(frames: list[dict], held_names: list[str], held_out: str | Path) -> dict:
-    """The lists of a scene of which one source is held out."""
+    """The lists of splits of a scene with one source held out."""
     held = {f"images/{name}" for name in held_names}
     paths = [frame["file_path"] for frame in frames]
     test = [path for path in paths if path in held]
@@ -178,7 +179,7 @@ def _splits(frames: list[dict], held_names: list[str], held_out: str | Path) -> 
 def transforms_from_reconstruction(reconstruction: Reconstruction) -> dict:
     """The content of nerfstudio's `transforms.json` for a `pycolmap.Reconstruction`.
 
-    Intrinsics stand at the top where all photos share them, else in each frame.
+    Intrinsics are at the top if all photos share them, else in each frame.
     """
     images = sorted(_placed_images(reconstruction), key=lambda image: image.name)
     lenses = [_intrinsics(reconstruction.cameras[image.camera_id]) for image in images]
@@ -206,7 +207,7 @@ def _placed_images(reconstruction: Reconstruction) -> list[Image]:
 
 
 def _opengl_pose(image: Image) -> np.ndarray:
-    """[4, 4] camera-to-world, of COLMAP's camera (y down, z forward) in COLMAP's world."""
+    """Camera-to-world pose [4, 4] in OpenGL axes, from COLMAP's camera (y down, z forward)."""
     pose = np.eye(4)
     pose[:3] = image.cam_from_world().inverse().matrix()
     pose[:3, 1:3] *= -1.0

@@ -1,4 +1,4 @@
-"""One picture of a scene: its cameras around its box from four sides, and its images."""
+"""A picture of a scene: its cameras around its box from four sides, and its images."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ VIEWS = {
     "from the front: x right, z up": np.array([[1, 0, 0], [0, 0, 1]], float),
     "from the right: y right, z up": np.array([[0, 1, 0], [0, 0, 1]], float),
 }
-"""The world directions that run right and up in each panel."""
+"""The world directions that point right and up in each panel."""
 
 
 def draw_scene(inspection: Inspection) -> Image.Image:
     """Four orthographic views of cameras and scene box, and a contact sheet below.
 
-    A camera is drawn as a pyramid from where it stands to its image, whose top edge is thick; in
-    the colour of its split, or red if it looks away from the scene box.
+    A camera is drawn as a pyramid from its position to its image, whose top edge is thick. It has
+    the colour of its split, or is red if it looks away from the scene box.
     """
     panels = [
         _panel(inspection, title, axes)
@@ -51,7 +51,7 @@ def draw_scene(inspection: Inspection) -> Image.Image:
 
 
 def _corner_view() -> np.ndarray:
-    """[2, 3], seen from the right front at 30 degrees from above."""
+    """The axes [2, 3] of a view from the front right, 30 degrees from above."""
     azimuth, elevation = math.radians(-60.0), math.radians(30.0)
     right = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
     toward = np.array([math.cos(azimuth), math.sin(azimuth), 0.0])
@@ -103,7 +103,7 @@ def _reach(flat: np.ndarray) -> float:
 
 
 def _box_corners(aabb: tuple[float, ...]) -> np.ndarray:
-    """[8, 3]; bit k of a corner's number says which end of axis k it is at."""
+    """The corners [8, 3]; bit k of a corner's number chooses the end of axis k."""
     return np.array([[aabb[k + 3 * (i >> k & 1)] for k in range(3)] for i in range(8)])
 
 
@@ -112,14 +112,14 @@ def _box_edges() -> list[tuple[int, int]]:
 
 
 def _frustum_length(positions: np.ndarray, radius: float) -> float:
-    """World units, so that neighbours overlap little and all can be seen."""
+    """Length of the drawn cameras, world units: neighbours overlap little and all are visible."""
     apart = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
     np.fill_diagonal(apart, np.inf)
     return float(np.clip(np.median(apart.min(1)), 0.03 * radius, 0.1 * radius))
 
 
 def _frusta(files: SceneFiles, length: float) -> tuple[np.ndarray, np.ndarray]:
-    """[V, 5, 3] camera positions and image corners (from the top left, clockwise), and [V] away."""
+    """Camera positions and image corners [V, 5, 3] (clockwise from top left), and "away" [V]."""
     cameras = files.cameras
     poses = cameras.c2w.double().numpy()
     x0, x1 = -cameras.cx / cameras.fx, (cameras.width - cameras.cx) / cameras.fx
@@ -170,7 +170,7 @@ def _contact_sheet(inspection: Inspection, width: int) -> Image.Image:
 
 
 def _thumbnail(path: Path, size: int, exposure: float) -> Image.Image:
-    """A small picture over light grey; a crossed one where the file cannot be read."""
+    """A small picture over light grey; a crossed-out square if the file cannot be read."""
     try:
         if read_header(path).kind != "JPEG":
             straight = Image.fromarray(decode_straight(path, exposure=exposure))

@@ -1,4 +1,4 @@
-"""Making a scene folder whole or not at all."""
+"""Making a scene folder that appears complete or not at all."""
 
 import contextlib
 import shutil
@@ -14,16 +14,16 @@ from taichi_pynerf.errors import SceneError
 def new_scene_folder(
     out_dir: str | Path, *, overwrite: bool = False, contents: Sequence[str] = ()
 ) -> Iterator[Path]:
-    """An empty folder to fill, which takes the name `out_dir` when it is complete.
+    """An empty folder to fill, which is renamed to `out_dir` when it is complete.
 
-    On an error, and on an interruption, nothing is left of it, and what was at `out_dir` before
+    After an error or an interruption nothing is left of it, and the previous content of `out_dir`
     is still there.
 
     Args:
-        out_dir: new or empty, unless `overwrite`.
-        overwrite: replace a folder that is there, if its entries all match `contents`: a slip in
-            the name then costs an older result at most, and nobody's photos.
-        contents: patterns (`fnmatch`) of what such folders hold at their top.
+        out_dir: a new or empty folder, unless `overwrite`.
+        overwrite: replace an existing folder if all of its entries match `contents`. A typing
+            mistake then costs an older result at most, and nobody's photos.
+        contents: patterns (`fnmatch`) of the entries of such folders.
 
     Raises:
         SceneError: `out_dir` is not empty, holds something else, or cannot be written.
@@ -35,7 +35,7 @@ def new_scene_folder(
     try:
         unfinished.mkdir(parents=True)
         yield unfinished
-        _check_free(out_dir, overwrite, contents)  # it may have been filled in the meantime
+        _check_free(out_dir, overwrite, contents)  # it may have been filled meanwhile
         _take_place(unfinished, target)
     except OSError as error:
         raise SceneError(
@@ -63,7 +63,7 @@ def _check_free(out_dir: Path, overwrite: bool, contents: Sequence[str]) -> None
 
 
 def _take_place(folder: Path, target: Path) -> None:
-    """Rename `folder` to `target`, whose old content goes only when the new one is in place."""
+    """Rename `folder` to `target`; the old content is deleted once the new one is in place."""
     if not target.exists():
         folder.rename(target)
         return

@@ -41,23 +41,24 @@ def reconstruct(
     masks_dir: Path | None = None,
     progress: bool = True,
 ) -> Reconstruction:
-    """Find features, match them, and place as many photos as can be.
+    """Find features, match them, and place as many photos as possible.
 
     Args:
         images_dir: folder of the photos.
-        groups: their names, without spaces; each group shares one set of intrinsics.
+        groups: names of the photos, without spaces; each group shares one set of intrinsics.
         work_dir: folder for the database of features, which stays there.
-        matching: "exhaustive" compares every pair of photos; "sequential" each with the
-            `SEQUENTIAL_OVERLAP` next by name and those 16, 32, 64, … farther, for video.
+        matching: "exhaustive" compares every pair of photos. "sequential", for videos, compares
+            each photo with the `SEQUENTIAL_OVERLAP` next by name, and with those 16, 32, 64, …
+            farther on.
         camera_model: one of `CAMERA_MODELS`, COLMAP's names.
-        feature_size: photos are reduced to this many pixels along their longer side before
-            features are sought; results are in full-size pixels.
-        masks_dir: `NAME.png` in it is the mask of the photo NAME: no features are sought where it
-            is black. Photos may be without one.
-        progress: show a bar for each of the three phases.
+        feature_size: longer side, in pixels, to which photos are reduced before features are
+            extracted; results are in full-size pixels.
+        masks_dir: folder of masks: `NAME.png` is that of the photo NAME. No features are extracted
+            where it is black. A photo may have no mask.
+        progress: show a progress bar for each of the three phases.
 
     Returns:
-        The `pycolmap.Reconstruction` of the most photos.
+        The `pycolmap.Reconstruction` with the most photos.
 
     Raises:
         MissingPackageError: pycolmap is not installed.
@@ -163,8 +164,8 @@ def _chunks(values: Sequence, size: int) -> Iterator[list]:
 
 
 def _newest_camera(pycolmap: ModuleType, database: Path) -> int:
-    # Through pycolmap, and not through Python's sqlite3: two copies of SQLite in one process undo
-    # each other's locks.
+    # Through pycolmap, not Python's sqlite3: two copies of SQLite in one process break each other's
+    # locks.
     with contextlib.closing(pycolmap.Database.open(database)) as tables:
         return max(camera.camera_id for camera in tables.read_all_cameras())
 
@@ -177,11 +178,11 @@ def run_phase(
     unit: str,
     progress: bool,
 ) -> None:
-    """Run `job(token, advance)` in a thread under a bar; an interruption cancels the token."""
+    """Run `job(token, advance)` in a thread with a bar; an interruption cancels the token."""
     token = pycolmap.CancellationToken()
     steps: list[int] = []
     failures: list[Exception] = []
-    finished = threading.Event()  # an interrupted Thread.join takes the thread for stopped
+    finished = threading.Event()  # an interrupted Thread.join wrongly marks a thread as stopped
 
     def work() -> None:
         try:
@@ -212,7 +213,7 @@ def run_phase(
 
 @contextlib.contextmanager
 def _quiet(pycolmap: ModuleType) -> Iterator[None]:
-    """Silence all but pycolmap's errors."""
+    """Silence pycolmap except for its errors."""
     before = pycolmap.logging.minloglevel
     pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR)
     try:

@@ -14,7 +14,7 @@ from taichi_pynerf.errors import SceneError
 from taichi_pynerf.extras import optional
 
 SHARPNESS_WIDTH = 640
-"""Sharpness is judged at about this width: finer detail is mostly the noise of the sensor."""
+"""Width, in pixels, at which sharpness is judged; finer detail is mostly sensor noise."""
 
 
 def extract_sharp_frames(
@@ -22,20 +22,20 @@ def extract_sharp_frames(
 ) -> list[str]:
     """Write the sharpest frame of each of `num_frames` windows of a video as a JPEG.
 
-    Frames are turned upright as the video's display matrix says.
+    Frames are turned upright by the video's display matrix.
 
     Args:
         video: any file that FFmpeg decodes.
-        images_dir: where `frame_00001.jpg`, … go.
-        num_frames: how many frames are wanted; a shorter video gives all it has.
-        progress: show a bar.
+        images_dir: folder for `frame_00001.jpg`, ….
+        num_frames: number of frames wanted; a shorter video gives all it has.
+        progress: show a progress bar.
 
     Returns:
-        The files' names in the order of time.
+        The files' names in temporal order.
 
     Raises:
         MissingPackageError: PyAV is not installed.
-        SceneError: the file is no video that can be decoded.
+        SceneError: the file is not a video that can be decoded.
         ValueError: `num_frames` is less than 1.
     """
     if num_frames < 1:
@@ -72,7 +72,7 @@ def extract_sharp_frames(
 
 
 def sharpness_of(grey: np.ndarray) -> float:
-    """The variance of the Laplacian of a [H, W] image: motion and defocus lower it."""
+    """The variance of the Laplacian of an image [H, W], which motion and defocus lower."""
     grey = grey.astype(np.float32)
     laplacian = (
         grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
@@ -81,7 +81,7 @@ def sharpness_of(grey: np.ndarray) -> float:
 
 
 def quarter_turns(degrees: int) -> int:
-    """How often to turn a picture counter-clockwise by 90 degrees, for a display matrix's angle."""
+    """Number of counter-clockwise turns by 90 degrees for the angle of a display matrix."""
     return round(degrees / 90) % 4
 
 
@@ -93,7 +93,7 @@ def _frame_sharpness(frame: Any) -> float:
 
 
 def _count_frames(av: ModuleType, video: Path) -> int:
-    """The packets of the video stream: a quick and near count, without decoding."""
+    """Number of packets of the video stream: a quick, approximate count without decoding."""
     with av.open(str(video)) as container:
         stream = _video_stream(container, video)
         return max(sum(packet.size > 0 for packet in container.demux(stream)), 1)

@@ -1,1 +1,1 @@
-"""Scene formats, one file each, and what they share."""
+"""Scene formats, one file each, and the code that they share."""

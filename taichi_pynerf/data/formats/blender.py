@@ -3,8 +3,8 @@
 Format: Mildenhall et al., NeRF (ECCV 2020). The file holds `camera_angle_x`, the horizontal angle
 of view in radians, and `frames`, each with a `file_path` relative to the folder and a
 camera-to-world `transform_matrix` in OpenGL axes. Converters and add-ons (torch-ngp, nerf2mesh,
-BlenderNeRF) write full intrinsics too, in the file or in a frame, as in `transforms.json`. A split
-may be of poses alone, which were never rendered.
+BlenderNeRF) also write full intrinsics, in the file or in a frame, as in `transforms.json`. A split
+may consist of poses alone, which were never rendered.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ from taichi_pynerf.data.scene_files import LoadOptions, warn_once
 from taichi_pynerf.errors import SceneError
 
 PLACEMENT = replace(AS_IT_IS, scene_scale=1.5)
-"""The box that all NeRF-synthetic objects lie in; the format has no word for it."""
+"""The box that all NeRF-synthetic objects lie in; the files do not give one."""
 
 NEAR = 0.05
-"""Just in front of any camera. Rays are cut to the scene box, so this is only a least distance."""
+"""Just in front of any camera, world units. Rays are cut to the scene box, so little depends on it.
+"""
 
 USUAL_SPLITS = ("train", "val", "test")
 
@@ -60,7 +61,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     """Read and check the files of all splits.
 
     Raises:
-        SceneError: there is no file, all images for training are missing, or something is wrong.
+        SceneError: there is no file, all images for training are missing, or a value is wrong.
     """
     paths = {_split_of(path): path for path in sorted(data_dir.glob("transforms_*.json"))}
     if not any(split in USUAL_SPLITS for split in paths):
@@ -115,10 +116,11 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
 
 
 def _depth(frame: Frame) -> tuple[Path | None, float]:
-    """A frame's depth image and its unit: the one that it names, as nerfstudio does, or the file of
-    numbers that Blender writes beside the image, `r_0_depth.exr` or `r_0_depth_0001.exr`.
+    """A frame's depth image and its unit.
 
-    The 8-bit `r_0_depth_0000.png` of the published scenes are pictures to look at.
+    It is the file that the frame names, as in nerfstudio's scenes, or the one that Blender writes
+    beside the image, `r_0_depth.exr` or `r_0_depth_0001.exr`. The 8-bit `r_0_depth_0000.png` of
+    the published scenes are only for looking at.
     """
     if frame.depth_path is not None or frame.image_path is None:
         return frame.depth_path, depth_unit(frame)
@@ -133,10 +135,10 @@ def _split_of(path: Path) -> str:
 
 
 def _with_images(path: Path, split: str, frames: list[Frame]) -> list[Frame]:
-    """The frames that have an image; all, if none of a split to test has one.
+    """The frames that have an image; all frames, if none of a split other than "train" has one.
 
     Raises:
-        SceneError: no image to train on is there.
+        SceneError: there is no image to train on.
     """
     missing = [frame.file_path for frame in frames if frame.image_path is None]
     if len(missing) == len(frames) and split != "train":
@@ -150,7 +152,7 @@ def _with_images(path: Path, split: str, frames: list[Frame]) -> list[Frame]:
 
 
 def _is_full(frames: list[Frame]) -> bool:
-    """Whether the file gives intrinsics, and not an angle of view alone."""
+    """Whether the file gives full intrinsics, not only an angle of view."""
     return any(
         frame.says_its_size() or any(name in frame.entry for name in (*FOCALS, "cx", "cy"))
         for frame in frames
@@ -163,7 +165,7 @@ def _is_opaque(frames: list[Frame]) -> bool:
 
 
 def _size_of(frame: Frame, first: tuple[int, int], fits: bool) -> tuple[int, int]:
-    """The size of a frame's image: the first image stands for all where the file says nothing."""
+    """The size of a frame's image; if the file does not give it, that of the first image."""
     if not fits or frame.image_path is None or frame.says_its_size():
         return first
     return read_header(frame.image_path).stored_size

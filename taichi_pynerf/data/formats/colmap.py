@@ -1,7 +1,7 @@
 """COLMAP's sparse models beside their images, read by pycolmap (extra `colmap`).
 
 Format: https://colmap.github.io/format.html. The files `cameras`, `images` and `points3D`, `.bin`
-or `.txt`, in `sparse/0` or one of the other places where scripts put them; images in `images` or
+or `.txt`, are in `sparse/0` or another place where scripts put them. Images are in `images` or
 `input`, or in the folder itself. Every eighth image is held out.
 """
 
@@ -37,8 +37,8 @@ PLACES = (
     "sparse", "colmap/sparse", "colmap", "dense/sparse", "dense", "distorted/sparse", "undistorted",
     "undistorted/sparse", "colmap_text", "colmap_sparse", ".",
 )  # fmt: skip
-"""Folders that may hold a sparse model, or a folder for each of several, as `sparse/0`; models in
-the first of these that has any are taken."""
+"""Folders that may hold a sparse model, or a numbered folder for each of several, as `sparse/0`.
+The first of these folders that has any models is used."""
 
 IMAGE_FOLDERS = ("images", "input", "rgb", "image", "imgs", "photos", "frames", ".")
 FILES = ("cameras", "images")
@@ -47,20 +47,20 @@ MAX_MODEL_BYTES = 2**30
 """Largest model file that is copied, in bytes."""
 
 NEAR_MARGIN = 0.5
-"""The near bound, as a share of the depth of the nearest points. The nearest 1 % are left
-out, as they may be wrong."""
+"""The near bound, as a share of the depth of the nearest points. The nearest 1 % are left out, as
+they may be wrong."""
 
 
 @dataclass(frozen=True, eq=False)
 class SparseModel:
-    """What a sparse model holds of its registered images, in order of their names.
+    """The registered images of a sparse model, sorted by name, and its points.
 
     Attributes:
         names: V image paths relative to the image folder.
         poses: [V, 3, 4] float64 camera-to-world poses in OpenGL axes.
         lenses: V lenses.
         points: [K, 3] float64, the points.
-        depths: float64, the depth of points in images that see them, for any number of pairs.
+        depths: [D] float64, depths of points in images that see them.
     """
 
     names: list[str]
@@ -95,7 +95,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     """Read and check the largest sparse model, and find its images.
 
     Raises:
-        SceneError: there is no model or something in it is wrong, or no image is there.
+        SceneError: there is no model, a value in it is wrong, or no image is there.
         MissingPackageError: pycolmap is not installed.
     """
     models = model_folders(data_dir)
@@ -140,7 +140,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
 
 
 def model_folders(data_dir: Path) -> list[Path]:
-    """The folders of a scene's sparse models, all in the likeliest place that has any."""
+    """The folders of a scene's sparse models: all those in the first place that has any."""
     for place in PLACES:
         found = [
             folder
@@ -153,7 +153,7 @@ def model_folders(data_dir: Path) -> list[Path]:
 
 
 def _folders_in(folder: Path) -> list[Path]:
-    """A folder, and the numbered folders in it (`0`, `1`, or `0/sparse` as in COLMAP's `dense`)."""
+    """A folder and the numbered folders in it (`0`, `1`, or `0/sparse` as in COLMAP's `dense`)."""
     if not folder.is_dir():
         return []
     numbered = sorted(
@@ -169,7 +169,7 @@ def _file(folder: Path, name: str) -> Path | None:
 
 
 def _largest(folders: list[Path]) -> tuple[Path, SparseModel]:
-    """The model with the most registered images; a warning counts those of the others."""
+    """The model with the most registered images; a warning lists the others."""
     if len(folders) == 1:
         return folders[0], read_model(folders[0])
     models, faults = {}, []
@@ -192,7 +192,7 @@ def _largest(folders: list[Path]) -> tuple[Path, SparseModel]:
 
 
 def _base_of(data_dir: Path, folder: Path) -> Path:
-    """The folder that a sparse model's images are beside: `dense/0` for `dense/0/sparse`."""
+    """The folder that holds a sparse model and its images: `dense/0` for `dense/0/sparse`."""
     base = folder
     while base != data_dir and (base.name.isdigit() or base.name.startswith(("sparse", "colmap"))):
         if base.parent.name == "dense" and base.name.isdigit():
@@ -219,7 +219,7 @@ def _dense_folders(data_dir: Path) -> list[str]:
 
 
 def _tell_undistorted(data_dir: Path, folder: Path, image_dir: Path, model: SparseModel) -> None:
-    """Warn where images were probably undistorted after the model was made."""
+    """Warn if images were probably undistorted after the model was made."""
     parts = image_dir.relative_to(data_dir).parts
     apart = parts[:1] in (("dense",), ("undistorted",)) and not folder.is_relative_to(
         image_dir.parent
@@ -235,7 +235,7 @@ def read_model(folder: Path) -> SparseModel:
     """Read and check a sparse model; its points may be missing.
 
     Raises:
-        SceneError: something in it is wrong, or no image is registered.
+        SceneError: a value in it is wrong, or no image is registered.
         MissingPackageError: pycolmap is not installed.
     """
     pycolmap = optional("pycolmap", "colmap")
@@ -290,7 +290,7 @@ def read_model(folder: Path) -> SparseModel:
 
 
 def _without_points(pycolmap: ModuleType, folder: Path) -> Reconstruction:
-    """Read a model that lacks its points, with an empty list of them."""
+    """Read a model that lacks its points, with an empty list in their place."""
     suffix = ".bin" if (folder / "images.bin").is_file() else ".txt"
     with tempfile.TemporaryDirectory() as whole:
         for path in folder.iterdir():

@@ -1,6 +1,6 @@
 """Depth images: distances along the optical axis, from PNG, TIFF, NumPy and OpenEXR files.
 
-What is not known is 0 everywhere in this package; files may have NaN, infinity or less than 0.
+In this package unknown depths are 0. Files may have NaN, infinity or negative numbers for them.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from taichi_pynerf.errors import SceneError
 
 SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".exr")
 
-BEYOND = 65504.0
+BEYOND = 65504.0  # greatest half float, which Blender writes for the background
 MILLIMETRES = 1e-3
-"""What a whole number counts, in nerfstudio's scenes and in those of depth cameras."""
+"""Metres per step of an integer depth, in nerfstudio's scenes and in those of depth cameras."""
 
 
 def decode_depth(path: Path, unit: float) -> np.ndarray:
-    """[H, W] float32 distances along the optical axis, in world units; 0 where unknown.
+    """Distances float32 [H, W] along the optical axis, in world units; 0 where unknown.
 
     Args:
-        path: a grey PNG or TIFF of 16 bits, an array of numbers in a .npy file, or an OpenEXR file
+        path: a 16-bit grey PNG or TIFF, an array of numbers in a .npy file, or an OpenEXR file
             with a channel Z, V (Blender), Y or R.
-        unit: world units in a value of the file.
+        unit: factor from values of the file to world units.
 
     Raises:
         SceneError: the file is missing or broken, or holds no depths.
@@ -42,19 +42,19 @@ def decode_depth(path: Path, unit: float) -> np.ndarray:
         values = decode_whole(path)
     if values.ndim != 2 or values.size == 0:
         raise SceneError(f"{path}: depth must be of shape [height, width], not {values.shape}")
-    if suffix == ".exr":  # Blender's background, in half floats their greatest number
+    if suffix == ".exr":  # the background in Blender's files
         values = np.where(values >= BEYOND, 0, values)
     depth = values.astype(np.float32) * np.float32(unit)
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
 
 def fit_depth(path: Path, depth: np.ndarray, width: int, height: int) -> np.ndarray:
-    """A depth image [h, w] at the size of its photograph, by the nearest values.
+    """A depth image [h, w] resampled to the size of its photograph, by nearest values.
 
-    Depth cameras see fewer pixels; a mean over an edge would be the depth of nothing.
+    Depth cameras have fewer pixels. A mean across an edge would be a depth where nothing is.
 
     Raises:
-        SceneError: it is not in proportion to the photograph.
+        SceneError: its proportions are not those of the photograph.
     """
     rows, columns = depth.shape
     if (columns, rows) == (width, height):

@@ -14,9 +14,9 @@ class Fit(NamedTuple):
 
     Attributes:
         fits: the folder is a scene of the format.
-        found: what tells the format, or what there is of it; empty if there is nothing.
-        missing: the first thing that a scene of the format needs and the folder lacks.
-        is_claimed: the folder says that it is of this format, and its description is broken.
+        found: the evidence for the format, in words; empty if there is none.
+        missing: the first thing that the folder lacks for the format.
+        is_claimed: the folder claims this format, but its description is broken.
     """
 
     fits: bool
@@ -26,7 +26,7 @@ class Fit(NamedTuple):
 
 
 def frames_in(path: Path) -> tuple[int, str]:
-    """How many frames a JSON file has, and what is wrong if it has none."""
+    """The number of frames in a JSON file, and the fault in words if there are none."""
     try:
         content = read_json(path)
     except SceneError as error:

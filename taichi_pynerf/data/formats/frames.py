@@ -1,8 +1,8 @@
-"""The frames of `transforms.json` and its like, as nerfstudio, instant-ngp, Blender add-ons and
-converters write them: one reader of cameras for all.
+"""The frames of `transforms.json` and similar files: one reader of cameras for all of them.
 
-What a frame does not say, its file says. Angles are in radians, but for instant-ngp's `x_fov` and
-`y_fov`, which are in degrees.
+nerfstudio, instant-ngp, Blender add-ons and converters write such files. A value that a frame lacks
+is taken from the top of its file. Angles are in radians, except instant-ngp's `x_fov` and `y_fov`,
+which are in degrees.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.distortion import COEFFICIENTS
 
 IMAGE_FOLDERS = (".", "images", "input", "rgb", "train", "test", "val")
-"""Folders that are searched for images whose paths lead nowhere."""
+"""Folders to search for images whose paths do not exist."""
 
 MAX_SIDE = 1e5
 MAX_FOCAL = 1e7
@@ -50,10 +50,10 @@ class Frame(NamedTuple):
 
     Attributes:
         where: the place in the file, for messages.
-        entry: what the frame says, with what the file says for all.
-        file_path: as it is written.
-        image_path: the file, or None if it is not there.
-        mask_path, depth_path: of the mask and the depth image that the frame names, or None.
+        entry: the frame's values, with those of the file as defaults.
+        file_path: the path as written.
+        image_path: the image file, or None if it is missing.
+        mask_path, depth_path: the mask and the depth image that the frame names, or None.
     """
 
     where: str
@@ -64,10 +64,10 @@ class Frame(NamedTuple):
     depth_path: Path | None
 
     def pose(self) -> np.ndarray:
-        """[3, 4] float64 camera-to-world pose.
+        """Camera-to-world pose float64 [3, 4].
 
         Raises:
-            SceneError: the frame has none.
+            SceneError: the frame has no valid pose.
         """
         return checked_pose(self.where, self.entry.get("transform_matrix"), "transform_matrix")
 
@@ -76,10 +76,10 @@ class Frame(NamedTuple):
 
 
 def read_frames(path: Path, options: LoadOptions) -> tuple[dict, list[Frame]]:
-    """A file and its frames, in the file's order.
+    """The content of a file and its frames, in the file's order.
 
     Raises:
-        SceneError: the file is missing, or something in it is wrong.
+        SceneError: the file is missing, or a value in it is wrong.
     """
     content = read_json(path)
     if not isinstance(content, dict):
@@ -116,10 +116,10 @@ def lens_of(frame: Frame, size: tuple[int, int]) -> Lens:
 
     Args:
         frame: the frame.
-        size: width and height where the description does not give them.
+        size: width and height in pixels, if the description does not give them.
 
     Raises:
-        SceneError: a value is wrong, or nothing says how wide the camera sees.
+        SceneError: a value is wrong, or nothing gives the camera's field of view.
     """
     where, entry = frame.where, frame.entry
     default = "OPENCV_FISHEYE" if entry.get("is_fisheye") else "OPENCV"
@@ -143,22 +143,22 @@ def lens_of(frame: Frame, size: tuple[int, int]) -> Lens:
 
 
 def depth_unit(frame: Frame, default: float = MILLIMETRES) -> float:
-    """The coordinates' units in a value of its depth image: `depth_unit_scale_factor`."""
+    """Factor from values of its depth image to units of the coordinates, or the default."""
     return number_or(frame.where, frame.entry, "depth_unit_scale_factor", 1e-9, 1e9, default)
 
 
 def circle_radius(frame: Frame) -> float | None:
-    """nerfstudio's `fisheye_crop_radius`: pixels farther from the image's middle do not count."""
+    """nerfstudio's `fisheye_crop_radius`, pixels: those farther from the middle do not count."""
     if frame.entry.get("fisheye_crop_radius") is None:
         return None
     return checked_number(frame.where, frame.entry, "fisheye_crop_radius", 1.0, MAX_SIDE)
 
 
 def number_or(where: str, owner: dict, name: str, low: float, high: float, default: float) -> float:
-    """A number of an object, or a default where it has none.
+    """A number of an object, or a default if it has none.
 
     Raises:
-        SceneError: it is there, and no number in [low, high].
+        SceneError: the value is there, but is not a number in [low, high].
     """
     return checked_number(where, owner, name, low, high) if name in owner else default
 
@@ -179,7 +179,7 @@ def _focal_lengths(where: str, entry: dict, width: int, height: int) -> tuple[fl
 
 
 def _from_angle(where: str, entry: dict, axis: str, side: int) -> float | None:
-    """The focal length for an angle of view."""
+    """The focal length in pixels for an angle of view, or None if the entry has no angle."""
     angle = entry.get(name := f"camera_angle_{axis}")
     if angle is None:
         if entry.get(name := f"{axis}_fov") is None:
@@ -207,7 +207,7 @@ def _distortion(where: str, entry: dict, model: str) -> tuple[float, ...]:
     for name in ("k4", "k5", "k6") if model == "FULL_OPENCV" else ("k5", "k6"):
         if number_or(where, entry, name, -MAX_COEFFICIENT, MAX_COEFFICIENT, 0.0):
             raise SceneError(
-                f"{where}: {name} is not 0: lenses with a denominator are not known; let COLMAP's "
+                f"{where}: {name} is not 0: rational distortion is not supported; let COLMAP's "
                 "image_undistorter make images without distortion, and load these"
             )
     return tuple(

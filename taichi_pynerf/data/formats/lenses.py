@@ -1,4 +1,4 @@
-"""Camera models by COLMAP's names, as COLMAP, nerfstudio and instant-ngp write them."""
+"""Camera models by COLMAP's names, which nerfstudio and instant-ngp use too."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ PERSPECTIVE_MODELS = (
 FISHEYE_MODELS = ("SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "OPENCV_FISHEYE", "THIN_PRISM_FISHEYE")
 PANORAMA_MODELS = ("EQUIRECTANGULAR",)
 ALIASES = {"SPHERICAL": "EQUIRECTANGULAR", "PERSPECTIVE": "PINHOLE", "FISHEYE": "OPENCV_FISHEYE"}
-"""Other names that some programs write for a model."""
+"""Other names of some models."""
 
-# What each number of COLMAP's list of parameters is. Those in capitals must be 0.
+# The meaning of each of COLMAP's parameters. Those in capitals must be 0.
 _PARAMETERS = {
     "SIMPLE_PINHOLE": "f cx cy",
     "PINHOLE": "fx fy cx cy",
@@ -63,7 +63,7 @@ class Lens:
 
 
 def panorama_lens(width: int, height: int) -> Lens:
-    """Of an equirectangular image of the whole sphere: `fx` and `fy` are pixels in a radian."""
+    """The lens of an equirectangular image of the whole sphere; `fx` is in pixels per radian."""
     return Lens(
         width=width,
         height=height,
@@ -79,7 +79,7 @@ def checked_model(where: str, model: object) -> str:
     """The name of a camera model, as COLMAP writes it.
 
     Raises:
-        SceneError: rays cannot be made for it.
+        SceneError: the model is not supported.
     """
     name = model.upper().replace("-", "_") if isinstance(model, str) else model
     name = ALIASES.get(name, name) if isinstance(name, str) else name
@@ -94,10 +94,10 @@ def checked_model(where: str, model: object) -> str:
 def lens_from_colmap(
     where: str, model: str, width: int, height: int, parameters: Sequence[float]
 ) -> Lens:
-    """The lens that a camera of a COLMAP model is.
+    """The lens of a camera given as in COLMAP.
 
     Raises:
-        SceneError: its model is not known, or its parameters are not good.
+        SceneError: its model is not supported, or its parameters are not valid.
     """
     model = checked_model(where, model)
     if model in PANORAMA_MODELS:
@@ -124,12 +124,12 @@ def lens_from_colmap(
     )
     numbers = np.array([lens.fx, lens.fy, lens.cx, lens.cy, *lens.distortion])
     if not np.isfinite(numbers).all() or min(lens.fx, lens.fy) <= 0.0 or min(width, height) < 1:
-        raise SceneError(f"{where}: the camera's parameters are not good: {list(numbers)}")
+        raise SceneError(f"{where}: the camera's parameters are not valid: {list(numbers)}")
     return lens
 
 
 def cameras_from_lenses(poses: np.ndarray, lenses: Sequence[Lens]) -> Cameras:
-    """Cameras at [V, 3, 4] poses with V lenses."""
+    """Cameras with V poses [V, 3, 4] and V lenses."""
 
     def column(name: str, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         return torch.tensor([getattr(lens, name) for lens in lenses], dtype=dtype)

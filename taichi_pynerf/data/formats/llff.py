@@ -1,10 +1,10 @@
 """LLFF's forward-facing scenes: `poses_bounds.npy` beside photographs.
 
-Format: Mildenhall et al., Local Light Field Fusion (SIGGRAPH 2019). A row of 17 numbers for each
-image in order of their names: a 3x5 matrix, whose columns are the camera's down, right and backward
-axes, its position, and the image's height, width and focal length in pixels; then the nearest and
-the farthest depth that the image shows. Images are in `images`, and reduced ones in `images_8` and
-the like. Every eighth image is held out.
+Format: Mildenhall et al., Local Light Field Fusion (SIGGRAPH 2019). There is a row of 17 numbers
+for each image, sorted by name. First comes a 3x5 matrix, whose columns are the camera's down, right
+and backward axes, its position, and the image's height, width and focal length in pixels. Then come
+the nearest and the farthest depth that the image shows. Images are in `images`, and reduced ones in
+`images_8` and the like. Every eighth image is held out.
 """
 
 from __future__ import annotations
@@ -42,21 +42,22 @@ MAX_SIDE = 1e5
 MAX_FOCAL = 1e7
 
 FORWARD_FACING = 0.8
-"""Views face forward if the mean of their unit axes is longer than this. It is 0.9 and more in
+"""Least length of the mean of the views' unit axes for "facing forward". It is at least 0.9 in
 LLFF's scenes, and less than 0.6 around an object."""
 
 NEAR_MARGIN, FAR_MARGIN = 0.9, 2.0
-"""Bounds are of the points that structure from motion found; surfaces go on beyond them."""
+"""Factors for the bounds, which are those of points found by structure from motion; surfaces extend
+beyond these points."""
 
 
 @dataclass(frozen=True, eq=False)
 class PosesBounds:
-    """What `poses_bounds.npy` holds.
+    """The content of `poses_bounds.npy`.
 
     Attributes:
         poses: [V, 3, 4] float64 camera-to-world poses in OpenGL axes.
-        height, width, focal: [V] float64, of the images at full size.
-        near, far: [V] float64, the bounds of the depth.
+        height, width, focal: [V] float64, of the images at full size, pixels.
+        near, far: [V] float64, bounds of the depth, the file's units.
     """
 
     poses: np.ndarray
@@ -73,7 +74,7 @@ def probe(data_dir: Path) -> Fit:
 
 
 def probe_poses_bounds(data_dir: Path, *, forward_facing: bool) -> Fit:
-    """How well the folder fits, by whether its views face forward."""
+    """How well the folder fits, judged by whether its views face forward."""
     path = data_dir / FILE_NAME
     if not path.is_file():
         return Fit(False, "", f"no {FILE_NAME}")
@@ -92,11 +93,11 @@ def probe_poses_bounds(data_dir: Path, *, forward_facing: bool) -> Fit:
 def read(data_dir: Path, options: LoadOptions) -> Description:
     """Read and check `poses_bounds.npy`, and find its images.
 
-    The scene box reaches from the nearest depth to as far beyond the depth that the views are
-    focused on, as LLFF computes it for its spiral path; the rest is beyond the box.
+    The scene box reaches from the nearest depth to equally far beyond the depth of focus, as LLFF
+    computes it for its spiral path. Everything else is outside of the box.
 
     Raises:
-        SceneError: the file is missing or something in it is wrong, or the images are not as many.
+        SceneError: the file is missing, a value in it is wrong, or the number of images differs.
     """
     file = read_poses_bounds(data_dir / FILE_NAME)
     return describe(data_dir, options, file, FROM_CAMERAS, _forward_facing_transform(file))
@@ -112,7 +113,7 @@ def describe(
     """An unbounded scene with the cameras of `poses_bounds.npy`.
 
     Raises:
-        SceneError: the images are not as many as the poses.
+        SceneError: the number of images is not that of the poses.
     """
     folder, scale = image_folder(data_dir, options.img_downscale, (), IMAGE_FOLDERS)
     paths = list_images(folder, deep=True)
@@ -121,7 +122,7 @@ def describe(
         hint = f" (and {counted_suffixes(others)}, which are not read)" if others else ""
         raise SceneError(
             f"{folder}: has {len(paths)} images{hint}, and {data_dir / FILE_NAME} poses of "
-            f"{len(file.poses)}; which belong together cannot be told"
+            f"{len(file.poses)}, so it is unclear which belong together"
         )
     lenses = [
         Lens(int(width), int(height), focal, focal, 0.5 * width, 0.5 * height)
@@ -148,7 +149,7 @@ def read_poses_bounds(path: Path) -> PosesBounds:
     """Read and check `poses_bounds.npy`.
 
     Raises:
-        SceneError: the file is missing, or something in it is wrong.
+        SceneError: the file is missing, or a value in it is wrong.
     """
     rows = read_npy(path)
     if rows.ndim != 2 or rows.shape[1] != 17 or not len(rows):
@@ -181,12 +182,12 @@ def read_poses_bounds(path: Path) -> PosesBounds:
 
 
 def _forward_facing_transform(file: PosesBounds) -> SceneTransform:
-    """The mean camera looks along +y with z up, at the origin, and the box is [-1, 1]^3."""
+    """The transform that puts the mean camera at the origin, looking along +y with z up."""
     backward = _unit(file.poses[:, :, 2].mean(axis=0))
     right = _unit(np.cross(file.poses[:, :, 1].mean(axis=0), backward))
     rotation = np.stack([right, -backward, np.cross(backward, right)])
     near, far = NEAR_MARGIN * file.near.min(), file.far.max()
-    # The depth whose inverse is three quarters of the way from that of near to that of far.
+    # Depth of focus: in disparity three quarters of the way from near to far.
     focus = 1.0 / (0.25 / near + 0.75 / far)
     center = file.poses[:, :, 3].mean(axis=0) - focus * backward
     matrix = np.concatenate([rotation, -rotation @ center[:, None]], axis=1)
@@ -194,6 +195,6 @@ def _forward_facing_transform(file: PosesBounds) -> SceneTransform:
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
-    """The vector with length 1; any direction if it has none (for views that cancel out)."""
+    """The unit vector of this direction; any unit vector if it has length 0 (views cancel out)."""
     length = np.linalg.norm(vector)
     return vector / length if length > 1e-9 else np.array([1.0, 0.0, 0.0])

@@ -1,8 +1,8 @@
 """Mip-NeRF 360's scenes: photographs all around, with a sparse model or `poses_bounds.npy`.
 
 Format: Barron et al., Mip-NeRF 360 (CVPR 2022). Images are in `images`, and reduced ones in
-`images_2`, `images_4` and `images_8`; cameras in `sparse/0`, as COLMAP wrote them, which has the
-say, or in `poses_bounds.npy`, as LLFF has it. Every eighth image is held out.
+`images_2`, `images_4` and `images_8`. Cameras are in `sparse/0`, as COLMAP wrote them, or if that
+is missing, in `poses_bounds.npy`, as in LLFF's scenes. Every eighth image is held out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     """Read the cameras of either file, and find their images.
 
     Raises:
-        SceneError: both files are missing or something in one is wrong, or the images do not fit.
+        SceneError: both are missing, a value is wrong, or the images do not fit.
         MissingPackageError: there is a sparse model, and pycolmap is not installed.
     """
     if colmap.model_folders(data_dir):

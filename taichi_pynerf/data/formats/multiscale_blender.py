@@ -1,9 +1,9 @@
-"""Multi-scale Blender scenes as Mip-NeRF's converter writes them: all scales as files of their own.
+"""Multi-scale Blender scenes as Mip-NeRF's converter writes them, with files for every scale.
 
-Format: Barron et al., Mip-NeRF (ICCV 2021). One `metadata.json` holds an object for each split, of
-lists with an entry per image: `file_path` relative to the folder, `cam2world` in OpenGL axes,
-`width`, `height`, `focal`, `pix2cam`, `label` (the image is reduced 2**label times), `lossmult`
-(the area of its pixels in full-size pixels), `near` and `far`.
+Format: Barron et al., Mip-NeRF (ICCV 2021). One `metadata.json` holds an object for each split. Its
+members are lists with an entry per image: `file_path` relative to the folder, `cam2world` in OpenGL
+axes, `width`, `height`, `focal`, `pix2cam`, `label` (the image is reduced 2**label times),
+`lossmult` (the area of its pixels in full-size pixels), `near` and `far`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     """Read and check all splits of `metadata.json`, with the images of all scales.
 
     Raises:
-        SceneError: the file or an image it names is missing, or something in it is wrong.
+        SceneError: the file or an image that it names is missing, or a value in it is wrong.
     """
     path = data_dir / FILE_NAME
     finder = ImageFinder(data_dir, allow_external_paths=options.allow_external_paths)
@@ -100,7 +100,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
 
 
 def _read(path: Path) -> dict[str, dict]:
-    """{split: columns}, of the splits that there are."""
+    """The splits that exist: {split: columns}."""
     content = read_json(path)
     if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
         raise SceneError(f"{path}: must hold a JSON object with an object for each split")
@@ -108,7 +108,7 @@ def _read(path: Path) -> dict[str, dict]:
 
 
 def _frames(where: str, columns: dict) -> list[tuple[str, dict]]:
-    """A place, for messages, and an object for each image, from lists with an entry for each."""
+    """For each image its place, for messages, and its values, from lists with an entry each."""
     lists = {name: values for name, values in columns.items() if isinstance(values, list)}
     paths = lists.get("file_path")
     if not paths:
@@ -131,7 +131,7 @@ def _image(finder: ImageFinder, where: str, frame: dict) -> Path:
 
 
 def _lens(where: str, frame: dict) -> Lens:
-    """From `pix2cam` if it is there, else from `focal`."""
+    """The lens from `pix2cam` if that is given, else from `focal`."""
     width, height = (
         round(checked_number(where, frame, name, 1.0, MAX_SIDE)) for name in ("width", "height")
     )
@@ -166,7 +166,7 @@ def _label(where: str, frame: dict) -> int:
 
 
 def _names(paths: list[Path], labels: list[int]) -> list[str]:
-    """The views' names: the same at all scales, and another for each view of a scale."""
+    """Names of the views: the same at all scales, and different for each view of a scale."""
     names = [
         str(path.with_suffix("")).removesuffix(f"_d{label}")
         for path, label in zip(paths, labels, strict=True)

@@ -1,9 +1,9 @@
 """nerfstudio's and instant-ngp's scenes: one `transforms.json` with the intrinsics of the lens.
 
 Format: https://docs.nerf.studio/quickstart/data_conventions.html and instant-ngp's documentation.
-Intrinsics stand in the file or in a frame of it, which has the say; poses are camera-to-world in
-OpenGL axes. Splits are what `train_filenames` and its like say, else nerfstudio's rule: of the
-images in order of their paths, nine tenths train, evenly spaced, and the others are held out.
+Intrinsics are in the file, or in a frame, which takes precedence. Poses are camera-to-world in
+OpenGL axes. Splits follow `train_filenames` and the like. Without them nerfstudio's rule holds:
+sorted by path, nine tenths of the images are for training, evenly spaced; the others are held out.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     """Read and check `transforms.json`. Frames without their image are left out, with a warning.
 
     Args:
-        data_dir: the scene folder, or a file of its own name in place of its `transforms.json`.
+        data_dir: the scene folder, or a file of another name in place of its `transforms.json`.
 
     Raises:
-        SceneError: the file or all of its images are missing, or something in it is wrong.
+        SceneError: the file or all of its images are missing, or a value in it is wrong.
     """
     path = data_dir if data_dir.is_file() else data_dir / FILE_NAME
     content, all_frames = read_frames(path, options)
@@ -112,9 +112,9 @@ def _stored_size(frame: Frame) -> tuple[int, int]:
 def _splits(
     path: Path, content: dict, frames: list[Frame], all_frames: list[Frame]
 ) -> dict[str, list[int]]:
-    """Which frames are of which split; empty splits are left out."""
+    """The frames of each split; empty splits are left out."""
     if not any(f"{split}_filenames" in content for split in SPLITS):
-        # At least one is held out, where there are two.
+        # At least one is held out if there are two or more.
         num_train = min(math.ceil(TRAIN_SHARE * len(frames)), max(len(frames) - 1, 1))
         train = {int(i) for i in np.linspace(0, len(frames) - 1, num_train)}
         held = [i for i in range(len(frames)) if i not in train]
@@ -147,12 +147,12 @@ def _splits(
 
 
 def _listed(file_path: str) -> PurePosixPath:
-    """A path as lists and frames are compared by."""
+    """A path in the form in which lists and frames are compared."""
     return PurePosixPath(file_path.replace("\\", "/"))
 
 
 def _points(path: Path, content: dict, options: LoadOptions) -> np.ndarray | None:
-    """[K, 3] the sparse points that `ply_file_path` names, in the file's coordinates, if any."""
+    """The sparse points [K, 3] of `ply_file_path`, in the file's coordinates, if there are any."""
     if content.get("ply_file_path") is None:
         return None
     name = checked_text(str(path), content, "ply_file_path")
@@ -161,7 +161,7 @@ def _points(path: Path, content: dict, options: LoadOptions) -> np.ndarray | Non
         inside = file.resolve().is_relative_to(path.parent.resolve())
         is_there = file.is_file()
     except (OSError, ValueError, RuntimeError):  # too long, a null byte, a loop of links
-        raise SceneError(f"{path}: ply_file_path {shown(name)} is no path of a file") from None
+        raise SceneError(f"{path}: ply_file_path {shown(name)} is not a file path") from None
     if not inside and not options.allow_external_paths:
         raise SceneError(
             f"{path}: ply_file_path {shown(name)} leads out of {path.parent}; move the file into "
@@ -182,10 +182,11 @@ def _points(path: Path, content: dict, options: LoadOptions) -> np.ndarray | Non
 def _default_placement(
     where: str, content: dict, bounded: bool, has_points: bool = False
 ) -> Placement:
-    """How the scene stands where the user does not say.
+    """The placement of the scene unless the user gives one.
 
-    A `scale` or an `offset` says where instant-ngp's unit cube is in the file's coordinates; then,
-    and in bounded scenes, these are kept and the box is that cube. Else nerfstudio's way holds.
+    A `scale` or an `offset` gives the position of instant-ngp's unit cube in the file's
+    coordinates. With either, and in bounded scenes, coordinates are kept and the box is that cube.
+    Otherwise the scene is placed as in nerfstudio.
     """
     if not bounded and "scale" not in content and "offset" not in content:
         center = "points" if has_points else FROM_CAMERAS.center
@@ -202,7 +203,7 @@ def _default_placement(
 
 
 def _orientation(where: str, content: dict) -> str:
-    """nerfstudio's default, or what the file has in its place."""
+    """The file's `orientation_override`, or nerfstudio's default."""
     override = content.get("orientation_override", FROM_CAMERAS.orientation)
     if override not in ("up", "vertical", "pca", "none"):
         raise SceneError(f"{where}: orientation_override is {shown(override)}, which is not known")

@@ -1,4 +1,4 @@
-"""Photographs of a scene: which files hold them at the wanted size, and which way up they are."""
+"""Photographs of a scene: the files that hold them at the wanted size, and their orientation."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def tell_missing(where: Path, missing: list[str], num_all: int) -> None:
 
 
 def tell_idle(where: Path, used: Sequence[Path], folders: Sequence[str] = ()) -> None:
-    """Warn of images that lie among those of a scene, and that it does not use.
+    """Warn of images that lie beside those of a scene but are not used.
 
     Args:
         where: the description, for messages.
         used: its images.
-        folders: names of folders that are searched as well, if one of the images is in it.
+        folders: names of folders to search too, if one of the images is in such a folder.
     """
     tops = {path.parent for path in used}
     for path in used:
@@ -74,17 +74,17 @@ def tell_idle(where: Path, used: Sequence[Path], folders: Sequence[str] = ()) ->
 def image_folder(
     data_dir: Path, img_downscale: int, names: Sequence[str], folders: Sequence[str]
 ) -> tuple[Path, int]:
-    """The folder of a scene's images, and by how much they are reduced.
+    """The folder of a scene's images, and the factor by which they are reduced.
 
     Args:
         data_dir: the scene folder.
         img_downscale: the reduction that is asked for.
-        names: the images, relative to their folder; none, if any image will do.
-        folders: where the images at full size may be, the likeliest first, relative to `data_dir`.
+        names: the images, relative to their folder; empty if any image will do.
+        folders: possible folders of full-size images relative to `data_dir`, the likeliest first.
 
     Returns:
-        The first folder that has most of the images; else the folder of reduced ones beside, as
-        `images_8`, that is nearest to what is asked for.
+        The first folder that has most of the images. If there is none, the folder of reduced
+        images, such as `images_8`, that is nearest to what is asked for.
 
     Raises:
         SceneError: no folder has any; the message lists those searched.
@@ -112,7 +112,7 @@ def image_folder(
 
 
 def _count_present(folder: Path, names: Sequence[str]) -> int:
-    """How many of the images a folder has."""
+    """The number of these images that a folder has."""
     if not folder.is_dir():
         return 0
     if not names:
@@ -122,17 +122,17 @@ def _count_present(folder: Path, names: Sequence[str]) -> int:
 
 
 def fit_to_files(files: SceneFiles, img_downscale: int, *, file_scale: int = 1) -> SceneFiles:
-    """Bring a scene's description and its image files together.
+    """Match a scene's description to its image files.
 
-    If there is a folder `images_8`, say, beside `images`, and the reduction asked for is 8, its
-    files are taken. Cameras get the size that the files have, whole images being taken to be
-    resampled to it. An EXIF orientation is followed only where the description's width and height
-    ask for it: most tools estimate poses for pixels as they are stored.
+    If the reduction asked for is, say, 8, and there is a folder `images_8` beside `images`, its
+    files are used. Cameras get the size of the files, assuming that whole images were resampled. An
+    EXIF orientation is followed only if the description's width and height require it, as most
+    tools estimate poses for pixels as stored.
 
     Args:
-        files: `image_paths`, and `cameras` as the description has them, at full size.
+        files: `image_paths`, and `cameras` as described, at full size.
         img_downscale: the reduction asked for.
-        file_scale: by how much the files are reduced already, where there are none at full size.
+        file_scale: reduction of the files, if there are none at full size.
 
     Raises:
         SceneError: a reduced file is missing, or a file's width and height are not in proportion
@@ -185,14 +185,14 @@ def fit_to_files(files: SceneFiles, img_downscale: int, *, file_scale: int = 1) 
 
 
 def _fit(path: Path, header: ImageHeader, width: float, height: float) -> tuple[bool, bool]:
-    """Whether to turn an image upright, and whether its size is then the described one."""
+    """Whether to turn an image upright, and whether it then has the described size."""
     candidates = ((False, header.stored_size), (True, header.upright_size))
     for turn, size in candidates:
-        # A reduced side may have been rounded up or down.
+        # The side of a reduced image may have been rounded up or down.
         if abs(size[0] - width) < 1.0 and abs(size[1] - height) < 1.0:
             return turn, True
     for turn, size in candidates:
-        # In proportion, to a pixel of the smaller of the two.
+        # The same proportions, to within a pixel of the smaller image.
         scale = max(size[0] / width, size[1] / height, 1.0)
         if abs(size[0] * height - size[1] * width) <= scale * max(width, height):
             return turn, False
@@ -221,18 +221,18 @@ def _reduced_paths(paths: list[Path], k: int) -> list[Path] | None:
         stems = {path: path.relative_to(top).with_suffix("") for path in mine}
         if all(stem in by_stem for stem in stems.values()):
             reduced.update({path: by_stem[stem] for path, stem in stems.items()})
-        elif len(full) == len(small):  # renamed, as LLFF's own scenes have them
+        elif len(full) == len(small):  # renamed, as in LLFF's own scenes
             reduced.update(zip(full, small, strict=True))
         else:
             raise SceneError(
-                f"{smaller}: has {len(small)} images, and {top.name} {len(full)}; which belong "
-                "together cannot be told by their names"
+                f"{smaller}: has {len(small)} images, and {top.name} {len(full)}, and their names "
+                "do not show which belong together"
             )
     return [reduced[path] for path in paths]
 
 
 def _folder_with_reduced(folder: Path, k: int) -> Path | None:
-    """The folder, or the nearest one that it is in, that has a reduced one `NAME_k` beside it."""
+    """The folder, or its nearest parent, that has a reduced folder `NAME_k` beside it."""
     return next(
         (top for top in (folder, *folder.parents)
          if top.name and top.with_name(f"{top.name}_{k}").is_dir()),
@@ -252,8 +252,8 @@ def pinhole_cameras(
     """Cameras with square pixels and the principal point in the middle.
 
     Args:
-        poses: [V, 3, 4].
-        width, height, focal: [V].
+        poses: [V, 3, 4] camera-to-world poses.
+        width, height, focal: [V], pixels.
     """
     return Cameras(
         c2w=poses.float(),

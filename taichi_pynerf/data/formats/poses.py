@@ -1,4 +1,4 @@
-"""Camera poses from files: checked, brought to OpenGL's axes, and measured."""
+"""Camera poses from files: checks, OpenGL's axes, and bounds of distance."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ MAX_FILE_COORDINATE = 1e8
 """Largest coordinate in a file. Georeferenced ones go up to 1e7 metres."""
 
 OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0])
-"""Turns the columns of a rotation from OpenCV's axes (y down, looking along +z) to OpenGL's."""
+"""Changes the columns of a rotation from OpenCV's axes (y down, looking along +z) to OpenGL's."""
 
 
 def checked_pose(where: str, matrix: object, name: str) -> np.ndarray:
-    """A checked [3, 4] float64 camera-to-world pose from a 4x4 or 3x4 nested list of floats.
+    """A checked camera-to-world pose float64 [3, 4] from a 4x4 or 3x4 nested list of floats.
 
     Args:
         where: the file and the place in it, for messages.
         matrix: the value there.
-        name: what it is called there.
+        name: name of the value there.
 
     Raises:
-        SceneError: the value is no rotation and translation.
+        SceneError: the value is not a rotation and translation.
     """
     is_matrix = (
         isinstance(matrix, list)
@@ -44,7 +44,7 @@ def checked_pose(where: str, matrix: object, name: str) -> np.ndarray:
 
 
 def check_rigid(where: str, pose: np.ndarray, name: str) -> None:
-    """Refuse a finite [3, 4] matrix that is no rotation and translation.
+    """Check that a finite matrix [3, 4] is a rotation and translation.
 
     Raises:
         SceneError: it is not.
@@ -64,21 +64,21 @@ def check_rigid(where: str, pose: np.ndarray, name: str) -> None:
 
 
 def far_side(poses: np.ndarray, aabb: tuple[float, ...]) -> float:
-    """A distance that no ray from any of the [V, 3, 4] poses leaves the scene box beyond."""
+    """A distance within which every ray from the poses [V, 3, 4] has left the scene box."""
     low, high = np.array(aabb[:3]), np.array(aabb[3:])
     farthest_corner = np.maximum(np.abs(poses[:, :, 3] - low), np.abs(poses[:, :, 3] - high))
     return 1.01 * float(np.linalg.norm(farthest_corner, axis=-1).max())
 
 
-NEAR_SHARE = 0.05
-FAR_SHARE = 100.0
+NEAR_SHARE = 0.05  # near bound, as a share of the cameras' spread or half the box, if that is less
+FAR_SHARE = 100.0  # far bound, as a multiple of the greater of the two
 
 
 def near_and_far(poses: np.ndarray, aabb: tuple[float, ...]) -> tuple[float, float]:
-    """Bounds for an unbounded scene of which only the [V, 3, 4] poses and the box are known.
+    """Bounds for an unbounded scene of which only the poses [V, 3, 4] and the box are known.
 
-    Photographs are rarely taken from nearer than a small share of the cameras' spread, and beyond
-    a hundred times the box everything stands still.
+    Photographs are rarely taken from nearer than a small share of the cameras' spread. Beyond a
+    hundred times the box there is no visible parallax.
     """
     spread = float(np.abs(poses[:, :, 3] - poses[:, :, 3].mean(axis=0)).max())
     half = 0.5 * max(high - low for low, high in zip(aabb[:3], aabb[3:], strict=True))

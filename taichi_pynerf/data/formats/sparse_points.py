@@ -1,4 +1,4 @@
-"""The sparse points that structure from motion leaves beside a scene's cameras."""
+"""The sparse points of structure from motion beside a scene's cameras."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from taichi_pynerf.extras import optional
 from taichi_pynerf.geometry.cameras import Cameras
 
 NEAR_MARGIN = 0.5
-"""Share of the depth of the nearest points that is near: surfaces come closer than points."""
+"""Near bound, as a share of the depth of the nearest points: surfaces come closer than points."""
 
 NEAREST_SHARE = 0.01
-"""Share of the points in a view that may be nearer than that: some of them are wrong."""
+"""Share of the nearest points in a view that is ignored, as some of them are wrong."""
 
 LEAST_POINTS = 100
-"""In view, all views together; fewer say little of what is near."""
+"""Least number of points seen, in all views together; fewer say little about near surfaces."""
 
 
 def read_ply_points(path: Path) -> np.ndarray | None:
-    """[K, 3] float64 points of a PLY file; None where the package that reads it is absent.
+    """The points float64 [K, 3] of a PLY file; None if the package that reads it is absent.
 
     Raises:
-        SceneError: it is no PLY file, or its vertices have no x, y and z.
+        SceneError: it is not a PLY file, or its vertices have no x, y and z.
     """
     try:
         plyfile = optional("plyfile", "colmap")
@@ -43,7 +43,7 @@ def read_ply_points(path: Path) -> np.ndarray | None:
 
 
 def near_of_points(cameras: Cameras, points: np.ndarray) -> float | None:
-    """A distance that next to nothing in any view is nearer than; None where points say too little.
+    """A lower bound of the distance to nearly everything in any view; None with too few points.
 
     Args:
         cameras: V cameras.
@@ -54,7 +54,7 @@ def near_of_points(cameras: Cameras, points: np.ndarray) -> float | None:
     for view in range(len(cameras)):
         pixels, depth = cameras.project(view, world)
         size = torch.stack([cameras.width[view], cameras.height[view]])
-        inside = ((pixels >= 0) & (pixels < size)).all(-1) & (depth > 0)  # NaN is not
+        inside = ((pixels >= 0) & (pixels < size)).all(-1) & (depth > 0)  # false for NaN
         depths.append(depth[inside])
     found = torch.cat(depths) if depths else torch.zeros(0)
     if len(found) < LEAST_POINTS:

@@ -1,1 +1,1 @@
-"""What photogrammetry programs and phone apps export: cameras and poses beside the photographs."""
+"""Exports of photogrammetry programs and phone apps: cameras and poses beside photographs."""

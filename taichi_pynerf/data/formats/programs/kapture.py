@@ -1,8 +1,8 @@
 """Kapture folders: `sensors/sensors.txt`, `trajectories.txt`, `records_camera.txt` and images.
 
-Format: https://github.com/naver/kapture/blob/main/kapture_format.adoc. Lines of values between
-commas; cameras are COLMAP's models; a pose is of the world in the sensor: qw, qx, qy, qz, tx, ty,
-tz, for a camera that looks along +z with y down.
+Format: https://github.com/naver/kapture/blob/main/kapture_format.adoc. Lines hold values separated
+by commas. Cameras are COLMAP's models. A pose is world-to-sensor: qw, qx, qy, qz, tx, ty, tz, for a
+camera that looks along +z with y down.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     """Read and check the images that have a pose.
 
     Raises:
-        SceneError: a file or all images are missing, or something in a file is wrong.
+        SceneError: a file or all images are missing, or a value in a file is wrong.
     """
     folder = data_dir / "sensors"
     lenses: dict[str, Lens] = {}
@@ -58,7 +58,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     poses = {}
     for where, (time, sensor, *values) in _lines(folder / FILES[1], 2):
         if len(values) != 7 or not all(values):
-            continue  # a pose of which a part is unknown
+            continue  # part of the pose is unknown
         w, x, y, z, *translation = numbers(where, "the pose", values, 7).tolist()
         rotation = rotation_of_quaternion(where, x, y, z, w).T
         place = -rotation @ np.array(translation)
@@ -78,7 +78,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
 
 
 def _lines(path: Path, least: int) -> list[tuple[str, list[str]]]:
-    """(place, values) of the lines that have any."""
+    """(place, values) of the lines that are not empty."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise SceneError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")

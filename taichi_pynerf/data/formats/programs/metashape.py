@@ -1,8 +1,8 @@
 """Agisoft Metashape's cameras as XML (File > Export > Export Cameras…) beside the photographs.
 
-Format: the appendix on camera models of Metashape's manual. A camera's transform is camera-to-chunk
-for a camera that looks along +z with y down; the component's, or the chunk's, brings that to the
-world. Its p1 and p2 are OpenCV's p2 and p1.
+Format: the appendix on camera models of Metashape's manual. A camera's transform is
+camera-to-chunk, for a camera that looks along +z with y down. The transform of the component, or of
+the chunk, leads from there to the world. Metashape's p1 and p2 are OpenCV's p2 and p1.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from taichi_pynerf.data.scene_files import MAX_FILE_BYTES, LoadOptions, shown, w
 from taichi_pynerf.errors import SceneError
 
 KINDS = ("frame", "fisheye", "spherical")
-MAX_SKEW = 1e-3  # of the focal length
+MAX_SKEW = 1e-3  # skew that is ignored without a warning, as a share of the focal length
 
 
 def probe(data_dir: Path) -> Fit:
@@ -44,7 +44,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     """Read and check the first chunk that has cameras.
 
     Raises:
-        SceneError: the file or all of its images are missing, or something in it is wrong.
+        SceneError: the file or all of its images are missing, or a value in it is wrong.
     """
     path, _ = _file(data_dir)
     if path is None:
@@ -90,7 +90,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
 
 
 def _file(data_dir: Path) -> tuple[Path | None, list[Path]]:
-    """The first XML file of a folder that has a chunk with cameras, and all others."""
+    """The first XML file of a folder that has a chunk with cameras, and all other XML files."""
     others: list[Path] = []
     for path in sorted(data_dir.glob("*.xml")):
         try:
@@ -108,7 +108,7 @@ def _chunk(path: Path) -> ElementTree.Element:
         data = path.read_bytes()
     except OSError as error:
         raise SceneError(f"{path}: cannot be read ({error.strerror})") from None
-    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:  # could grow without end
+    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:  # entities could expand without end
         raise SceneError(f"{path}: XML with definitions of its own is not read")
     try:
         root = ElementTree.fromstring(data)
@@ -124,7 +124,7 @@ def _chunk(path: Path) -> ElementTree.Element:
 
 
 def _lenses(path: Path, chunk: ElementTree.Element) -> dict[str | None, Lens]:
-    """Of the calibrated sensors, by their numbers."""
+    """The lenses of the calibrated sensors, by number."""
     lenses = {}
     for sensor in chunk.iterfind("sensors/sensor"):
         where = f"{path}: sensor {shown(sensor.get('id'))}"
@@ -168,7 +168,7 @@ def _lens(where: str, calibration: ElementTree.Element, width: int, height: int,
 
 
 def _world(where: str, owner: ElementTree.Element) -> tuple[np.ndarray, np.ndarray, float]:
-    """Rotation, translation and scale of a component or chunk; none if it has none."""
+    """Rotation, translation and scale of a component or chunk; the identity if it has none."""
     transform = owner.find("transform")
     rotation, translation, scale = np.eye(3), np.zeros(3), 1.0
     if transform is None:

@@ -1,8 +1,8 @@
 """OpenSfM's and OpenDroneMap's `reconstruction.json` beside `images`.
 
 Format: https://opensfm.org/docs/dataset.html and the camera models of its geometry page. Lengths in
-an image are in its longer side, from its middle; rotations are axis times angle, of the world to a
-camera that looks along +z with y down. Of several reconstructions the largest is taken.
+an image are in units of its longer side, from its middle. Rotations are axis times angle, from the
+world to a camera that looks along +z with y down. Of several reconstructions the largest is used.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PLACES = ("reconstruction.json", "opensfm/reconstruction.json")
 IMAGE_FOLDERS = ("images", "opensfm/images", "code/images", ".", "../images")
 MAX_POINTS = 1_000_000
 
-# What each model's distortion is called; others have none of these.
+# Names of the distortion coefficients, and the models.
 _RADIAL = ("k1", "k2", "k3", "k4")
 _PERSPECTIVE = ("perspective", "simple_radial", "radial", "brown")
 _FISHEYE = ("fisheye", "fisheye_opencv")
@@ -54,7 +54,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     """Read and check the largest reconstruction.
 
     Raises:
-        SceneError: the file or all of its images are missing, or something in it is wrong.
+        SceneError: the file or all of its images are missing, or a value in it is wrong.
     """
     path = _file(data_dir)
     if path is None:

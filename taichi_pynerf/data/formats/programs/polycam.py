@@ -1,7 +1,7 @@
-"""Polycam's raw data: `keyframes/images` and a JSON file for each in `keyframes/cameras`.
+"""Polycam's raw data: `keyframes/images`, and a JSON file for each image in `keyframes/cameras`.
 
-`corrected_images` and `corrected_cameras` are the app's own optimised ones, and preferred. Poses
-are camera-to-world in OpenGL axes, t_00 … t_23 row by row, in metres, in a world whose y is up.
+`corrected_images` and `corrected_cameras`, which the app has optimised, are preferred. Poses are
+camera-to-world in OpenGL axes, t_00 … t_23 row by row, in metres, in a world with y up.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     """Read and check the cameras of all images.
 
     Raises:
-        SceneError: there are none, or something in one is wrong.
+        SceneError: there are none, or a value in one is wrong.
     """
     folders = _folders(data_dir)
     if folders is None:

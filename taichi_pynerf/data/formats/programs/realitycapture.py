@@ -1,8 +1,9 @@
 """RealityCapture's (RealityScan's) cameras as CSV, "Internal/External camera parameters".
 
-Columns: #name, x, y, alt, heading, pitch, roll, f, px, py, k1 … k4, t1, t2. Angles are in degrees:
-with all at 0 the camera looks straight down with north (y) up, and heading turns clockwise. f is in
-millimetres on film whose longer side is 36 wide; px and py are in that side, from the middle.
+Columns: #name, x, y, alt, heading, pitch, roll, f, px, py, k1 … k4, t1, t2. Angles are in degrees.
+With all angles 0 the camera looks straight down, with north (y) up; heading turns clockwise. f is
+in millimetres on film whose longer side is 36 mm. px and py are in units of that side, from the
+middle.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     """Read and check the first CSV file of cameras.
 
     Raises:
-        SceneError: the file or all of its images are missing, or something in it is wrong.
+        SceneError: the file or all of its images are missing, or a value in it is wrong.
     """
     faults = []
     for path in sorted(data_dir.glob("*.csv")):
@@ -65,14 +66,14 @@ def _read(data_dir: Path, path: Path, rows: list[dict], options: LoadOptions) ->
     views = []
     for where, row, image in zip(wheres, rows, images, strict=True):
         values = {name: number(where, name, row.get(name)) for name in POSE}
-        # An image that is missing is told of with the others: its size does not matter.
+        # A missing image is reported with the others later, so its size does not matter here.
         size = (1, 1) if image is None else read_header(image).upright_size
         views.append(View(where, row["name"], _pose(values), _lens(where, row, *size)))
     return description_of(data_dir, path, views, options)
 
 
 def _rows(path: Path) -> list[dict]:
-    """{column: text} of each image; columns are named in small letters, the first "name"."""
+    """{column: text} for each image; names of columns are in lower case, the first is "name"."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise SceneError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")

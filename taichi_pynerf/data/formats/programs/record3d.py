@@ -1,8 +1,8 @@
 """Record3D's export as EXR and JPG: `rgb/0.jpg` … and one `metadata.json`.
 
-"poses" are x, y, z, w of a quaternion and a position for each image, camera-to-world in OpenGL axes
-and metres; "K" is the lens's matrix column by column, "perFrameIntrinsicCoeffs" fx, fy, cx, cy of
-each image in newer exports.
+"poses" holds for each image x, y, z, w of a quaternion and a position, camera-to-world in OpenGL
+axes and metres. "K" is the lens's matrix column by column. In newer exports
+"perFrameIntrinsicCoeffs" holds fx, fy, cx, cy of each image.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     """Read and check the poses of all images.
 
     Raises:
-        SceneError: there are none, or something in the file is wrong.
+        SceneError: there are none, or a value in the file is wrong.
     """
     base = next((data_dir / p for p in PLACES if (data_dir / p / FILE_NAME).is_file()), data_dir)
     path = base / FILE_NAME

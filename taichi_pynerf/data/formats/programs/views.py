@@ -1,4 +1,4 @@
-"""From the cameras that a program exported to the description of a scene."""
+"""The description of a scene from the cameras that a program exported."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class View(NamedTuple):
 
     Attributes:
         where: its place in the export, for messages.
-        file_path: of its image, as it is written there.
-        pose: [3, 4] float64 camera-to-world, in OpenGL axes.
+        file_path: path of its image, as written there.
+        pose: [3, 4] float64 camera-to-world pose in OpenGL axes.
         lens: its lens.
     """
 
@@ -52,18 +52,18 @@ def description_of(
     folders: Sequence[str] = IMAGE_FOLDERS,
     points: np.ndarray | None = None,
 ) -> Description:
-    """A scene of these views, every eighth of which is held out, as the field does.
+    """A scene of these views. Every eighth is held out, as is usual in the field.
 
     Args:
         data_dir: the scene folder.
         origin: the export.
-        views: its cameras, in any order; those without their image are left out, with a warning.
-        options: what the user asks for.
-        folders: in `data_dir`, where images may be.
+        views: its cameras, in any order; those whose image is missing are left out, with a warning.
+        options: the options of the user.
+        folders: folders in `data_dir` where images may be.
         points: [K, 3] points on surfaces, if the export has any.
 
     Raises:
-        SceneError: there are no views, a pose or lens is none, or no image is there.
+        SceneError: there are no views, a pose or lens is not valid, or no image is there.
     """
     if not views:
         raise SceneError(f"{origin}: no camera in this export has a pose")
@@ -96,10 +96,10 @@ def description_of(
 
 
 def number(where: str, name: str, value: object) -> float:
-    """A finite number, given as one or as text.
+    """A finite number, given as a number or as text.
 
     Raises:
-        SceneError: it is none.
+        SceneError: the value is not a finite number.
     """
     try:
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
@@ -113,10 +113,10 @@ def number(where: str, name: str, value: object) -> float:
 
 
 def numbers(where: str, name: str, values: object, count: int) -> np.ndarray:
-    """float64 [count], given as a list of numbers or a text with spaces between them.
+    """float64 [count], given as a list of numbers or as text with spaces between them.
 
     Raises:
-        SceneError: they are not so many numbers.
+        SceneError: the value is not a list of so many numbers.
     """
     parts = values.split() if isinstance(values, str) else values
     if not isinstance(parts, list) or len(parts) != count:
@@ -125,10 +125,10 @@ def numbers(where: str, name: str, values: object, count: int) -> np.ndarray:
 
 
 def image_side(where: str, name: str, value: object) -> int:
-    """The width or height of an image.
+    """The width or height of an image, pixels.
 
     Raises:
-        SceneError: it is none.
+        SceneError: the value is not a valid size.
     """
     side = number(where, name, value)
     if not 1.0 <= side <= MAX_SIDE:
@@ -137,21 +137,21 @@ def image_side(where: str, name: str, value: object) -> int:
 
 
 def rotation_of_quaternion(where: str, x: float, y: float, z: float, w: float) -> np.ndarray:
-    """The [3, 3] rotation of a quaternion of any length.
+    """The rotation [3, 3] of a quaternion of any length.
 
     Raises:
-        SceneError: it has none.
+        SceneError: the quaternion is 0 or not finite.
     """
     quaternion = np.array([x, y, z, w])
     length = np.linalg.norm(quaternion)
     if not 1e-6 < length < 1e6:
-        raise SceneError(f"{where}: {shown([x, y, z, w])} is no quaternion of a rotation")
+        raise SceneError(f"{where}: {shown([x, y, z, w])} is not the quaternion of a rotation")
     cross, real = cross_matrix(quaternion[:3] / length), w / length
     return np.eye(3) + 2 * real * cross + 2 * cross @ cross
 
 
 def rotation_of_vector(vector: np.ndarray) -> np.ndarray:
-    """The [3, 3] rotation about a vector by its length in radians (Rodrigues' formula)."""
+    """The rotation [3, 3] about a vector, by its length in radians (Rodrigues' formula)."""
     angle = np.linalg.norm(vector)
     if angle < 1e-12:
         return np.eye(3)
@@ -160,7 +160,7 @@ def rotation_of_vector(vector: np.ndarray) -> np.ndarray:
 
 
 def cross_matrix(v: np.ndarray) -> np.ndarray:
-    """[3, 3], whose product with a vector is the cross product."""
+    """The matrix [3, 3] whose product with a vector is the cross product of `v` with it."""
     return np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])
 
 
@@ -169,10 +169,10 @@ def _check_lens(where: str, lens: Lens) -> None:
     if not all(map(math.isfinite, values)):
         raise SceneError(f"{where}: the lens has a value that is not finite")
     if not all(1e-2 <= focal <= MAX_FOCAL for focal in (lens.fx, lens.fy)):
-        raise SceneError(f"{where}: focal lengths of {lens.fx:g} {lens.fy:g} pixels cannot be")
+        raise SceneError(f"{where}: focal lengths of {lens.fx:g} {lens.fy:g} pixels are impossible")
     for centre, side in ((lens.cx, lens.width), (lens.cy, lens.height)):
         if not -10 * side <= centre <= 11 * side:
-            raise SceneError(f"{where}: the principal point {lens.cx:g} {lens.cy:g} cannot be")
+            raise SceneError(f"{where}: a principal point {lens.cx:g} {lens.cy:g} is impossible")
     if max(map(abs, lens.distortion)) > MAX_COEFFICIENT:
         raise SceneError(
             f"{where}: distortion beyond {MAX_COEFFICIENT:g}: {shown(lens.distortion)}"
