@@ -1,4 +1,4 @@
-"""How good a model is: PSNR, SSIM and LPIPS over a dataset."""
+"""Evaluation of a model: PSNR, SSIM and LPIPS over a dataset."""
 
 from taichi_pynerf.evaluation.evaluation import evaluate
 

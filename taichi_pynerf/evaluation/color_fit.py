@@ -1,8 +1,8 @@
-"""Metrics that do not count a photograph's own exposure and white balance.
+"""Metrics that ignore a photograph's own exposure and white balance.
 
-What a photograph's exposure was cannot be known before it is seen. As the field does it (NeRF in
-the Wild, Martin-Brualla et al. 2021), colours are fitted on the left half of the photograph, and
-the right half is measured.
+The exposure of a held-out photograph cannot be known without seeing it. As is usual (NeRF in the
+Wild, Martin-Brualla et al. 2021), colours are fitted on the left half of the photograph, and the
+right half is measured.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 from taichi_pynerf.evaluation.metrics import compute_psnr, compute_ssim
 
-RIDGE = 1e-3  # of the pull to the identity, in shares of the pixels
+RIDGE = 1e-3  # weight of the pull to the identity, as a share of the pixels
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class FittedMetric:
 def fit_colors(
     rgb: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """[4, 3] the affine map of colours [N, 3] that brings them nearest to those of a photograph.
+    """The affine map [4, 3] that brings colours [N, 3] nearest to those of a photograph.
 
-    Least squares, with a pull to the identity that counts where the colours leave the map open.
+    Least squares with a pull to the identity, which decides where the colours leave the map open.
     """
     if mask is not None:
         rgb, target = rgb[mask], target[mask]

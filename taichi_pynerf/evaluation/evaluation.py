@@ -1,4 +1,4 @@
-"""How close a model's images are to the photographs."""
+"""Comparison of a model's images with the photographs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ METRICS: dict[str, Metric] = {"psnr": compute_psnr, "ssim": compute_ssim}
 
 
 def metrics_for(config: PyNeRFConfig) -> dict[str, Metric]:
-    """PSNR and SSIM; where exposures were corrected, also those of fitted colours.
+    """PSNR and SSIM; if exposures were corrected, also those of fitted colours.
 
-    What exposure a held-out photograph has is not known to the model. `FITTED_METRICS` leave it
-    out: colours are fitted on the left half, and the right half is measured.
+    The model does not know the exposure of a held-out photograph. `FITTED_METRICS` leave it out:
+    colours are fitted on the left half, and the right half is measured.
     """
     return {**METRICS, **FITTED_METRICS} if config.color_correction == "affine" else dict(METRICS)
 
@@ -41,11 +41,11 @@ def render_view(
     """Render one image of a dataset over the dataset's background.
 
     Args:
-        index: which image.
+        index: index of the image.
         options, on_rays: as in `render_image`.
 
     Returns:
-        What `render_image` does.
+        The result of `render_image`.
     """
     return render_image(
         model, dataset.cameras, index, dataset.near, dataset.far, dataset.background, options,
@@ -62,20 +62,20 @@ def evaluate(
     progress: bool = False,
     on_image: Callable[[int, dict[str, torch.Tensor]], object] | None = None,
 ) -> dict:
-    """Render images of a dataset and compare them with the photographs, where these count.
+    """Render images of a dataset and compare them with the photographs.
 
-    Masked pixels do not count, and images without a pixel that does are left out; with none left
-    the means are NaN, and a warning says why.
+    Masked pixels do not count. Images without a pixel that counts are left out. If no image is
+    left, the means are NaN, and a warning says why.
 
     Args:
-        indices: which images; all of them if None.
+        indices: indices of the images; None: all.
         metrics: {name: function of a render and a photograph, [H, W, 3] each}.
-        options: how to render. With a stride, PSNR is an estimate, and SSIM means nothing.
-        progress: show a bar.
-        on_image: called with each index and what `render_view` returned.
+        options: options of rendering. With a stride, PSNR is an estimate, and SSIM is meaningless.
+        progress: show a progress bar.
+        on_image: called with each index and the result of `render_view`.
 
     Returns:
-        What `summarise` makes of the images' results.
+        The result of `summarise` for these images.
     """
     stride = (options or RenderOptions()).stride
     masks = {}
@@ -114,8 +114,8 @@ def measure(
     """{name: value} of each metric for a render and a photograph, [H, W, 3] each.
 
     Args:
-        mask: [H, W] bool, true where a pixel counts. PSNR and SSIM, fitted ones too, leave the
-            others out; other metrics see the photograph in their place.
+        mask: [H, W] bool, true where a pixel counts. PSNR and SSIM, fitted ones too, leave out the
+            others; for other metrics these are replaced by the photograph.
     """
     if mask is None:
         return {name: metric(rgb, target) for name, metric in metrics.items()}
@@ -133,12 +133,12 @@ def summarise(results: Sequence[dict], names: Sequence[str]) -> dict:
 
     Args:
         results: {"name": …, "scale": …, metric: value, …} of each image.
-        names: of the metrics.
+        names: names of the metrics.
 
     Returns:
-        {metric: mean, "scales": {"1": {metric: mean}, …}, "images": results}: per scale the mean
-        over its images, in dB for PSNR; the first ones are the means over the scales, NaN if
-        there are no results.
+        {metric: mean, "scales": {"1": {metric: mean}, …}, "images": results}. Per scale there is
+        the mean over its images, in dB for PSNR. The means at the top are over the scales; they
+        are NaN if there are no results.
     """
     by_scale: dict[int, list[dict]] = {}
     for result in results:

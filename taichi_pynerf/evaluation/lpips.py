@@ -11,15 +11,15 @@ from taichi_pynerf.errors import MissingPackageError
 from taichi_pynerf.extras import optional
 
 NETS = ("alex", "vgg", "squeeze")
-LEAST_SIDE = 32  # pixels; of smaller images the networks' last layers have nothing left
+LEAST_SIDE = 32  # pixels; smaller images leave nothing for the networks' last layers
 
 
 class LPIPS:
     """LPIPS of two images; lower is more alike.
 
     Args:
-        net: the network whose features are compared. "alex" is what PyNeRF reports, "vgg" what
-            Mip-NeRF and most others do: figures of different nets cannot be compared.
+        net: the network whose features are compared. PyNeRF reports "alex", Mip-NeRF and most
+            others "vgg". Figures of different networks cannot be compared.
 
     Raises:
         ValueError: no such net.
@@ -33,7 +33,7 @@ class LPIPS:
         try:
             optional("torchvision", "lpips")
             module = optional("torchmetrics.image.lpip", "lpips")
-        except RuntimeError as error:  # a torchvision that was built for another torch
+        except RuntimeError as error:  # torchvision was built for another torch
             raise MissingPackageError(
                 f"torchvision does not fit torch {torch.__version__} ({_first_line(error)}): "
                 "install the two from one place"
@@ -41,7 +41,7 @@ class LPIPS:
         self.net = net
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of torchvision, about its own arguments
+                warnings.simplefilter("ignore")  # torchvision warns about its own arguments
                 metric = module.LearnedPerceptualImagePatchSimilarity
                 self._model = metric(net_type=net, normalize=True)
         except (OSError, RuntimeError) as error:  # no network, a broken or partial file
@@ -57,7 +57,7 @@ class LPIPS:
 
     @torch.no_grad()
     def __call__(self, pred: torch.Tensor, target: torch.Tensor) -> float:
-        """LPIPS of [H, W, 3] images in [0, 1]; NaN below 32 pixels, which the nets cannot see."""
+        """LPIPS of images [H, W, 3] in [0, 1]; NaN below 32 pixels, too small for the networks."""
         if min(pred.shape[:2]) < LEAST_SIDE:
             return math.nan
         images = (x.clamp(0, 1).permute(2, 0, 1).unsqueeze(0) for x in (pred, target))

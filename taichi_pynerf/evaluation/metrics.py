@@ -16,7 +16,7 @@ def compute_psnr(
 
     Args:
         pred, target: float tensors of one shape, usually [H, W, 3].
-        mask: bool, of that shape without the last axis: which pixels count. None: all.
+        mask: bool, of that shape without the last axis: which pixels count; None: all.
 
     Raises:
         ValueError: the shapes differ, or the tensors are empty or not of floats, or no pixel
@@ -42,10 +42,10 @@ def compute_ssim(
 ) -> float:
     """Structural similarity (Wang et al. 2004) with the settings of Mip-NeRF's evaluation.
 
-    Means, variances and covariances come from a Gaussian window, wherever the whole window lies
-    inside the image; variances are held to be at least 0 and covariances at most what the variances
-    allow. The result is the mean over pixels and channels. In an image narrower than the window,
-    the window shrinks to the greatest odd size that fits.
+    Means, variances and covariances come from a Gaussian window, at all places where the whole
+    window lies inside the image. Variances are clamped to be at least 0, and covariances to what
+    the variances allow. The result is the mean over pixels and channels. In an image narrower than
+    the window, the window shrinks to the greatest odd size that fits.
 
     Args:
         pred, target: [H, W, 3] float tensors with values in [0, 1].
@@ -71,11 +71,11 @@ def compute_ssim(
         pred = torch.where(mask[..., None], pred, target)
         border = window_size // 2
         middles = mask[border : mask.shape[0] - border, border : mask.shape[1] - border]
-        if not middles.any():  # pixels of the border alone
+        if not middles.any():  # only pixels at the border count
             middles = every
 
-    # float64: a variance is a small difference of large numbers in bright flat regions. One channel
-    # at a time stays in the cache, which matters more than all else here.
+    # float64, as in bright flat regions a variance is a small difference of large numbers. One
+    # channel at a time stays in the cache, which matters most for speed.
     window = _gaussian_window(window_size, sigma)
     x, y = (im.detach().double().permute(2, 0, 1).contiguous() for im in (pred, target))
     per_channel = [
@@ -87,7 +87,7 @@ def compute_ssim(
 def _ssim_map(
     x: torch.Tensor, y: torch.Tensor, window: list[float], c1: float, c2: float
 ) -> torch.Tensor:
-    """The SSIM of two [H, W] images in every window."""
+    """The SSIM of two images [H, W] in every window."""
     mean_x, mean_y = _filter_valid(x, window), _filter_valid(y, window)
     var_x = (_filter_valid(x * x, window) - mean_x**2).clamp(min=0.0)
     var_y = (_filter_valid(y * y, window) - mean_y**2).clamp(min=0.0)
@@ -106,7 +106,7 @@ def _gaussian_window(num_taps: int, sigma: float) -> list[float]:
 
 
 def _filter_valid(image: torch.Tensor, window: list[float]) -> torch.Tensor:
-    """Filter an [H, W] image along both axes, where the whole window lies inside."""
+    """Filter an image [H, W] along both axes, where the whole window lies inside."""
     for axis in (0, 1):
         size = image.shape[axis] - len(window) + 1
         filtered = image.narrow(axis, 0, size) * window[0]

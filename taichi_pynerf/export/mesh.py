@@ -30,7 +30,7 @@ LAYER = 0.03  # thickness of a surface layer, in sides of the scene box
 
 
 def default_density(model: PyNeRF) -> float:
-    """The density at which a layer of thickness `LAYER` passes half of the light."""
+    """The density, per world unit, at which a layer of thickness `LAYER` passes half the light."""
     return math.log(2) / (LAYER * model.renderer.box.size)
 
 
@@ -48,14 +48,14 @@ def extract_mesh(
     Args:
         model: a trained model.
         resolution: samples along the longest side of the scene box, or of the box around `crop`.
-        density: of the surface, per world unit; `default_density` if None.
+        density: density of the surface, per world unit; None: `default_density`.
         min_faces: connected parts with fewer triangles are left out.
-        progress: show a bar.
-        crop: the surface within this box alone, closed where the box cuts it.
+        progress: show a progress bar.
+        crop: take only the surface within this box, closed where the box cuts it.
 
     Returns:
-        A mesh in world coordinates, with outward vertex normals and vertex colours: the field's,
-        seen head-on.
+        A mesh in world coordinates, with outward vertex normals, and vertex colours as the field
+        shows them head-on.
 
     Raises:
         ConfigError: an argument is out of its range, or no surface has that density.
@@ -95,9 +95,9 @@ def extract_mesh(
 def sample_opacity(
     surface: Surface, density: float, progress: bool = False, crop: CropBox | None = None
 ) -> tuple[np.ndarray, torch.Tensor]:
-    """Opacities on a lattice over the scene box or a crop, of a length at which `density` has 1/2.
+    """Opacities on a lattice over the scene box or a crop; `density` has the opacity 0.5.
 
-    Opacity changes more evenly than density, so interpolating it between two samples places the
+    Opacity changes more evenly than density, so interpolation between two samples places the
     surface better. A border of zeros closes surfaces that leave the box. Neighbours are
     `surface.width` apart.
 
@@ -129,14 +129,14 @@ def look_head_on(
 ) -> torch.Tensor:
     """Colours [K, 3] of surface points [K, 3], rendered along a short ray against their normals.
 
-    The field's colour at the very point would not do: a surface of equal density lies at the
+    The field's colour at the point itself would not do: a surface of equal density lies at the
     fringe of what is seen, where colours were hardly trained.
 
     Args:
         model: the model.
-        points, normals: [K, 3] each, world.
-        width: of what each colour stands for.
-        offset: how far before the surface the rays set out; two widths by default.
+        points, normals: [K, 3] each, world coordinates.
+        width: width that each colour stands for, world units.
+        offset: distance from the surface at which rays start, world units; None: two widths.
     """
     offset = 2 * width if offset is None else offset
     length = 2 * LAYER * model.renderer.box.size
@@ -171,9 +171,9 @@ def move_back(mesh: trimesh.Trimesh, transform: SceneTransform) -> None:
 def write_mesh(mesh: trimesh.Trimesh, path: str | Path) -> Path | None:
     """Write a mesh as `.ply`, `.obj` or `.glb`, by the path's suffix.
 
-    `.ply` and `.glb` hold 32 bits. Where these are too few, as for georeferenced coordinates, a
-    whole number is taken off each axis, and stands in a file beside, which is given back: its
-    `offset` added to the vertices gives their coordinates. `.obj` holds all digits.
+    `.ply` and `.glb` hold 32-bit coordinates. If these are too few, as for georeferenced scenes, a
+    whole number is subtracted from each axis and written as `offset` to a second file, whose path
+    is returned. Vertices plus `offset` give the coordinates. `.obj` holds all digits.
 
     Raises:
         ConfigError: another suffix.

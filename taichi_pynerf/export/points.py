@@ -21,9 +21,9 @@ from taichi_pynerf.geometry.rays import Rays
 from taichi_pynerf.model.model import PyNeRF
 
 RAYS_PER_ROUND = 2**14
-MAX_EMPTY_ROUNDS = 8
+MAX_EMPTY_ROUNDS = 8  # rounds in a row without a point that end the search
 NORMAL_WIDTH = 1 / 256  # footprint at which normals are computed, in sides of the scene box
-ROUNDING = 1e-5
+ROUNDING = 1e-5  # greatest rounding of coordinates to 32 bits, as a share of their extent
 RaySource = Callable[[int], Rays]
 
 
@@ -53,9 +53,9 @@ class PointCloud:
 
 
 def fits_float32(points: np.ndarray) -> bool:
-    """Whether rounding [N, 3] coordinates to 32 bits moves nothing by `ROUNDING` of their extent.
+    """Whether 32 bits resolve coordinates [N, 3] to within `ROUNDING` of their extent.
 
-    Georeferenced coordinates do not: at 5,000,000 m the steps are half a metre.
+    They do not for georeferenced coordinates: at 5,000,000 m the steps are half a metre.
     """
     extent = np.ptp(points, axis=0).max() if len(points) else 0.0
     steps = np.spacing(np.abs(points).max(initial=0.0).astype(np.float32))
@@ -77,8 +77,8 @@ def rays_through_box(model: PyNeRF, seed: int = 0) -> RaySource:
     """Random straight lines through the ball around the scene box, for use without views.
 
     Lines that are uniform in position and direction meet every piece of a surface in proportion
-    to its area (Crofton's formula). A line's pixel is as wide, at the middle, as a cell of the
-    finest level.
+    to its area (Crofton's formula). At the middle of the box, a line's pixel is as wide as a cell
+    of the finest level.
     """
     generator = torch.Generator().manual_seed(seed)
     box = model.renderer.box
@@ -114,8 +114,8 @@ def extract_point_cloud(
     """Points where random rays end.
 
     A ray gives the point at its mean depth. The point is kept if the ray is opaque enough and the
-    field is dense there: at the edge of an object, the mean depth of near and far things lies in
-    the air between them.
+    field is dense there. At the edge of an object, the mean depth lies in the air between near and
+    far things.
 
     Args:
         model: a trained model.
@@ -123,8 +123,8 @@ def extract_point_cloud(
             `rays_through_box`.
         num_points: N.
         min_opacity: least opacity of a ray, in [0, 1).
-        progress: show a bar.
-        crop: rays see what is in this box alone, and points lie there.
+        progress: show a progress bar.
+        crop: a box; rays see only what is in it, and points lie in it.
 
     Raises:
         ConfigError: an argument is out of its range, or the rays meet nothing.
@@ -169,7 +169,7 @@ def _points_of_rays(
     dense = surface.is_dense(points)
     kept, dirs, points = kept[dense], dirs[dense], points[dense]
     normals = surface.normal(points)
-    # Beyond the middle of a thin sheet the normal flips. Grazing rays are unreliable.
+    # Behind the middle of a thin sheet the normal flips. Grazing rays are unreliable.
     from_behind = (normals * dirs).sum(-1, keepdim=True) > 0.5
     normals = torch.where(from_behind, -normals, normals)
     known = normals.square().sum(-1) > 0.5

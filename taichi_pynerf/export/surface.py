@@ -12,8 +12,8 @@ POINTS_PER_CHUNK = 2**17
 class Surface:
     """Evaluates a model at world points, for footprints of one width.
 
-    The pyramid then uses the level of that width, which averages what is finer, and not the noise
-    of its finest level. Where the occupancy grid is empty, the density is 0: the field was never
+    The pyramid uses the level of that width. This level averages finer detail, and avoids the noise
+    of the finest level. Where the occupancy grid is empty, the density is 0, as the field was never
     trained there.
 
     Args:
@@ -41,7 +41,7 @@ class Surface:
         return density_normals(self.density, points, 2 * self.width)
 
     def is_dense(self, points: torch.Tensor) -> torch.Tensor:
-        """bool [K]: whether the density at world points is one that rays are marched through."""
+        """bool [K]: whether the density at world points [K, 3] reaches that of an occupied cell."""
         cascade = self.model.occupancy.cascade_of(self.box.to_unit(points))
         thresholds = points.new_tensor(self.model.renderer.density_thresholds)
         return self.density(points) >= thresholds[cascade.clamp_max(len(thresholds) - 1)]

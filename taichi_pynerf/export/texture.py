@@ -1,4 +1,4 @@
-"""A mesh unwrapped, and what the field shows of it painted on: finer than its triangles."""
+"""Textures: a mesh is unwrapped, and the field's colours are painted on, finer than triangles."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _TEXELS_AT_ONCE = 2**17
 
 @torch.no_grad()
 def simplify(model: PyNeRF, mesh: trimesh.Trimesh, max_faces: int) -> trimesh.Trimesh:
-    """A surface of at most about so many triangles, by edges collapsed where it is flattest.
+    """A surface with about `max_faces` triangles at most. Edges collapse where it is flattest.
 
-    A texture keeps what the triangles lose, and unwrapping takes time that grows faster than their
-    number.
+    The texture keeps the detail that triangles lose. The time for unwrapping grows faster than the
+    number of triangles.
 
     Args:
-        model: the model, which the normals are asked of.
-        mesh: a surface of it in world coordinates.
-        max_faces: triangles.
+        model: the model, which gives the normals.
+        mesh: a surface of the model in world coordinates.
+        max_faces: greatest number of triangles.
 
     Raises:
         ConfigError: fewer than 4 triangles are asked for.
@@ -55,7 +55,7 @@ def simplify(model: PyNeRF, mesh: trimesh.Trimesh, max_faces: int) -> trimesh.Tr
     edges = simple.edges_unique_length
     surface = Surface(model, float(np.median(edges)))
     normals = surface.normal(torch.from_numpy(np.array(simple.vertices)).float())
-    # Where the field is flat, the triangles say it.
+    # Where the density is constant, the triangles give the normal.
     flat = (normals.norm(dim=-1) < 0.5).numpy()
     simple.vertex_normals = np.where(flat[:, None], simple.vertex_normals, normals.numpy())
     return simple
@@ -68,12 +68,12 @@ def unwrap(
 
     Args:
         vertices, faces: [V, 3] and [F, 3].
-        size: of the texture that is meant, texels.
+        size: side of the texture, texels.
 
     Returns:
-        sources: [V'] int64, which vertex each of the new ones is; those at cuts are several.
-        faces: [F', 3] int64 of new vertices.
-        uv: [V', 2] float32 in [0, 1], v upwards.
+        sources: [V'] int64, the old vertex of each new one; vertices at cuts are repeated.
+        faces: [F', 3] int64, indices of new vertices.
+        uv: [V', 2] float32 texture coordinates in [0, 1], v upwards.
 
     Raises:
         MissingPackageError: xatlas is not installed.
@@ -94,14 +94,14 @@ def texels_of(
     """The texels whose middles lie on triangles of a texture.
 
     Args:
-        uv: [V, 2] places of vertices, v upwards.
+        uv: [V, 2] texture coordinates of vertices, v upwards.
         faces: [F, 3].
-        size: side of the texture.
+        size: side of the texture, texels.
 
     Yields:
         texel: [K] int64, row by row from the top left.
-        face: [K] int64, a triangle that it is on.
-        weights: [K, 3] float32, of the triangle's corners: they add up to 1.
+        face: [K] int64, a triangle that the texel is on.
+        weights: [K, 3] float32, weights of the triangle's corners, with sum 1.
     """
     corners = uv[faces].astype(np.float64) * size
     corners[..., 1] = size - corners[..., 1]
@@ -128,7 +128,7 @@ def texels_of(
 
 
 def _barycentric(corners: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """[K, 3] weights of the corners [K, 3, 2] of triangles at points; negative beyond a side."""
+    """Weights [K, 3] of the corners [K, 3, 2] of triangles at points; negative beyond a side."""
     a, b, c = np.moveaxis(corners, 1, 0)
     point = np.stack([x, y], -1)
 
@@ -149,13 +149,13 @@ def bake_texture(
 ) -> trimesh.Trimesh:
     """The same surface with a texture in place of vertex colours.
 
-    Each texel has the colour that the field shows there, seen head-on, at its finest level.
+    Each texel gets the colour that the field shows there head-on, at its finest level.
 
     Args:
         model: the model.
         mesh: a surface of it in world coordinates, with vertex normals.
         size: side of the texture in texels.
-        progress: show a bar.
+        progress: show a progress bar.
 
     Raises:
         ConfigError: the size is out of its range.
@@ -186,7 +186,7 @@ def bake_texture(
             known[texel] = True
             bar.update(int(face.max()) + 1 - bar.n if len(face) else 0)
         bar.update(len(faces) - bar.n)
-    # Between the pieces the nearest colour, for what blends neighbours.
+    # Gaps between the pieces get the nearest colour, as texture filters blend neighbours.
     image = colors.reshape(size, size, 3)
     if known.any():
         rows, columns = ndimage.distance_transform_edt(

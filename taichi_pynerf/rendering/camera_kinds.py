@@ -1,4 +1,4 @@
-"""Cameras to render with that no photograph is of: panoramas, stereo pairs, parallel rays."""
+"""Kinds of cameras for rendering only: panoramas, stereo pairs, parallel rays."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from taichi_pynerf.rendering.camera_paths import DEFAULT_ANGLE, frame_cameras
 
 CAMERA_KINDS = ("perspective", "fisheye", "equirectangular", "vr180", "orthographic")
 PANORAMIC = ("equirectangular", "vr180")
-EYE_DISTANCE = 0.064  # metres, of grown people on average
-WIDEST = math.radians(179)
+EYE_DISTANCE = 0.064  # average distance between the eyes of adults, metres
+WIDEST = math.radians(179)  # greatest vertical angle of view
 
 
 def cameras_of_kind(
@@ -25,16 +25,16 @@ def cameras_of_kind(
     eye_distance: float = 0.0,
     center: tuple[float, ...] = (0.0, 0.0, 0.0),
 ) -> Cameras:
-    """Cameras at [F, 3, 4] poses.
+    """Cameras of one kind with poses [F, 3, 4].
 
     Args:
-        kind: one of `CAMERA_KINDS`. A panorama ("equirectangular") is of the whole sphere; "vr180"
-            are two halves of one side by side, so that images are twice as wide.
-        poses: [F, 3, 4].
+        kind: one of `CAMERA_KINDS`. A panorama ("equirectangular") shows the whole sphere. "vr180"
+            shows the front half of it for each eye, side by side, so images are twice as wide.
+        poses: [F, 3, 4] camera-to-world poses.
         angles: [F] vertical angles of view in radians; panoramas have none.
-        width, height: of the images, or of each of two, in pixels.
-        eye_distance: of "vr180", world units.
-        center: an orthographic camera sees there as much as a perspective one.
+        width, height: size of the images, or of the image of each eye, pixels.
+        eye_distance: distance between the eyes of "vr180", world units.
+        center: point at which an orthographic camera sees as much as a perspective one.
 
     Raises:
         ValueError: no such kind.
@@ -62,7 +62,7 @@ def cameras_of_kind(
 
 
 def vertical_angles(cameras: Cameras) -> torch.Tensor:
-    """[V] vertical angles of view in radians, without distortion."""
+    """Vertical angles of view [V] in radians, without distortion."""
     angles = []
     for view in range(len(cameras)):
         half = 0.5 * float(cameras.height[view]) / float(cameras.fy[view])
@@ -74,7 +74,7 @@ def vertical_angles(cameras: Cameras) -> torch.Tensor:
 
 
 def usual_size(kind: str, width: int, height: int) -> tuple[int, int]:
-    """The size of an image of a kind that is about as fine as one of `width` x `height` pixels."""
+    """The size of an image of a kind with about the detail of one of `width` x `height` pixels."""
     if kind == "equirectangular":
         return 2 * height, height
     return (height, height) if kind == "vr180" else (width, height)

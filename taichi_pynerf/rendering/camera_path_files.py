@@ -1,5 +1,4 @@
-"""Camera paths as other programs save them: nerfstudio's camera_path.json, instant-ngp's, and a
-`transforms.json` whose poses are to be rendered."""
+"""Files of camera paths: nerfstudio's camera_path.json, instant-ngp's, and a `transforms.json`."""
 
 from __future__ import annotations
 
@@ -35,15 +34,15 @@ FPS = 24.0
 
 @dataclass(frozen=True, eq=False)
 class PathScene:
-    """What a path is flown through.
+    """The scene that a path leads through.
 
     Attributes:
-        like: cameras of the scene, which have the say where a file does not.
-        transform: from the coordinates of the scene's files to the scene's.
+        like: cameras of the scene, for values that a file does not give.
+        transform: transform from the coordinates of the scene's files to the scene's.
         center: the middle of the scene box.
         unit_cube: (scale, offset) with which instant-ngp maps the files' coordinates to its own.
-        num_frames: of a path that is given by its key frames alone.
-        eye_distance: of stereo pairs, in the scene's units.
+        num_frames: number of frames of a path that is given by key frames alone.
+        eye_distance: distance between the eyes of stereo pairs, scene units.
     """
 
     like: Cameras | None = None
@@ -61,9 +60,9 @@ class CameraPath:
     Attributes:
         cameras: one for each frame.
         fps: frames per second.
-        crop: what is outside of this box is not to be seen.
-        background: [3] colour behind, in [0, 1]; None leaves it to the scene.
-        name: of the path.
+        crop: a box; nothing outside of it is to be seen.
+        background: [3] colour behind the scene, in [0, 1]; None leaves it to the scene.
+        name: name of the path.
     """
 
     cameras: Cameras
@@ -93,18 +92,18 @@ def read_camera_path(
 ) -> CameraPath:
     """Read a camera path.
 
-    - nerfstudio's has "camera_path", whose entries have "camera_to_world", 16 numbers row by row in
-      OpenGL axes and the scene's coordinates, and "fov", the vertical angle of view in degrees.
-      "render_height" and "render_width" are the size of the frames, of "vr180" that of one eye;
-      pixels are square, so "aspect" says nothing more. "camera_type" is one of `CAMERA_KINDS`.
-    - instant-ngp's has "path", whose key frames have "R" (a quaternion x, y, z, w), "T" and "fov".
-      The film goes through them evenly.
-    - a `transforms.json` has "frames", whose poses are in the coordinates of the scene's files. All
-      have the lens of the first, without distortion, or else that of the scene's images.
+    - nerfstudio's file has "camera_path". Its entries have "camera_to_world", 16 numbers row by row
+      in OpenGL axes and the scene's coordinates, and "fov", the vertical angle of view in degrees.
+      "render_height" and "render_width" are the size of the frames, or for "vr180" of one eye's.
+      Pixels are square, so "aspect" is not needed. "camera_type" is one of `CAMERA_KINDS`.
+    - instant-ngp's file has "path". Its key frames have "R" (a quaternion x, y, z, w), "T" and
+      "fov". The film passes them at even intervals.
+    - A `transforms.json` has "frames" with poses in the coordinates of the scene's files. All have
+      the lens of the first, without distortion. If that has none, they have that of the images.
 
     Args:
         path: the file.
-        scene: what the path is flown through.
+        scene: the scene that the path leads through.
         kind: one of `CAMERA_KINDS`, in place of the file's.
 
     Raises:
@@ -144,7 +143,7 @@ def read_camera_path(
     return CameraPath(cameras, float(fps), crop, background, path.stem)
 
 
-# Readers give poses [F, 3, 4], vertical angles of view [F], and the width and height of images.
+# Readers return poses [F, 3, 4], vertical angles of view [F], and the width and height of images.
 
 
 def _of_nerfstudio(path: Path, content: dict, frames: list, scene: PathScene, kind: str) -> tuple:
@@ -157,15 +156,17 @@ def _of_nerfstudio(path: Path, content: dict, frames: list, scene: PathScene, ki
 
 
 def _of_instant_ngp(path: Path, content: dict, frames: list, scene: PathScene, kind: str) -> tuple:
-    """Its coordinates are the files' scaled and moved, with y, z, x for x, y, z; its cameras look
-    along +z with y down."""
+    """instant-ngp scales and moves the files' coordinates, and permutes x, y, z to y, z, x.
+
+    Its cameras look along +z with y down.
+    """
     scale, offset = scene.unit_cube
     poses, angles = [], []
     for where, frame in frames:
         x, y, z, w = _numbers(where, frame, "R", 4)
         length = math.sqrt(x * x + y * y + z * z + w * w)
         if length < 1e-6:
-            raise SceneError(f"{where}: R is no quaternion of a rotation")
+            raise SceneError(f"{where}: R is not the quaternion of a rotation")
         x, y, z, w = (value / length for value in (x, y, z, w))
         rotation = np.array(
             [
@@ -204,7 +205,7 @@ def _of_transforms(path: Path, content: dict, frames: list, scene: PathScene, ki
     if "w" in entry or "h" in entry:
         width, height = (_size(path, entry, name) for name in "wh")
     angle = None
-    for name in ("fl_y", "fl_x"):  # of square pixels
+    for name in ("fl_y", "fl_x"):  # pixels are square
         if angle is None and name in entry:
             focal = _number(path, entry, name, None)
             if not 1e-2 <= focal <= 1e7:
@@ -235,8 +236,8 @@ def write_camera_path(
         path: the file.
         cameras: one for each frame, all of one size, with square pixels and centred images.
         fps: frames per second.
-        keyframes: the cameras that the path was laid through, for editing it again in a viewer.
-        crop: what is outside of this box is left out.
+        keyframes: the cameras through which the path was laid, for editing it again in a viewer.
+        crop: a box; everything outside of it is left out.
 
     Raises:
         ValueError: there is no camera, or the sizes differ.
@@ -276,7 +277,7 @@ def _entries(cameras: Cameras) -> Iterator[tuple[list[float], float]]:
 
 
 def _usual_size(scene: PathScene, kind: str, width: int, height: int) -> tuple[int, int]:
-    """As fine as the scene's images, or else as the size given."""
+    """A size with the detail of the scene's images, or else of the size given."""
     if scene.like is not None:
         width, height = int(scene.like.width[0]), int(scene.like.height[0])
     return usual_size(kind, width, height)
@@ -302,7 +303,7 @@ def _numbers(where: str, frame: dict, name: str, count: int) -> list[float]:
 
 
 def _pose(where: str, values: object) -> torch.Tensor:
-    """A checked [3, 4] pose of 16 numbers, or of 4 rows of 4."""
+    """A checked pose [3, 4] from 16 numbers or 4 rows of 4."""
     if isinstance(values, list) and len(values) == 4 and all(isinstance(v, list) for v in values):
         values = [value for row in values for value in row]
     numbers = (

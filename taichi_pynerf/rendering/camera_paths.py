@@ -1,4 +1,4 @@
-"""Camera paths: poses of the frames of a film, as pure functions of other poses.
+"""Camera paths: poses for the frames of a film, as pure functions of other poses.
 
 Poses are [F, 3, 4] float32, camera-to-world, in OpenGL axes.
 """
@@ -15,18 +15,18 @@ from taichi_pynerf.geometry.cameras import Cameras, look_at
 from taichi_pynerf.rendering.pose_interpolation import interpolate_poses, round_trip
 
 PATHS = ("spiral", "orbit", "interpolate", "zoom")
-_FORWARD_FACING = 0.7  # mean length of the sum of view directions from which on they agree
-_TURNS = 2  # of a spiral
+_FORWARD_FACING = 0.7  # least length of the mean view direction for "facing forward"
+_TURNS = 2  # turns of a spiral
 _ZOOM = (6.0, 0.7)  # distances of a zoom's ends, in mean distances of the training cameras
-DEFAULT_ANGLE = math.radians(60)  # of view, up and down, where panoramas have none
-_FRAMES_PER_KEY = 12  # between the training cameras that a path goes through
+DEFAULT_ANGLE = math.radians(60)  # vertical angle of view in place of a panorama's
+_FRAMES_PER_KEY = 12  # frames from one training camera of a path to the next
 
 
 def scene_up(poses: torch.Tensor) -> torch.Tensor:
-    """[3] unit vector: the vertical of a scene, from the cameras [V, 3, 4] that saw it.
+    """The vertical of a scene, a unit vector [3], from the cameras [V, 3, 4] that saw it.
 
-    It is the direction that the cameras' horizontal axes are most nearly perpendicular to, and the
-    mean of their up axes where all look the same way.
+    It is the direction most nearly perpendicular to the cameras' horizontal axes. If all cameras
+    look the same way, it is the mean of their up axes.
     """
     placement = Placement(orientation="vertical", center="none", auto_scale=False)
     rotation = transform_from_poses(poses.double().numpy(), placement).matrix[:, :3]
@@ -34,7 +34,7 @@ def scene_up(poses: torch.Tensor) -> torch.Tensor:
 
 
 def camera_path(kind: str, poses: torch.Tensor, num_frames: int) -> torch.Tensor:
-    """[F, 3, 4] poses of a path, laid out around the training cameras.
+    """Poses [F, 3, 4] of a path, laid out around the training cameras.
 
     Args:
         kind: one of `PATHS`.
@@ -106,7 +106,7 @@ def zoom(poses: torch.Tensor, num_frames: int) -> torch.Tensor:
     center, up = _center(poses), scene_up(poses)
     offsets = poses[:, :, 3].double() - center
     distance = offsets.norm(dim=-1).mean()
-    # From the training camera whose elevation is the median one.
+    # Approach from the training camera of median elevation.
     elevation = (offsets @ up) / offsets.norm(dim=-1).clamp_min(1e-9)
     side = offsets[elevation.argsort()[len(poses) // 2]]
     side = side / side.norm().clamp_min(1e-9)
@@ -117,7 +117,7 @@ def zoom(poses: torch.Tensor, num_frames: int) -> torch.Tensor:
 
 
 def tour(poses: torch.Tensor) -> list[int]:
-    """The cameras in an order in which each is followed by the nearest one not yet visited."""
+    """The cameras in an order where each is followed by the nearest one not yet visited."""
     positions = poses[:, :, 3].double()
     order, left = [0], set(range(1, len(poses)))
     while left:
@@ -129,11 +129,11 @@ def tour(poses: torch.Tensor) -> list[int]:
 
 
 def path_cameras(like: Cameras, poses: torch.Tensor, width: int, height: int) -> Cameras:
-    """Cameras at F poses with the first of `like`'s vertical angle of view.
+    """Cameras at F poses with the vertical angle of view of the first of `like`.
 
     Args:
-        like: cameras to take the lens from; it is rendered without distortion.
-        poses: [F, 3, 4].
+        like: cameras to take the lens from; its distortion is left out.
+        poses: [F, 3, 4] camera-to-world poses.
         width, height: size of the frames in pixels; pixels are square.
     """
     focal = float(like.fy[0]) * height / float(like.height[0])
@@ -165,8 +165,10 @@ def farthest(cameras: Cameras, aabb: tuple[float, ...], far: float) -> float:
 
 
 def resized_cameras(cameras: Cameras, width: int, height: int) -> Cameras:
-    """The cameras with all images `width` x `height`, their vertical angles of view kept; and
-    panoramas with the horizontal ones kept as well."""
+    """The cameras with images of `width` x `height`, with unchanged vertical angles of view.
+
+    Panoramas keep their horizontal angles too.
+    """
     ratio = height / cameras.height.float()
     size = torch.full_like(cameras.width, width), torch.full_like(cameras.height, height)
     if cameras.panorama is not None and bool(cameras.panorama.all()):
@@ -190,7 +192,7 @@ def _center(poses: torch.Tensor) -> torch.Tensor:
 
 
 def _spread(items: list[int], count: int) -> list[int]:
-    """`count` of the items, evenly spread, with the first and the last."""
+    """`count` of the items, evenly spread, including the first and the last."""
     places = torch.linspace(0, len(items) - 1, min(count, len(items))).round().long()
     return [items[place] for place in places.tolist()]
 
@@ -203,10 +205,10 @@ def _around(
     height: torch.Tensor,
     turns: float,
 ) -> torch.Tensor:
-    """Poses on a path that turns around an axis, at [F] distances and heights from the centre."""
+    """Poses on a path around an axis, at distances and heights [F] from the centre."""
     start = poses[0, :, 3].double() - center
     start = start - (start @ up) * up
-    if start.norm() < 1e-6:  # right above
+    if start.norm() < 1e-6:  # exactly above the centre
         start = torch.linalg.cross(up, up.roll(1) + 0.5)
     start = start / start.norm()
     side = torch.linalg.cross(up, start)

@@ -1,4 +1,4 @@
-"""Colour maps for one number per pixel, whose lightness rises evenly."""
+"""Colour maps of evenly rising lightness, for one number per pixel."""
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ RAMPS = {name: np.array(knots, dtype=np.float64) for name, knots in _RAMPS.items
 def color_map(
     values: torch.Tensor | np.ndarray, low: float, high: float, ramp: str = "sea"
 ) -> np.ndarray:
-    """uint8 [H, W, 3] colours of a map [H, W], dark at `low` and light at `high`.
+    """Colours uint8 [H, W, 3] of a map [H, W], dark at `low` and light at `high`.
 
     Args:
         values: the map; values below `low` or above `high` get the colour of that end.
@@ -39,9 +39,9 @@ def color_map(
 def depth_colors(
     depth: torch.Tensor, acc: torch.Tensor, near: float | None = None, far: float | None = None
 ) -> np.ndarray:
-    """uint8 [H, W, 3] colours of a depth map, light where near, on white where nothing is.
+    """Colours uint8 [H, W, 3] of a depth map, light where near, and white where nothing is.
 
-    The ramp is linear in inverse depth, which shows more differences among near things.
+    The ramp is linear in inverse depth, which separates near things better.
 
     Args:
         depth, acc: [H, W] distance and opacity.
@@ -56,11 +56,11 @@ def depth_colors(
 
 
 def level_colors(level: torch.Tensor, acc: torch.Tensor, num_levels: int) -> np.ndarray:
-    """uint8 [H, W, 3] colours of a pyramid level map, dark where coarse, on white."""
+    """Colours uint8 [H, W, 3] of a pyramid level map, dark where coarse, on white."""
     return on_paper(color_map(level, 0, max(num_levels - 1, 1)), acc)
 
 
 def on_paper(colors: np.ndarray, acc: torch.Tensor) -> np.ndarray:
-    """uint8 [H, W, 3] colours over white by opacity [H, W]."""
+    """Colours uint8 [H, W, 3] over white, by opacity [H, W]."""
     opacity = acc.unsqueeze(-1).numpy()
     return (opacity * colors + (1 - opacity) * 255).round().astype(np.uint8)

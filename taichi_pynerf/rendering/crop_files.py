@@ -1,4 +1,4 @@
-"""Crop boxes as nerfstudio writes them: in a camera_path.json, or in a JSON file of their own."""
+"""Crop boxes as nerfstudio writes them: in a camera_path.json, or in their own JSON file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ _LARGEST = 1e9
 
 
 def read_crop(path: str | Path) -> CropBox:
-    """Read a box from a JSON file: an object, or its "crop", with crop_center, crop_scale (the
-    three sides) and crop_rot (roll, pitch, yaw in radians; 0 if absent), or the same as obb_….
+    """Read a box from a JSON file: an object, or its "crop".
+
+    The object has crop_center, crop_scale (the three sides) and crop_rot (roll, pitch, yaw in
+    radians; 0 if absent), or the same values named obb_….
 
     Raises:
         SceneError: the file cannot be read, or holds no such box.
@@ -30,10 +32,10 @@ def read_crop(path: str | Path) -> CropBox:
 
 
 def crop_of(where: str, content: object) -> CropBox:
-    """The box that a JSON object says.
+    """The box that a JSON object describes.
 
     Raises:
-        SceneError: it says none.
+        SceneError: the object does not describe a box.
     """
     names = next((n for n in _NAMES if isinstance(content, dict) and n[0] in content), None)
     if names is None or not isinstance(content, dict):
@@ -49,10 +51,10 @@ def crop_of(where: str, content: object) -> CropBox:
 
 
 def background_of(where: str, content: dict) -> torch.Tensor | None:
-    """[3] in [0, 1], a crop's "crop_bg_color" ({"r", "g", "b"} up to 255); None if it has none.
+    """A crop's "crop_bg_color" ({"r", "g", "b"} up to 255) as [3] in [0, 1]; None if it has none.
 
     Raises:
-        SceneError: it is no colour.
+        SceneError: the value is not a colour.
     """
     color = content.get("crop_bg_color")
     if color is None:
@@ -64,7 +66,7 @@ def background_of(where: str, content: dict) -> torch.Tensor | None:
 
 
 def crop_entry(crop: CropBox, background: tuple[float, ...] = (1.0, 1.0, 1.0)) -> dict:
-    """What a camera_path.json says of a box; `read_crop` reads it, and nerfstudio does."""
+    """The entry for a box in a camera_path.json, which `read_crop` and nerfstudio can read."""
     return {
         "crop_center": list(crop.center),
         "crop_scale": list(crop.size),

@@ -1,4 +1,4 @@
-"""Depth in numbers: OpenEXR and NPZ files, in the units of the scene's own files."""
+"""Depth as numbers: OpenEXR and NPZ files, in the units of the scene's own files."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def write_depth_numbers(
     view: int,
     transform: SceneTransform,
 ) -> None:
-    """Write an image's depth, opacity and, where there are any, normals.
+    """Write an image's depth, opacity and, if there are any, normals.
 
-    Distances are in units of the scene's files, which are metres where its cameras are, and 0
-    where opacity is below a half; normals are in the files' axes.
+    Distances are in units of the scene's files (metres, if the files' cameras are in metres), and 0
+    where opacity is below 0.5. Normals are in the files' axes.
 
-    - `.npz`: "depth" [H, W] float32, the distance along the ray; "z" [H, W], that along the optical
-      axis (of a panorama the same as "depth"); "acc" [H, W]; "normal" [H, W, 3]; "c2w" [3, 4]
-      float64, the camera's pose.
+    - `.npz`: "depth" [H, W] float32, the distance along the ray; "z" [H, W], the distance along the
+      optical axis (for a panorama equal to "depth"); "acc" [H, W]; "normal" [H, W, 3]; "c2w"
+      [3, 4] float64, the camera's pose.
     - `.exr`: channels Z (along the optical axis), distance (along the ray), A, and N.X, N.Y, N.Z.
 
     Args:
         path: the file.
-        out: what `render_image` returned.
-        cameras, view: of which camera.
-        transform: from the files' coordinates to the scene's.
+        out: the result of `render_image`.
+        cameras, view: its camera.
+        transform: transform from the files' coordinates to the scene's.
 
     Raises:
         MissingPackageError: a package for OpenEXR is not installed.
@@ -66,7 +66,7 @@ def write_depth_numbers(
 
 
 def _facing(cameras: Cameras, view: int) -> np.ndarray:
-    """[H, W] float64, the cosines between rays and the optical axis."""
+    """Cosines float64 [H, W] between rays and the optical axis."""
     rays_d = view_rays(cameras, view).rays_d.double()
     backward = cameras.c2w[view, :, 2].double()
     size = int(cameras.height[view]), int(cameras.width[view])

@@ -33,16 +33,16 @@ LEDGER = "renders.jsonl"
 
 @dataclass(frozen=True)
 class Outputs:
-    """What is written for each image besides its colours, NAME.png.
+    """The files to write for each image besides its colours, NAME.png.
 
     Attributes:
         depth: NAME_depth.png of 16 bits with NAME_depth.json, and NAME_depth_color.png.
         acc: NAME_acc.png, the opacity.
         levels: NAME_level.png, a heat map of the pyramid levels.
-        depth_range: the distances between which depth is coloured; what is seen, by default.
+        depth_range: distances at the ends of the colour map; by default the range of what is seen.
         depth_format: one of `DEPTH_FORMATS`; NAME_depth.exr or .npz in place of the 16-bit PNG.
         normals: NAME_normal.png, in the axes of the scene's files.
-        transparent: NAME.png has alpha, and no background.
+        transparent: NAME.png has alpha instead of a background.
     """
 
     depth: bool = False
@@ -54,7 +54,7 @@ class Outputs:
     transparent: bool = False
 
     def files(self, stem: str) -> list[str]:
-        """The files of an image."""
+        """Names of the files of an image."""
         suffixes = [".png"]
         if self.depth:
             numbers = [".png", ".json"] if self.depth_format == "png" else [f".{self.depth_format}"]
@@ -65,7 +65,7 @@ class Outputs:
         return [stem + suffix for suffix in suffixes]
 
     def colored(self) -> list[str]:
-        """What stands after the name in the images that can be shown: "", "_acc", …"""
+        """Endings of the names of images that can be shown: "", "_acc", …"""
         flags = (
             (self.depth, "_depth_color"), (self.normals, "_normal"), (self.acc, "_acc"),
             (self.levels, "_level"),
@@ -75,7 +75,7 @@ class Outputs:
     def write(
         self, folder: Path, stem: str, out: dict, views: ViewSet, view: int, num_levels: int
     ) -> None:
-        """Write the files of an image of a view."""
+        """Write the files of a view's image."""
         depth, acc = out["depth"], out["acc"]
         if self.depth:
             near, far = self.depth_range or (None, None)
@@ -111,19 +111,19 @@ def render_to_folder(
 ) -> list[dict]:
     """Render images into a folder, except those that are there already.
 
-    An image's files are complete or absent. Lines in `renders.jsonl` say which images are done, of
-    which checkpoint and camera, and their metrics. After a crash, another call continues with the
-    image that was being rendered.
+    The files of an image are complete or absent. Lines in `renders.jsonl` list finished images with
+    their checkpoint, camera and metrics. After a crash, another call continues with the image that
+    was being rendered.
 
     Args:
         run: the run with the model.
-        views: what to render.
-        folder: where images go; created if absent.
-        options: how to render.
-        outputs: what to write besides colours.
+        views: the views to render.
+        folder: folder for the images; created if absent.
+        options: options of rendering.
+        outputs: files to write besides colours.
         metrics: {name: metric}, for the shots that have a photograph.
-        overwrite: render again what is there.
-        progress: show a bar.
+        overwrite: render existing images again.
+        progress: show a progress bar.
 
     Returns:
         {"name", "scale", metric: value, …} of each shot.
@@ -180,8 +180,8 @@ def render_to_folder(
 
 
 def _figures(line: dict, metrics: Mapping[str, Metric]) -> dict[str, float]:
-    """A line's metrics; null in JSON stands for a value that was not finite."""
-    missing = {"psnr": math.inf, "psnr_fitted": math.inf}  # of an image without any error
+    """A line's metrics; null in JSON stands for a value that is not finite."""
+    missing = {"psnr": math.inf, "psnr_fitted": math.inf}  # an image without error
     return {
         name: missing.get(name, math.nan) if line["metrics"][name] is None
         else line["metrics"][name]
@@ -191,7 +191,7 @@ def _figures(line: dict, metrics: Mapping[str, Metric]) -> dict[str, float]:
 
 
 def _key(run: Run, views: ViewSet, view: int, options: RenderOptions, outputs: Outputs) -> str:
-    """A digest of all that decides an image's pixels."""
+    """A digest of everything that determines an image's pixels."""
     camera = vars(views.cameras.select([view]))
     facts = [
         [run.checkpoint.stat().st_mtime_ns, run.step],

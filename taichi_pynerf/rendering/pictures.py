@@ -18,12 +18,12 @@ _DEEPEST = 2**16 - 1
 
 
 def to_bytes(values: torch.Tensor) -> np.ndarray:
-    """uint8 of floats in [0, 1], of any shape."""
+    """uint8 values of floats in [0, 1], of any shape."""
     return (values.clamp(0, 1) * 255).round().byte().numpy()
 
 
 def write_png(path: str | Path, image: np.ndarray | Image.Image) -> None:
-    """Write a PNG whole or not at all.
+    """Write a PNG completely or not at all.
 
     Args:
         image: uint8 [H, W, 4], [H, W, 3] or [H, W], uint16 [H, W], or a pillow image.
@@ -35,7 +35,7 @@ def write_png(path: str | Path, image: np.ndarray | Image.Image) -> None:
 
 
 def read_png(path: str | Path, background: Sequence[float] = (1.0, 1.0, 1.0)) -> np.ndarray:
-    """uint8 [H, W, 3] of an 8-bit PNG; see-through pixels are put on a background in [0, 1]."""
+    """uint8 [H, W, 3] of an 8-bit PNG; transparent pixels are put on a background in [0, 1]."""
     with Image.open(path) as image:
         if image.mode != "RGBA":
             return np.array(image.convert("RGB"))
@@ -48,11 +48,11 @@ def read_png(path: str | Path, background: Sequence[float] = (1.0, 1.0, 1.0)) ->
 def without_background(
     rgb: torch.Tensor, acc: torch.Tensor, background: torch.Tensor
 ) -> np.ndarray:
-    """uint8 [H, W, 4]: colours not multiplied by alpha, of an image over a background.
+    """Straight RGBA uint8 [H, W, 4] from an image over a background.
 
     Args:
         rgb, acc: [H, W, 3] and [H, W], the image and its opacity.
-        background: [3] what it stands on.
+        background: [3] colour of the background.
     """
     acc = acc.unsqueeze(-1)
     straight = (rgb - (1 - acc) * background) / acc.clamp_min(1e-3)
@@ -60,7 +60,7 @@ def without_background(
 
 
 def normal_colors(normal: torch.Tensor) -> np.ndarray:
-    """uint8 [H, W, 3] of unit normals [H, W, 3]: -1 is black, 1 is full; nothing is grey."""
+    """Colours uint8 [H, W, 3] of unit normals [H, W, 3]: -1 is 0, 1 is 255; no normal is grey."""
     return to_bytes(0.5 * normal + 0.5)
 
 
@@ -69,13 +69,13 @@ def write_depth(
 ) -> None:
     """Write a 16-bit PNG of a depth map, and beside it a JSON file with the unit of its values.
 
-    depth = value * "depth_unit", in world units along the ray. The value 0 means that nothing is
-    seen: the opacity is below a half.
+    depth = value * "depth_unit", in world units along the ray. The value 0 means that the opacity
+    is below 0.5.
 
     Args:
         path: the PNG; the JSON has the same name with the suffix .json.
         depth, acc: [H, W] distance and opacity.
-        scene_scale: world units in a unit of the scene's files, which the JSON keeps as well.
+        scene_scale: world units per unit of the scene's files, for the JSON file.
     """
     depth = torch.where(acc >= 0.5, depth, 0.0).double()
     unit = max(float(depth.max()), 1e-12) / _DEEPEST
@@ -94,12 +94,12 @@ def sheet(rows: Sequence[Sequence[tuple[str, np.ndarray | None]]]) -> Image.Imag
     """Pictures in rows and columns, each under a heading.
 
     Args:
-        rows: (heading, uint8 [H, W, 3]) of each cell; None leaves a cell empty. All cells are as
-            large as the largest picture; smaller ones are enlarged without interpolation.
+        rows: (heading, uint8 [H, W, 3]) of each cell; None leaves a cell empty. All cells have the
+            size of the largest picture; smaller ones are enlarged without interpolation.
     """
     pictures = [picture for row in rows for _, picture in row if picture is not None]
     width, height = (max(p.shape[axis] for p in pictures) for axis in (1, 0))
-    enlarge = -(-_LEAST_WIDTH // width)  # to make room for headings
+    enlarge = -(-_LEAST_WIDTH // width)  # makes room for headings
     width, height = enlarge * width, enlarge * height
     num_columns = max(len(row) for row in rows)
     paper = Image.new(

@@ -11,13 +11,13 @@ def round_trip(num_frames: int) -> torch.Tensor:
 
 
 def interpolate_poses(keys: torch.Tensor, num_frames: int, closed: bool = False) -> torch.Tensor:
-    """[F, 3, 4] poses on a smooth path through keys, at an even speed between neighbours.
+    """Poses [F, 3, 4] on a smooth path through keys, at an even speed between neighbours.
 
-    Positions lie on a cubic Hermite spline (Catmull-Rom tangents over uneven knots), rotations
-    turn by spherical linear interpolation (Shoemake 1985).
+    Positions lie on a cubic Hermite spline (Catmull-Rom tangents over uneven knots). Rotations are
+    interpolated spherically (slerp, Shoemake 1985).
 
     Args:
-        keys: [K, 3, 4] poses, K >= 1; the first frame is the first key, and the last the last.
+        keys: [K, 3, 4] poses, K >= 1; the path begins with the first and ends with the last.
         num_frames: F.
         closed: return to the first key.
     """
@@ -29,7 +29,7 @@ def interpolate_poses(keys: torch.Tensor, num_frames: int, closed: bool = False)
     positions = keys[:, :, 3]
     knots = _knots(positions, quaternions)
     times = torch.linspace(0, float(knots[-1]), num_frames, dtype=torch.float64)
-    if closed:  # the last frame would show the first again
+    if closed:  # otherwise the last frame would repeat the first
         times = round_trip(num_frames) * knots[-1]
     segment = (torch.searchsorted(knots, times, right=True) - 1).clamp(0, len(keys) - 2)
     share = ((times - knots[segment]) / (knots[segment + 1] - knots[segment])).unsqueeze(-1)
@@ -39,7 +39,7 @@ def interpolate_poses(keys: torch.Tensor, num_frames: int, closed: bool = False)
 
 
 def _knots(positions: torch.Tensor, quaternions: torch.Tensor) -> torch.Tensor:
-    """[K] ascending times: the path length up to each key, from distances and rotations."""
+    """Ascending times [K]: the path length up to each key, from distances and rotations."""
     gaps = (positions[1:] - positions[:-1]).norm(dim=-1)
     turns = 2 * (quaternions[1:] * quaternions[:-1]).sum(-1).abs().clamp(max=1).acos()
     ways = torch.hypot(gaps / gaps.mean().clamp_min(1e-9), turns).clamp_min(1e-3)
@@ -53,7 +53,7 @@ def _hermite(
     share: torch.Tensor,
     closed: bool,
 ) -> torch.Tensor:
-    """[F, 3] points of a cubic Hermite spline through [K, 3] points."""
+    """Points [F, 3] of a cubic Hermite spline through points [K, 3]."""
     width = knots[1:] - knots[:-1]
     slopes = (points[1:] - points[:-1]) / width.unsqueeze(-1)
     before, after = slopes[:-1], slopes[1:]
@@ -73,10 +73,10 @@ def _hermite(
 
 
 def _quaternions(rotations: torch.Tensor) -> torch.Tensor:
-    """[K, 4] unit quaternions (w, x, y, z) of [K, 3, 3] rotations.
+    """Unit quaternions [K, 4] (w, x, y, z) of rotations [K, 3, 3].
 
     q q^T is linear in the matrix (Bar-Itzhack 2000), so q is the eigenvector of the greatest
-    eigenvalue: no case is singular.
+    eigenvalue. No case is singular.
     """
     r = rotations
     xx, yy, zz = r[:, 0, 0], r[:, 1, 1], r[:, 2, 2]
@@ -93,7 +93,7 @@ def _quaternions(rotations: torch.Tensor) -> torch.Tensor:
 
 
 def _rotations(quaternions: torch.Tensor) -> torch.Tensor:
-    """[F, 3, 3] rotations of [F, 4] unit quaternions."""
+    """Rotations [F, 3, 3] of unit quaternions [F, 4]."""
     w, x, y, z = quaternions.unbind(-1)
     entries = [
         1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
@@ -104,7 +104,7 @@ def _rotations(quaternions: torch.Tensor) -> torch.Tensor:
 
 
 def _slerp(a: torch.Tensor, b: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """[F, 4] quaternions on the shorter arcs from a to b, at shares [F, 1]."""
+    """Quaternions [F, 4] on the shorter arcs from a to b, at shares [F, 1]."""
     cosine = (a * b).sum(-1, keepdim=True)
     b = torch.where(cosine < 0, -b, b)
     angle = cosine.abs().clamp(max=1).acos()

@@ -1,4 +1,4 @@
-"""One picture that shows what a model learned: truth, render, depth and pyramid level."""
+"""A picture of what a model has learned: truth, render, depth and pyramid level."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +13,13 @@ _COLUMNS = ("ground truth", "render", "depth (near is light)", "pyramid level (f
 
 
 def median_view(images: Sequence[dict]) -> int:
-    """The image with the median PSNR, of those at the first image's scale.
+    """The index of the image with the median PSNR, among those at the first image's scale.
 
     Args:
         images: results of `evaluate`, with "scale" and "psnr"; None stands for an infinite PSNR.
 
     Returns:
-        Its index in `images`.
+        The index in `images`.
     """
     same = [i for i, image in enumerate(images) if image["scale"] == images[0]["scale"]]
     same.sort(key=lambda i: float("inf") if images[i]["psnr"] is None else images[i]["psnr"])
@@ -27,10 +27,10 @@ def median_view(images: Sequence[dict]) -> int:
 
 
 def write_preview(model: PyNeRF, dataset: Dataset, path: str | Path, view: int = 0) -> None:
-    """Write a PNG: for each scale of a view a row of truth, render, depth and level.
+    """Write a PNG with a row of truth, render, depth and level for each scale of a view.
 
     Args:
-        view: which of the dataset's views.
+        view: index of the view in the dataset.
     """
     name = dataset.names[view]
     rows = []

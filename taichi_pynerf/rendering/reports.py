@@ -25,9 +25,9 @@ def write_reports(folder: str | Path, summary: dict, facts: dict) -> str:
     """Write metrics.json, metrics.csv and metrics.md.
 
     Args:
-        folder: where they go.
-        summary: what `evaluation.summarise` gives.
-        facts: what else metrics.json contains, before the metrics.
+        folder: folder for the files.
+        summary: result of `evaluation.summarise`.
+        facts: other content of metrics.json, written before the metrics.
 
     Returns:
         The Markdown table.
@@ -54,10 +54,10 @@ def metric_names(summary: dict) -> list[str]:
 
 
 def metrics_table(summaries: dict[str, dict]) -> str:
-    """A Markdown table: a row for each metric, or for each run and metric; a column per scale.
+    """A Markdown table with a row for each metric, or each run and metric, and a column per scale.
 
     Args:
-        summaries: {run: what `evaluation.summarise` gives}, of the same metrics and scales; one
+        summaries: {run: result of `evaluation.summarise`}, with the same metrics and scales; one
             run may have no name.
     """
     first = next(iter(summaries.values()))

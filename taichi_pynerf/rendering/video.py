@@ -1,4 +1,4 @@
-"""Films of images: H.264 in MP4 where PyAV is installed, else animated WebP."""
+"""Films from images: H.264 in MP4 if PyAV is installed, else animated WebP."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _WEBP_QUALITY = 80
 
 
 def video_suffix() -> str:
-    """ ".mp4", or ".webp" where PyAV is not installed."""
+    """ ".mp4", or ".webp" if PyAV is not installed."""
     return ".mp4" if find_spec("av") is not None else ".webp"
 
 
 def write_video(
     path: str | Path, frames: Iterable[np.ndarray], fps: float, quality: int = QUALITY
 ) -> None:
-    """Write a film whole or not at all.
+    """Write a film completely or not at all.
 
     Args:
-        path: a file with the suffix .mp4, .webp or .gif. H.264 with 4:2:0 colour needs even sides:
-            the last row or column is dropped where one is odd.
-        frames: uint8 [H, W, 3] each, all of one size; taken one at a time for MP4.
+        path: a file with the suffix .mp4, .webp or .gif. H.264 with 4:2:0 colour needs even sides,
+            so the last row or column of an odd side is dropped.
+        frames: uint8 [H, W, 3] each, all of one size; for MP4 one at a time is in memory.
         fps: frames per second.
         quality: H.264's constant rate factor, 0 (best) to 51.
 
@@ -74,7 +74,7 @@ def _write_mp4(
 
 
 def _at_least_2(frame: np.ndarray) -> np.ndarray:
-    """A frame with sides of 2 pixels at least."""
+    """A frame with sides of at least 2 pixels."""
     missing = [(0, max(0, 2 - side)) for side in frame.shape[:2]]
     return np.pad(frame, (*missing, (0, 0)), mode="edge")
 

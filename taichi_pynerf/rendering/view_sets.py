@@ -1,4 +1,4 @@
-"""Which images are rendered: the views of a split, at some scale or size, or a camera path."""
+"""Sets of images to render: the views of a split at some scale or size, or a camera path."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Shot:
 
     Attributes:
         stem: its file within the folder, without suffix; it may contain subfolders.
-        name, scale: as they appear in the result.
-        truth: returns the photograph, [H, W, 3], and its mask [H, W] or None; None if there is
+        name, scale: its name and scale in the result.
+        truth: returns the photograph [H, W, 3], and its mask [H, W] or None; None if there is
             no photograph to compare with.
     """
 
@@ -49,8 +49,8 @@ class ViewSet:
         cameras: one for each shot.
         shots: one for each camera.
         near, far: least and greatest distance along rays, world units.
-        background: [3] colour behind.
-        transform: from the coordinates of the scene's files to the cameras'.
+        background: [3] colour behind the scene.
+        transform: transform from the coordinates of the scene's files to the cameras'.
     """
 
     cameras: Cameras
@@ -70,7 +70,7 @@ def photographed_views(source: SceneSource, split: str, scales: Sequence[Fractio
     """
     for scale in scales:
         if scale.numerator != 1:
-            raise ConfigError(f"--scale {scale}: there are photographs at scales 1/K alone")
+            raise ConfigError(f"--scale {scale}: there are photographs only at scales 1/K")
     dataset = source.load(split, [scale.denominator for scale in scales])
 
     def truth(i: int) -> Callable[[], tuple[torch.Tensor, torch.Tensor | None]]:
@@ -109,13 +109,13 @@ def views_of_kind(
     size: tuple[int, int] | None = None,
     eye_distance: float = EYE_DISTANCE,
 ) -> ViewSet:
-    """What cameras of another kind see from where a split's views were taken.
+    """Views of cameras of another kind, from the positions of a split's views.
 
     Args:
-        source, split: of which scene.
+        source, split: the scene and its split.
         kind: one of `CAMERA_KINDS`.
-        size: width and height, of each eye; by default about as fine as the first view.
-        eye_distance: of stereo pairs, in units of the scene's files.
+        size: width and height of the image of each eye; by default with the first view's detail.
+        eye_distance: distance between the eyes of stereo pairs, units of the scene's files.
     """
     dataset = source.views(split)
     cameras = dataset.cameras
@@ -135,12 +135,12 @@ def box_center(aabb: Sequence[float]) -> tuple[float, ...]:
 def path_views(
     dataset: Dataset, cameras: Cameras, folder: str, background: torch.Tensor | None = None
 ) -> ViewSet:
-    """The frames of a path through a dataset's scene, numbered in a folder of their own.
+    """The frames of a path through a dataset's scene, numbered, in their own folder.
 
-    The far bound is moved to where the path sees the whole scene box.
+    The far bound is extended so that the path sees the whole scene box.
 
     Args:
-        background: [3] colour behind; the dataset's by default.
+        background: [3] colour behind the scene; by default the dataset's.
     """
     stems = [f"{folder}/{i:05d}" for i in range(len(cameras))]
     far = farthest(cameras, dataset.aabb, dataset.far)
@@ -156,7 +156,7 @@ def scaled_cameras(cameras: Cameras, scale: Fraction) -> Cameras:
         ConfigError: an image would have no pixels.
     """
     try:
-        if scale.numerator == 1:  # as photographs are reduced
+        if scale.numerator == 1:  # the same way as photographs are reduced
             return cameras.downscaled(scale.denominator)
     except ValueError as error:
         raise ConfigError(f"--scale {scale}: {error}") from None
@@ -167,7 +167,7 @@ def scaled_cameras(cameras: Cameras, scale: Fraction) -> Cameras:
 
 
 def path_depth_range(views: ViewSet, aabb: Sequence[float]) -> tuple[float, float]:
-    """Least and greatest distance of the scene box from a path's cameras: one range for a film."""
+    """Least and greatest distance from a path's cameras to the scene box: one range for a film."""
     corners = torch.tensor(aabb).view(2, 3)
     reach = float((corners[1] - corners[0]).norm() / 2)
     distances = (views.cameras.c2w[:, :, 3] - corners.mean(0)).norm(dim=-1)

@@ -9,9 +9,9 @@ from taichi_pynerf.viewer.lines import draw_lines
 
 LOSS_COLOR, PSNR_COLOR = (235, 150, 60), (90, 175, 235)
 _BACK = (30, 31, 36)
-_CAPACITY = 1024
-_HEADING = 16
-_SMOOTHING = 0.1
+_CAPACITY = 1024  # points of a curve
+_HEADING = 16  # height of the heading, pixels
+_SMOOTHING = 0.1  # share of each new value in the running mean
 
 
 class Curve:

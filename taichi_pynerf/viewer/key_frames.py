@@ -46,8 +46,8 @@ class KeyFrames:
 
         Args:
             path: the file.
-            width, height: of the film's frames, pixels.
-            crop: what is outside of this box is left out of the film.
+            width, height: size of the film's frames, pixels.
+            crop: a box; everything outside of it is left out of the film.
 
         Raises:
             UserError: there are fewer than two key frames.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PANEL_WIDTH = 236  # pixels
-CHART_HEIGHT = 110
-_LEAST_PICTURE = 160
-_HELP_SIZE = (520, 400)
+CHART_HEIGHT = 110  # pixels
+_LEAST_PICTURE = 160  # width of the picture below which panels are hidden, pixels
+_HELP_SIZE = (520, 400)  # pixels
 
 
 @dataclass(frozen=True)

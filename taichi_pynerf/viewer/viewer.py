@@ -1,4 +1,4 @@
-"""The viewer without its window: what is shown, how it is drawn, what each action does."""
+"""The viewer without its window: the picture, its drawing, and the actions."""
 
 from __future__ import annotations
 

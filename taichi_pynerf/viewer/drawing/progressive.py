@@ -5,7 +5,7 @@ coarse pass uses coarse pyramid levels: it is smooth rather than jagged, and che
 after a move has as many rays as the time of one frame allows, with steps twice as long as in
 training, because its pixels are larger still. Each following pass has three times the width, up to
 the full size, with steps a quarter longer than in training. If the full size takes only seconds,
-it comes at once. A last pass has final renders' steps. Full-size ones come in tiles, middle first.
+it comes at once. A last pass has the steps of final renders. Full size comes in tiles, middle first.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Shot:
         width, height: size of the full picture, pixels.
         level: a fixed pyramid level instead of each sample's own, or None.
         normals: whether surface normals are wanted too.
-        crop: what is outside of this box is not seen.
+        crop: a box; nothing outside of it is seen.
     """
 
     camera: ViewCamera

@@ -16,7 +16,7 @@ from taichi_pynerf.viewer.views import TrainingViews
 
 GREATEST_ERROR = 0.25  # mean colour difference shown by the lightest colour
 _GAMMA = 2.2  # colours are about this root of light; exposure scales light
-_OPAQUE = 0.5
+_OPAQUE = 0.5  # opacity from which a pixel counts as opaque
 
 
 def depth_range(layers: Layers) -> tuple[float, float]:

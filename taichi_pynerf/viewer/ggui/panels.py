@@ -144,7 +144,7 @@ def _crop_widgets(gui: Any, viewer: Viewer) -> bool:
             center[i] += asked - place
             size[i] = gui.slider_float(f"size {axis}", crop.size[i], 0.01 * box.size, 2 * box.size)
         yaw = gui.slider_float("turn, deg", math.degrees(crop.angles[2]), -180.0, 180.0)
-        # Sliders round: what nobody moved stays as it was.
+        # Sliders round their values, so a value that was not moved stays exactly as it was.
         asked = (*center, *size, math.radians(yaw))
         known = (*crop.center, *crop.size, crop.angles[2])
         if max(abs(a - b) for a, b in zip(asked, known, strict=True)) > 1e-4 * box.size:

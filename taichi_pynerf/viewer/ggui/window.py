@@ -84,7 +84,7 @@ class Window:
     def show(self, viewer: Viewer) -> bool:
         image = window_image(viewer)
         # GGUI wants [W, H] packed pixels, from the bottom up. Its own conversion of arrays takes
-        # several times as long and keeps a buffer for every size there ever was.
+        # several times as long and keeps a buffer for every size that it has seen.
         self._packed = np.ascontiguousarray(image.view(np.uint32)[::-1, :, 0].T)
         self._canvas.canvas.set_image(get_field_info(self._packed))
         changed = draw_panels(self._gui, viewer, chart_height(viewer))
@@ -109,7 +109,7 @@ def chart_height(viewer: Viewer) -> int:
 
 
 def window_image(viewer: Viewer) -> np.ndarray:
-    """uint8 [H, W, 4] of the window, but for the panels that GGUI draws over it."""
+    """uint8 [H, W, 4] of the window, without the panels that GGUI draws over it."""
     layout = viewer.layout
     left, (width, height) = layout.panel_width, layout.picture_size
     packed = np.array((*_COLUMN, 255), dtype=np.uint8).view(np.uint32)  # whole pixels fill faster

@@ -201,7 +201,7 @@ def test_bad_poses_bounds_are_named(tmp_path, name):
 def test_pickles_are_not_run(tmp_path):
     write_llff_scene(tmp_path, forward_poses(9))
     np.save(tmp_path / "poses_bounds.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(SceneError, match="no array"):
+    with pytest.raises(SceneError, match="not an array"):
         load_scene(tmp_path, "train")
 
 
