@@ -1,4 +1,4 @@
-"""What the documentation site needs beyond the pages in docs/.
+"""Additions to the documentation site beyond the pages in docs/.
 
 - README.md is its first page, and docs/tutorial.ipynb a page too.
 - Pages link to files of the repository, as they do when read there. Each such file becomes a page
@@ -18,7 +18,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parent
 TUTORIAL = "docs/tutorial.ipynb"
 PAGES = {"README.md": "index.md", TUTORIAL: "tutorial.md"}
-"""Pages that the site makes of files with other names."""
+"""Pages that are made from files with other names."""
 
 LINK = re.compile(r"(\]\()(?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?(\))")
 LANGUAGES = {".py": "python", ".sh": "bash", ".toml": "toml", ".cff": "yaml"}
@@ -48,7 +48,7 @@ def targets(text: str, path: str) -> list[str]:
 
 
 def on_files(files: Files, config) -> Files:
-    """Add the pages that are made of files outside of docs/, and of the notebook."""
+    """Add the pages that are made from files outside of docs/, and from the notebook."""
     pages = origins(files)
     waiting = [*pages.values(), "CHANGELOG.md"]
     seen = set()
@@ -60,7 +60,7 @@ def on_files(files: Files, config) -> Files:
         if not (ROOT / path).exists():
             raise PluginError(f"a page links to {path}, which is not in the repository")
         if path.startswith("docs/") and path not in PAGES and not path.endswith(".md"):
-            continue  # a picture or the like, which is copied as it is
+            continue  # pictures and the like are copied as they are
         text = text_of(path)
         page = page_of(path)
         if files.get_file_from_path(page) is None:
@@ -97,7 +97,7 @@ def notebook_text(file: Path) -> str:
 
 
 def on_page_markdown(markdown: str, page, config, files: Files) -> str:
-    """Lead links to files of the repository to their pages."""
+    """Point links to files of the repository to the pages for these files."""
     own = page.file.src_uri
     path = config.extra["origins"].get(own)
     if path is None:
@@ -113,7 +113,7 @@ def on_page_markdown(markdown: str, page, config, files: Files) -> str:
 
 
 class Loads(HTMLParser):
-    """Collects the addresses that a browser loads with a page; links to follow are none."""
+    """Collects the addresses that a browser loads with a page; links are not among them."""
 
     LOADING = ("stylesheet", "icon", "preload", "modulepreload", "preconnect", "dns-prefetch")
 

@@ -2,11 +2,10 @@
 
 import os
 
-# torch's OpenMP workers spin for long after each parallel region and so take the cores from
-# Taichi's workers, which run in between. Were they to sleep at once, waking them for each of the
-# hundreds of small regions takes longer still: let them spin as long as torch's next operator
-# takes to come (docs/performance.md).
-# The settings are read when torch is first imported.
+# After each parallel region torch's OpenMP workers spin for long, and take the cores from Taichi's
+# workers, which run in between. If they slept at once, waking them for each of the hundreds of
+# small regions would take longer still. So they spin for about the time until torch's next operator
+# (docs/performance.md). torch reads these settings when it is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 os.environ.setdefault("ENABLE_TAICHI_HEADER_PRINT", "0")

@@ -22,12 +22,12 @@ _run = Group("Run")
 class PyNeRFConfig:
     """Settings of a pyramid field and of its training.
 
-    The defaults are the method's (PyNeRF, arXiv 2312.00252); `PyNeRFConfig.preset("cpu")` and its
-    like are tuned for machines. All lengths are in world units, all times in seconds. The grid's
-    resolutions are base_resolution * scale_factor**l, coarsest first.
+    The defaults are the method's (PyNeRF, arXiv 2312.00252). `PyNeRFConfig.preset("cpu")` and the
+    other presets are tuned for machines. All lengths are in world units, all times in seconds. The
+    grid's resolutions are base_resolution * scale_factor**l, coarsest first.
 
     Raises:
-        ConfigError: a value is not what its setting takes, or does not fit another.
+        ConfigError: a value is not allowed, or does not fit another.
     """
 
     num_levels: int = _grid.whole(8, "number of pyramid levels", 1, 64)
@@ -46,7 +46,7 @@ class PyNeRFConfig:
     share_feature_grid: bool = _grid.flag(True, "one grid for all pyramid levels, not one for each")
     output_interpolation: str = _grid.choice(
         "embedding",
-        "what of two levels is blended: the heads' outputs, or densities and colours",
+        "values of two levels that are blended: the heads' outputs, or densities and colours",
         "embedding",
         "color",
     )
@@ -65,7 +65,7 @@ class PyNeRFConfig:
         3, "linear layers of the colour network; density heads have one fewer", 2
     )
     geo_feature_dim: int = _networks.whole(
-        15, "features that a density head hands to the colour network"
+        15, "features that a density head passes to the colour network"
     )
     mixed_precision: bool = _networks.flag(
         False, "networks in bfloat16; on CUDA from compute capability 8.0 on"
@@ -100,10 +100,10 @@ class PyNeRFConfig:
         128, "samples of a ray drawn from the coarse weights (hierarchical)"
     )
     proposal_rounds: int = _sampling.whole(
-        2, "times that the small field is asked along a ray (proposal)", 1, 8
+        2, "rounds in which the small field is evaluated along a ray (proposal)", 1, 8
     )
     proposal_samples: int = _sampling.whole(
-        32, "samples of a ray, each time that the small field is asked (proposal)", 2, 1024
+        32, "samples of a ray in each round of the small field (proposal)", 2, 1024
     )
     proposal_resolution: int = _sampling.whole(
         512, "cells of the small field's finest level along each axis (proposal)", 64, 4096
@@ -170,14 +170,14 @@ class PyNeRFConfig:
     )
     color_correction: str = _training.choice(
         "none",
-        "what is learned of each photograph's exposure and white balance; auto: an affine map of "
-        "its own where they differ",
+        "correction of each photograph's exposure and white balance; affine: a learned map of its "
+        "own; auto: affine where they differ",
         "none",
         "affine",
         AUTO,
     )
     gradient_distance: float = _training.number(
-        0.0, "distance from a camera below which less is learned, box sizes; 0: none"
+        0.0, "distance from a camera below which gradients are reduced, box sizes; 0: nowhere"
     )
     seed: int = _training.whole(0, "seed of all randomness", 0, 2**63 - 1)
 
@@ -193,8 +193,7 @@ class PyNeRFConfig:
     )
     depth_loss: str = _losses.choice(
         "urban",
-        "the depth loss: urban is of light on its way to a surface and beyond it, l1 of mean "
-        "distances",
+        "form of the depth loss: urban compares where light comes from, l1 mean distances",
         "urban",
         "l1",
     )
@@ -234,9 +233,9 @@ class PyNeRFConfig:
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> "PyNeRFConfig":
-        """The named preset, with settings of one's own on top.
+        """The named preset, with the caller's settings on top.
 
-        With `unbounded=True` among these it is the one for unbounded scenes.
+        With `unbounded=True` among these it is the preset for unbounded scenes.
 
         Raises:
             ConfigError: an unknown preset or setting, or a bad value.
@@ -247,7 +246,7 @@ class PyNeRFConfig:
         return cls.from_dict({**PRESETS[name], **unbounded, **overrides})
 
     def replace(self, **changes: Any) -> "PyNeRFConfig":
-        """A copy with some settings changed, checked anew."""
+        """A copy with some settings changed, and checked again."""
         return self.from_dict({**self.to_dict(), **changes})
 
     def to_dict(self) -> dict[str, Any]:

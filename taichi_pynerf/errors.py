@@ -22,11 +22,11 @@ class CheckpointError(UserError):
 
 
 class BackendError(UserError):
-    """The asked-for Taichi backend is not here."""
+    """The Taichi backend that was asked for is not available."""
 
 
 class TrainingError(UserError):
-    """Training cannot go on (the loss is not finite, say)."""
+    """Training cannot go on, for example because the loss is not finite."""
 
 
 class MissingPackageError(UserError):
@@ -38,15 +38,15 @@ class RunFolderError(UserError):
 
 
 class Notice(UserWarning):
-    """Something that the user should know of and that stops nothing, in one line."""
+    """A one-line notice for the user that does not stop the program."""
 
 
 class SceneWarning(Notice):
-    """Something of a scene was left out or adapted; the message says what."""
+    """A part of a scene was left out or adapted; the message says which."""
 
 
 class RunWarning(Notice):
-    """Something of a run could not be written; the training goes on."""
+    """A file of a run could not be written; training goes on."""
 
 
 class DisplayError(UserError):

@@ -1,4 +1,4 @@
-"""Optional packages: imported where they are used; when one is absent, a line says what to do."""
+"""Optional packages, imported where they are used. If one is absent, a line says what to do."""
 
 import importlib
 from types import ModuleType
@@ -10,8 +10,8 @@ def optional(module: str, extra: str) -> ModuleType:
     """Import a module of an optional package.
 
     Args:
-        module: its dotted name.
-        extra: the extra of taichi-pynerf that brings it.
+        module: dotted name of the module.
+        extra: the extra of taichi-pynerf that installs it.
 
     Raises:
         MissingPackageError: it is not installed, or does not load.
@@ -23,7 +23,7 @@ def optional(module: str, extra: str) -> ModuleType:
         raise MissingPackageError(
             f'{package} cannot be imported ({error}): pip install "taichi-pynerf[{extra}]"'
         ) from None
-    except RuntimeError as error:  # what torchvision raises beside a torch of another build
+    except RuntimeError as error:  # raised by a torchvision that was built for another torch
         package = module.partition(".")[0]
         raise MissingPackageError(
             f"{package} is installed but does not load ({error}): take torch and torchvision of "

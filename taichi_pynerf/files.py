@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and where to keep what can be made again."""
+"""Writing files completely or not at all, and the cache folder."""
 
 import contextlib
 import json
@@ -13,13 +13,13 @@ CACHE_VARIABLE = "TAICHI_PYNERF_CACHE"
 
 
 def cache_folder() -> Path:
-    """What the environment variable TAICHI_PYNERF_CACHE names, else ~/.cache/taichi_pynerf."""
+    """The folder in the environment variable TAICHI_PYNERF_CACHE, or ~/.cache/taichi_pynerf."""
     return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "taichi_pynerf")
 
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes its name when it is complete; on an error nothing is left.
+    """A binary file that gets its name when it is complete; after an error nothing is left.
 
     Raises:
         OSError: the file cannot be written; its `filename` is `path`.
@@ -45,7 +45,7 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def atomic_write_text(path: str | Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file completely or not at all."""
     with atomic_write(path) as file:
         file.write(text.encode())
 

@@ -1,6 +1,6 @@
-"""Settings that are tuned for machines: what differs from the method's defaults.
+"""Presets: settings tuned for machines, where they differ from the method's defaults.
 
-"cpu" rests on measurements (docs/performance.md), "gpu" on instant-ngp's batch size alone.
+"cpu" is based on measurements (docs/performance.md), "gpu" only on instant-ngp's batch size.
 """
 
 from typing import Any
@@ -41,7 +41,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-# On top of these for an unbounded scene: docs/unbounded.md.
+# Further changes for unbounded scenes: docs/unbounded.md.
 UNBOUNDED_PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "cpu": {

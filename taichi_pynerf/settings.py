@@ -1,4 +1,4 @@
-"""Settings that say what they mean and what they may be, once, beside their default.
+"""Settings whose meaning and allowed values are stated once, beside their default.
 
 A field made by `whole`, `number`, `flag` or `choice` carries a `Setting` in its metadata. The
 checks, the flags of the programs, `help()` and docs/settings.md all read it there.
@@ -19,15 +19,15 @@ _NUMBERS = (int, float)
 
 @dataclass(frozen=True)
 class Setting:
-    """What there is to know of a setting beside its name, type and default.
+    """The facts about a setting besides its name, type and default.
 
     Attributes:
         group: heading under which it is listed.
         meaning: a noun phrase with its unit.
-        wanted: the values that it takes, in words that follow "it must be".
-        holds: whether a value is one of them.
-        choices: these values, if they are few.
-        of_scene: the scene gives it, not the user.
+        wanted: the allowed values, in words that follow "it must be".
+        holds: tells whether a value is allowed.
+        choices: the allowed values, if they are few.
+        of_scene: the scene gives the value, not the user.
     """
 
     group: str
@@ -54,7 +54,7 @@ class Group:
         power_of_two: bool = False,
         or_text: str | None = None,
     ) -> Any:
-        """A whole number; `or_text` is a word that may stand for one."""
+        """A whole number; `or_text` is a word that is allowed in its place."""
         kind = "a power of two" if power_of_two else "a whole number"
         wanted = f"{kind} {_range(at_least, at_most)}"
         if or_text is not None:
@@ -82,7 +82,7 @@ class Group:
         at_most: float | None = None,
         below: float | None = None,
     ) -> Any:
-        """A number that is finite; `above` replaces `at_least`, and is not in the range itself."""
+        """A finite number; `above` replaces `at_least` and is itself excluded."""
         low = f"above {above:g}" if above is not None else f"from {at_least:g}"
         high = "" if at_most is None else f" to {at_most:g}"
         high = high if below is None else f", below {below:g}"
@@ -135,7 +135,7 @@ def check(config: Any) -> None:
     """Check each value of a config against its setting.
 
     Raises:
-        ConfigError: the first value that does not hold, by name.
+        ConfigError: for the first value that is not allowed, by name.
     """
     for name, setting in settings_of(config).items():
         value = getattr(config, name)
@@ -144,7 +144,7 @@ def check(config: Any) -> None:
 
 
 def value_of(text: str) -> Any:
-    """A value as it is written on a command line: a number, True or False, a list, or text."""
+    """The value of a text on a command line: a number, True or False, a list, or text."""
     try:
         return json.loads(text.lower() if text in ("True", "False") else text)
     except (ValueError, RecursionError):
@@ -152,7 +152,7 @@ def value_of(text: str) -> Any:
 
 
 def with_attributes(config: type) -> type:
-    """Add what its settings mean to the docstring of a config (a decorator)."""
+    """Decorator that adds the meanings of its settings to the docstring of a config."""
     lines = [config.__doc__ or "", "    Attributes:"]
     for field in dataclasses.fields(config):
         setting = field.metadata[_KEY]
@@ -179,10 +179,10 @@ def _range(at_least: int, at_most: int | None) -> str:
 
 
 def _is_number(value: Any, types: type[int] | tuple[type[int], type[float]]) -> bool:
-    """Whether a value is of the types, no flag, and finite as a float."""
+    """Whether a value has one of the types, is not a bool, and is finite as a float."""
     if not isinstance(value, types) or isinstance(value, bool):
         return False
     try:
         return math.isfinite(value)
-    except OverflowError:  # a whole number too large for a float
+    except OverflowError:  # an integer too large for a float
         return False

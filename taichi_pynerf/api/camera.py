@@ -19,7 +19,7 @@ ROTATION_TOLERANCE = 1e-2
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """Where one camera stands, how its lens sees, and how many pixels it has.
+    """One camera: its pose, its lens and the size of its image.
 
     Axes are OpenGL's: x right, y up, looking along -z. Image coordinates run right and down from
     the top left corner. Make one with `Camera.from_pose` or `Camera.look_at`, or take the scene's
@@ -112,12 +112,12 @@ class Camera:
 
     @property
     def c2w(self) -> np.ndarray:
-        """[3, 4] float32 camera-to-world pose."""
+        """Camera-to-world pose, float32 [3, 4]."""
         return self.view.c2w[0].numpy().copy()
 
     @property
     def position(self) -> np.ndarray:
-        """[3] float32, where the camera stands."""
+        """Position of the camera, float32 [3]."""
         return self.c2w[:, 3]
 
     @property
@@ -150,7 +150,7 @@ class Camera:
 
 
 def _checked_pose(c2w: ArrayLike) -> np.ndarray:
-    """[3, 4] float32 of a [3, 4] or [4, 4] pose."""
+    """A pose [3, 4] or [4, 4], checked, as float32 [3, 4]."""
     pose = _checked_array("c2w", c2w, (3, 4), (4, 4))
     if pose.shape == (4, 4) and not np.allclose(pose[3], (0, 0, 0, 1), atol=1e-6):
         raise CameraError(f"c2w: its last row is {pose[3].tolist()}, it must be 0 0 0 1")
@@ -158,7 +158,7 @@ def _checked_pose(c2w: ArrayLike) -> np.ndarray:
     error = np.abs(rotation.T @ rotation - np.eye(3)).max()
     if error > ROTATION_TOLERANCE or np.linalg.det(rotation) < 0:
         raise CameraError(
-            "c2w: its first three columns are no rotation (unit length, at right angles, "
+            "c2w: its first three columns are not a rotation (unit length, at right angles, "
             f"right-handed); R^T R differs from the identity by {error:.2g}, "
             f"the determinant is {np.linalg.det(rotation):.3g}"
         )

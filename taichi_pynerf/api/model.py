@@ -1,4 +1,4 @@
-"""Trained models: render, film, measure, save; and how to get one."""
+"""Trained models: training and loading, rendering, films, metrics and saving."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ from taichi_pynerf.training.setup import (
 from taichi_pynerf.training.trainer import PyNeRFTrainer
 
 SEEN = 0.5
-"""Opacity from which on a pixel has a depth and a level."""
+"""Least opacity of a pixel that has a depth and a level."""
 
 
 class Rendering(NamedTuple):
     """What a camera sees: `image, depth, level = model.render(camera)`.
 
     Attributes:
-        image: [H, W, 3] float32 colours in [0, 1]; [H, W, 4] with straight alpha if the render was
-            asked to be transparent.
+        image: [H, W, 3] float32 colours in [0, 1]; [H, W, 4] with straight alpha for a transparent
+            render.
         depth: [H, W] float32, mean distance along the ray to what is seen, in the scene's units;
-            NaN where the opacity is below a half.
+            NaN where the opacity is below 0.5.
         level: [H, W] float32, mean pyramid level of what is seen, 0 the coarsest; NaN as above.
     """
 
@@ -58,12 +58,12 @@ class Rendering(NamedTuple):
 
 
 class TrainedModel:
-    """A trained field with the scene that it is of. Get one from `train` or `load`.
+    """A trained field with its scene. Get one from `train` or `load`.
 
     Attributes:
         pynerf: the field itself, a `torch.nn.Module` in evaluation mode.
         scene: the scene.
-        steps: the steps that it was trained for.
+        steps: number of steps of its training.
     """
 
     def __init__(self, pynerf: PyNeRF, scene: LoadedScene, steps: int) -> None:
@@ -100,12 +100,12 @@ class TrainedModel:
             camera: any camera in the scene's coordinates.
             level: one pyramid level for all samples, 0 the coarsest; by default each sample's own.
             supersample: K renders K x K rays in each pixel and averages them.
-            background: [3] colour behind, in [0, 1]; by default the scene's.
-            transparent: return colours with alpha, over no background.
-            progress: show a bar.
+            background: [3] colour behind the scene, in [0, 1]; by default the scene's.
+            transparent: return colours with alpha, without a background.
+            progress: show a progress bar.
 
         Raises:
-            TypeError: `camera` is no `Camera`.
+            TypeError: `camera` is not a `Camera`.
             ConfigError: `level`, `supersample` or `background` is out of its range.
         """
         if not isinstance(camera, Camera):
@@ -140,11 +140,11 @@ class TrainedModel:
         supersample: int = 1,
         progress: bool = True,
     ) -> Path:
-        """Render a film and write it whole or not at all.
+        """Render a film and write it completely or not at all.
 
         Args:
             path: a file that ends in .mp4 (with PyAV, the extra "video"), .webp or .gif.
-            cameras: one for each frame, all of one size; `LoadedScene.camera_path` lays some out.
+            cameras: one for each frame, all of one size; `LoadedScene.camera_path` makes some.
             fps: frames per second.
             level, supersample, progress: as for `render`.
 
@@ -180,9 +180,9 @@ class TrainedModel:
 
         Returns:
             {"psnr": mean, "ssim": mean, "scales": {"1": {"psnr": …, "ssim": …}, …},
-            "images": one result per image}; PSNR in dB. Where exposures were corrected, there are
-            "psnr_fitted" and "ssim_fitted" too, of the images' right halves after an affine map of
-            colours fitted on the left ones.
+            "images": one result per image}; PSNR in dB. If exposures were corrected, there are also
+            "psnr_fitted" and "ssim_fitted": those of the right halves of the images, after an
+            affine map of colours was fitted on the left halves.
 
         Raises:
             SceneError: the scene has no such split.
@@ -193,8 +193,8 @@ class TrainedModel:
     def save(self, path: str | Path) -> Path:
         """Write a checkpoint that `load` and the programs open.
 
-        It holds no training to go on with: give `train` an `output_dir` for a run that
-        `--resume` can continue.
+        Its training cannot be resumed. For a run that `--resume` can continue, give `train` an
+        `output_dir`.
 
         Raises:
             CheckpointError: the file cannot be written.
@@ -237,14 +237,14 @@ class TrainedModel:
 
 
 def load(run_or_file: str | Path, *, data_dir: str | Path | None = None) -> TrainedModel:
-    """Open a trained model: a run folder or a checkpoint file, of nerfstudio's method too.
+    """Open a trained model from a run folder or checkpoint file, of `ns-train taichi-pynerf` too.
 
     Args:
         run_or_file: the folder or the file.
-        data_dir: where the run's scene is now, if it has moved since.
+        data_dir: the run's scene folder, if it has moved since.
 
     Raises:
-        CheckpointError: it is absent, damaged, of another kind, or names no scene.
+        CheckpointError: it is absent, damaged, of another kind, or does not name its scene.
         SceneError: the scene is not where it was.
     """
     opened = open_run(run_or_file, data_dir)
@@ -264,18 +264,18 @@ def train(
 ) -> TrainedModel:
     """Train a model on a scene, as the command line does.
 
-    Ctrl-C, or a notebook's stop button, ends the training after the current step; what was learned
-    until then is returned.
+    Ctrl-C, or a notebook's stop button, ends the training after the current step, and the model as
+    trained so far is returned.
 
     Args:
-        scene: what to train on; its validation images, if it has any, are rendered as it goes.
+        scene: the scene; if it has validation images, a few are rendered during training.
         preset: the settings to start from: "cpu", "gpu" or "default"; by default the one for the
             backend.
-        output_dir: a run folder to write: settings, log and checkpoints, which the programs open
-            and `--resume` continues. Nothing is written by default.
+        output_dir: a run folder for settings, log and checkpoints, which the programs open and
+            `--resume` continues. By default nothing is written.
         scale_schedule: {first step: finest image scale}, for scenes at several scales.
         on_step: called after each step with the trainer and the step's figures: "loss", "psnr", …
-        progress: show a bar.
+        progress: show a progress bar.
         settings: any of `PyNeRFConfig`: `max_steps`, `max_seconds`, `learning_rate`, `seed`, …
             The demo scene has 1,000 steps by default.
 

@@ -21,14 +21,14 @@ from taichi_pynerf.runs.scene_source import SceneSource
 
 
 class LoadedScene:
-    """A scene folder, read as far as it is used: descriptions at once, images when asked for.
+    """A scene folder: descriptions are read at once, images when they are needed.
 
     Get one from `load_scene`.
 
     Attributes:
-        source: which folder this is and how it is read; a run keeps it.
-        splits: the splits that the scene has images of, of "train", "val" and "test". A split of
-            poses without images has cameras alone.
+        source: the folder and how it is read; kept in a run's checkpoint.
+        splits: the splits with images, among "train", "val" and "test". A split of poses without
+            images has only cameras.
     """
 
     def __init__(self, source: SceneSource) -> None:
@@ -47,10 +47,10 @@ class LoadedScene:
         return self.source.folder()
 
     def dataset(self, split: str = "train") -> Dataset:
-        """One split's pixels and rays, for trainers; decoded once.
+        """One split's pixels and rays, for trainers. Images are decoded once.
 
         Raises:
-            SceneError: no such split, or an image cannot be read.
+            SceneError: there is no such split, or an image cannot be read.
         """
         if split not in self._datasets:
             self._check(split, self.splits)
@@ -70,11 +70,11 @@ class LoadedScene:
         """A photograph at full size, [H, W, 3] float32 in [0, 1], over the scene's background.
 
         Args:
-            index: counts as `cameras` does.
+            index: index of the image, as in `cameras`.
 
         Raises:
-            SceneError: no such split, or an image cannot be read.
-            IndexError: no such image.
+            SceneError: there is no such split, or an image cannot be read.
+            IndexError: there is no such image.
         """
         dataset = self.dataset(split)
         full_size = (dataset.scales == dataset.scales.min()).nonzero().squeeze(1).tolist()
@@ -90,10 +90,10 @@ class LoadedScene:
         width: int | None = None,
         height: int | None = None,
     ) -> list[Camera]:
-        """Cameras of a film, laid out around the training cameras.
+        """Cameras for a film, laid out around the training cameras.
 
         Args:
-            kind: "spiral", "orbit", "interpolate" or "zoom", as `--camera_path` has them.
+            kind: "spiral", "orbit", "interpolate" or "zoom", as in `--camera_path`.
             num_frames: the number of frames.
             width, height: frame size in pixels; by default the first training image's.
 
@@ -111,9 +111,9 @@ class LoadedScene:
 
     @property
     def transform(self) -> SceneTransform:
-        """What brought the coordinates of the scene's files to those used here.
+        """The transform from the coordinates of the scene's files to those used here.
 
-        `transform.apply_to_poses(poses)` places poses of the files' world, [V, 3, 4].
+        `transform.apply_to_poses(poses)` converts poses [V, 3, 4] of the files' world.
         """
         return self.files("train").transform
 
@@ -123,10 +123,10 @@ class LoadedScene:
         return np.full(3, float(self.source.white_background), dtype=np.float32)
 
     def files(self, split: str = "train") -> SceneFiles:
-        """What the scene's files say of one split; read once.
+        """The description of one split by the scene's files. It is read once.
 
         Raises:
-            SceneError: no such split, or the files cannot be read.
+            SceneError: there is no such split, or the files cannot be read.
         """
         if split not in self._files:
             self._check(split, self.splits + self._posed)
@@ -163,14 +163,14 @@ def load_scene(
 
     Args:
         path: the scene folder; None opens the built-in demo scene, which is ray-traced the first
-            time and then kept.
+            time and then cached.
         dataset_type: the folder's format ("blender", "llff", "nerfstudio", "colmap", …); detected
             by default.
         img_downscale: use the images reduced by this factor. By default they are halved until
             none is longer than 1,600 pixels.
         multiscale: train and test at scales 1, 1/2, 1/4 and 1/8. By default only for scenes that
             come at several scales, such as the demo scene.
-        white_background: put transparent pixels on white, not on black.
+        white_background: put transparent pixels on white instead of black.
         more: other attributes of `SceneSource`: `placement`, `holdout`, `exposure`, …
 
     Raises:

@@ -87,8 +87,8 @@ def build_parser() -> Parser:
     )
     mesh.add_argument(
         "--density", type=float,
-        help="density of the surface, per world unit (that of which 3%% of the box's side lets "
-        "half of the light through)",
+        help="density of the surface, per world unit (the one at which a layer of 3%% of the "
+        "box's side lets half of the light through)",
     )  # fmt: skip
     mesh.add_argument(
         "--min_faces", type=int, default=50, help="remove connected parts with fewer triangles"
@@ -109,9 +109,9 @@ def main(argv: list[str]) -> None:
     args = build_parser().parse_args(argv)
     if args.crop and args.format not in ("pointcloud", "mesh"):
         raise ConfigError(f"--crop cuts point clouds and meshes, not --format {args.format}")
-    crop_from(args)  # found good before anything is loaded
+    crop_from(args)  # checked before anything is loaded
     if args.texture and args.format != "mesh":
-        raise ConfigError("--texture is of a mesh: --format mesh")
+        raise ConfigError("--texture needs --format mesh")
     if args.texture:
         optional("xatlas", "export")
         optional("fast_simplification", "export")

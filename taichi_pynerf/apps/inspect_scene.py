@@ -1,5 +1,5 @@
-"""Say what is in a folder, what of it is read as a scene and what is not, and draw the scene's
-cameras, box and images. Any folder will do: of one that is no scene it says what lacks.
+"""Report what is in a folder and what of it is read as a scene, and draw the scene's cameras, box
+and images. For a folder that is not a scene, it says what is missing.
 
 The picture shows whether the poses make sense: cameras should stand around what they show, with the
 thick top edge of their images up, and none should be red.
@@ -20,7 +20,7 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--output", type=Path, default=Path("scene.png"), help="picture file to write"
     )
-    add_placement_flags(parser.add_argument_group("how the scene stands in its coordinates"))
+    add_placement_flags(parser.add_argument_group("placement of the scene in its coordinates"))
     return parser
 
 
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
         exposure=exposure_of(args),
     )
     folder = args.data_dir if args.data_dir.is_dir() else args.data_dir.parent
-    if folder.is_dir():  # else the next line says what is wrong
+    if folder.is_dir():  # otherwise the next line gives the error
         for line in found_lines(folder, probe_formats(folder)):
             print(line)
     inspection = inspect_scene(args.data_dir, args.dataset_type, options)

@@ -31,7 +31,7 @@ def build_parser() -> Parser:
         "--distances",
         type=float,
         nargs="+",
-        help="camera distances in world units, 1.8 to 50, taken in turn; the scene's radius is 1.4 "
+        help="camera distances in world units, 1.8 to 50, used in turn; the scene's radius is 1.4 "
         f"(default: {numbers(defaults.distances)}; with --unbounded {numbers(DISTANCES)})",
     )
     parser.add_argument(
@@ -46,15 +46,15 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--unbounded",
         action="store_true",
-        help="put the still life in a landscape and write nerfstudio's layout: opaque images, "
-        "and no bounds (needs --output_dir)",
+        help="put the still life in an unbounded landscape and write nerfstudio's layout, with "
+        "opaque images (needs --output_dir)",
     )
     parser.add_argument(
         "--exposure_stops",
         type=float,
         default=0.0,
-        help="with --unbounded: exposures differ by up to so many powers of two to either side, "
-        "and white balances by a quarter of that (0)",
+        help="with --unbounded: exposures differ by up to so many stops to either side, and white "
+        "balances by a quarter of that (0)",
     )
     parser.add_argument(
         "--depth", action="store_true", help="with --unbounded: write depth images too"

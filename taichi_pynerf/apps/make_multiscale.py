@@ -23,9 +23,9 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--as_published",
         action="store_true",
-        help="average straight colours and truncate, as Mip-NeRF's own converter does, "
-        "for figures on its very pixels; by default premultiplied pixels are averaged, which "
-        "is right at outlines",
+        help="average straight colours and truncate, as Mip-NeRF's converter does, for figures on "
+        "exactly its pixels; by default premultiplied pixels are averaged, which is right at "
+        "outlines",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an older result in OUT")
     parser.add_argument(

@@ -30,25 +30,25 @@ def build_parser() -> Parser:
     parser = Parser(description=__doc__)
     parser.add_argument(
         "source", metavar="DIR_OR_VIDEO", type=Path, nargs="+",
-        help="folder of photos, or a video; or several of one scene",
+        help="folder of photos or a video, or several of them that show one scene",
     )  # fmt: skip
     parser.add_argument("out_dir", metavar="OUT", type=Path, help="new or empty folder")
     parser.add_argument(
         "--masks", type=Path, metavar="DIR",
-        help="masks called as the photos: what is black is neither matched nor trained on",
+        help="folder of masks named like the photos; black pixels are not matched or trained on",
     )  # fmt: skip
     parser.add_argument(
         "--held_out", type=Path, metavar="DIR_OR_VIDEO",
-        help="one of the sources, for testing alone",
+        help="one of the sources, to be used for testing only",
     )  # fmt: skip
     parser.add_argument(
         "--num_frames", type=count, default=150,
-        help="frames to take of all videos together, the sharpest ones",
+        help="number of frames to take of all videos together; the sharpest are taken",
     )  # fmt: skip
     parser.add_argument(
         "--matching",
         choices=MATCHINGS,
-        help="compare all pairs of photos, or neighbours by name alone, which is quicker "
+        help="compare all pairs of photos, or only neighbours by name, which is quicker "
         "(default: sequential for one video, else exhaustive)",
     )
     parser.add_argument(

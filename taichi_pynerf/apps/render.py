@@ -73,16 +73,16 @@ def build_parser() -> Parser:
     what.add_argument("--split", help="views to render (test, or val, or train)")
     what.add_argument(
         "--camera_path", metavar="PATH_OR_FILE",
-        help=f"of a video: {', '.join(PATHS)}, or a file: nerfstudio's camera_path.json, "
-        "instant-ngp's camera path, or a transforms.json whose poses are to be rendered (spiral)",
+        help=f"path of a video: {', '.join(PATHS)}, or a file: nerfstudio's camera_path.json, "
+        "instant-ngp's camera path, or a transforms.json with poses to render (spiral)",
     )  # fmt: skip
     what.add_argument(
         "--camera_type", choices=CAMERA_KINDS,
-        help="see through another camera than the scene's or the path's (vr180: for both eyes)",
+        help="another kind of camera than the scene's or the path's (vr180: one per eye)",
     )  # fmt: skip
     what.add_argument(
         "--eye_distance", type=float, default=EYE_DISTANCE,
-        help="of vr180, in the units of the scene's files",
+        help="distance between the eyes of vr180, in the units of the scene's files",
     )  # fmt: skip
     what.add_argument("--num_spiral_frames", type=int, default=120, help="frames of any path")
     what.add_argument("--fps", type=float, help=f"frames per second ({FPS:g}, or the file's)")
@@ -106,7 +106,7 @@ def build_parser() -> Parser:
     out.add_argument("--save_depth", action="store_true", help="depth, 16 bits and coloured")
     out.add_argument(
         "--depth_format", choices=DEPTH_FORMATS, default="png",
-        help="of --save_depth: 16 bits, or numbers in the units of the scene's files",
+        help="format of --save_depth: 16 bits, or numbers in the units of the scene's files",
     )  # fmt: skip
     out.add_argument("--save_normals", action="store_true", help="normals of surfaces")
     out.add_argument(
@@ -274,7 +274,7 @@ def compare(args: argparse.Namespace) -> None:
     print(f"{len(views.shots)} strips in {folder / 'strips'}\n{table}", end="")
 
 
-# ---- what the flags mean -----------------------------------------------------------------------
+# ---- values of the flags -----------------------------------------------------------------------
 
 
 def render_split(
@@ -355,7 +355,7 @@ def outputs(args: argparse.Namespace, depth_range: tuple[float, float] | None = 
 
 
 def output_dir(args: argparse.Namespace, opened: Run, name: str) -> Path:
-    """--output_dir, or a folder inside the run's, named after what is rendered."""
+    """--output_dir, or a subfolder of the run's, named after what is rendered."""
     if args.output_dir:
         return Path(args.output_dir)
     name += f"_{args.camera_type}" if args.camera_type else ""

@@ -1,4 +1,4 @@
-"""The flags that say how a scene is placed and read."""
+"""The flags for placing and reading a scene."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ NAMES = (
     "exposure",
     "holdout",
 )
-"""Names of all flags here, as argparse has them; None means not given."""
+"""Names of all flags here, as in argparse; None means not given."""
 
 
 def add_placement_flags(group: argparse._ArgumentGroup) -> None:
     """Add the flags to a group of a parser."""
     group.add_argument(
-        "--orientation", choices=ORIENTATIONS, help="which way is up (the format's own)"
+        "--orientation", choices=ORIENTATIONS, help="how to find the way up (as the format does)"
     )
-    group.add_argument("--center", choices=CENTERS, help="what the origin is (the format's own)")
+    group.add_argument("--center", choices=CENTERS, help="choice of origin (as the format does)")
     group.add_argument(
         "--auto_scale",
         action=argparse.BooleanOptionalAction,
-        help="scale the cameras' positions into [-1, 1] (the format's own)",
+        help="scale the cameras' positions into [-1, 1] (as the format does)",
     )
     group.add_argument("--scene_scale", type=float, help="half the side of the scene box")
     group.add_argument(
@@ -62,8 +62,8 @@ def holdout_of(args: argparse.Namespace) -> int | None:
     """
     if args.holdout is not None and (args.holdout < 0 or args.holdout == 1):
         raise ConfigError(
-            f"--holdout is {args.holdout}: give 0 to hold out no image, or 2 and more to hold out "
-            "every so many"
+            f"--holdout is {args.holdout}: give 0 to hold out no image, or N of 2 and more to hold "
+            "out every Nth"
         )
     return args.holdout
 
@@ -72,7 +72,7 @@ def exposure_of(args: argparse.Namespace) -> float:
     """--exposure, in stops.
 
     Raises:
-        ConfigError: it is beyond what light there is.
+        ConfigError: it is not from -`MAX_STOPS` to `MAX_STOPS`.
     """
     exposure = 0.0 if args.exposure is None else args.exposure
     if not abs(exposure) <= MAX_STOPS:
@@ -81,7 +81,7 @@ def exposure_of(args: argparse.Namespace) -> float:
 
 
 def placement_of(args: argparse.Namespace) -> Placement:
-    """What the flags say.
+    """The placement that the flags ask for.
 
     Raises:
         SceneError: a value is out of its range.

@@ -13,7 +13,7 @@ DEFAULTS = {field.name: field.default for field in dataclasses.fields(PyNeRFConf
 
 
 def add_setting_flags(parser: argparse.ArgumentParser) -> None:
-    """Add `--NAME` for every setting that is the user's to choose, and `--set` for them all."""
+    """Add `--NAME` for every setting that the user may choose, and `--set` for all of them."""
     groups: dict[str, Any] = {}
     for name, setting in settings_of(PyNeRFConfig).items():
         if setting.of_scene:
@@ -35,7 +35,7 @@ def add_setting_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def help_text(name: str, setting: Setting) -> str:
-    """What a setting means, what it may be, and its default; presets where they differ."""
+    """Meaning, values and default of a setting, with the values of presets that differ."""
     default = DEFAULTS[name]
     defaults = [f"{default}"]
     defaults += [
@@ -50,8 +50,8 @@ def settings_given(args: argparse.Namespace) -> dict[str, Any]:
     """{name: value} of the settings on a command line.
 
     Raises:
-        ConfigError: `--set` without a value, of a setting that the scene gives, or that has a
-            flag of its own here as well.
+        ConfigError: `--set` without a value, for a setting that the scene gives, or beside the
+            setting's own flag.
     """
     settings = {
         name: getattr(args, name)

@@ -82,7 +82,7 @@ def build_parser() -> Parser:
         "--black_background",
         action="store_true",
         default=None,
-        help="black behind transparent pixels, not white",
+        help="put transparent pixels on black instead of white",
     )
     add_placement_flags(scene)
 
@@ -230,7 +230,7 @@ def new_source(args: argparse.Namespace) -> SceneSource:
 
 
 def resumed_settings(args: argparse.Namespace, content: dict) -> tuple[SceneSource, PyNeRFConfig]:
-    """Scene and settings of a resumed run: its own, except when to stop."""
+    """Scene and settings of a resumed run: its own, except for the end of training."""
     fixed = (
         "dataset_type img_downscale multiscale black_background preset scale_schedule "
         "experiment_name output_dir"

@@ -26,8 +26,8 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--output_dir", help="where pictures and camera paths go (the run's folder)"
     )
-    parser.add_argument("--width", type=int, default=640, help="of the picture, pixels")
-    parser.add_argument("--height", type=int, default=480, help="of the picture, pixels")
+    parser.add_argument("--width", type=int, default=640, help="width of the picture, pixels")
+    parser.add_argument("--height", type=int, default=480, help="height of the picture, pixels")
     add_crop_flag(parser)
     runtime.add_backend_flags(parser)
     return parser

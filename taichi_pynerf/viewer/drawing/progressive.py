@@ -2,10 +2,10 @@
 
 A pass is the whole picture at some resolution. Its rays stand for pixels of that resolution, so a
 coarse pass uses coarse pyramid levels: it is smooth rather than jagged, and cheap. The first pass
-after a move has as many rays as the time of one frame allows, with steps twice as long as in
-training, because its pixels are larger still. Each following pass has three times the width, up to
-the full size, with steps a quarter longer than in training. If the full size takes only seconds,
-it comes at once. A last pass has the steps of final renders. Full size comes in tiles, middle first.
+after a move has as many rays as the time of one frame allows. Its steps are twice as long as in
+training, as its pixels are larger still. Each following pass is three times as wide, up to full
+size, with steps a quarter longer than in training. If full size takes only seconds, it comes at
+once. A last pass has the steps of final renders. Full-size passes come in tiles, middle first.
 """
 
 from __future__ import annotations
