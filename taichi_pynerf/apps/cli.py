@@ -1,4 +1,4 @@
-"""What the command-line programs share: how they read flags and how errors reach the user."""
+"""Shared parts of the command-line programs: parsing of flags, and reporting of errors."""
 
 import argparse
 import re

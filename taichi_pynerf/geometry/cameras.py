@@ -1,4 +1,4 @@
-"""Cameras: where each view stands, how its lens sees, how many pixels it has.
+"""Cameras: the pose, the lens and the image size of each view.
 
 Axes are OpenGL's: x right, y up, looking along -z. Image coordinates run right and down from the
 top left corner of the image, in pixels; the centre of pixel (0, 0) is (0.5, 0.5).
@@ -32,19 +32,19 @@ class Cameras:
         width, height: [V] int64, image sizes in pixels.
         distortion: [V, 6] float32, the lens's k1, k2, k3, k4, p1, p2 (see `distortion`), or None
             if no view has any.
-        fisheye: [V] bool, whether the lens is a fisheye, which maps angles to the image and not
-            points of a plane; None if none is.
-        panorama: [V] bool, whether the image is an equirectangular one: columns are longitudes,
-            rows latitudes, and fx, fy are pixels in a radian; None if none is.
-        orthographic: [V] bool, whether all rays are parallel: fx, fy are pixels in a world unit;
-            None if none is.
-        eye_distance: [V] float32, of panoramas that are stereo pairs (VR180): side by side half a
-            sphere as the left eye and as the right eye sees it, so far apart in world units. cx is
-            the middle of the left one, and 2 cx where the right one begins. 0 is no pair; None if
-            none is.
+        fisheye: [V] bool, whether the lens is a fisheye, which maps angles to the image instead of
+            points of a plane; None if no lens is.
+        panorama: [V] bool, whether the image is equirectangular: columns are longitudes, rows are
+            latitudes, and fx, fy are pixels per radian; None if no image is.
+        orthographic: [V] bool, whether all rays are parallel: fx, fy are pixels per world unit;
+            None if no view is.
+        eye_distance: [V] float32, for panoramas that are stereo pairs (VR180): the distance between
+            the eyes, world units. Half spheres as the left and the right eye see them lie side by
+            side. cx is the middle of the left one, and the right one begins at 2 cx. 0 means no
+            pair; None if there are no pairs.
 
     Raises:
-        ValueError: a field has another shape or dtype than above.
+        ValueError: the shape or dtype of a field is not as above.
     """
 
     c2w: torch.Tensor
@@ -77,7 +77,7 @@ class Cameras:
         return len(self.c2w)
 
     def _tensors(self) -> dict[str, torch.Tensor]:
-        """The fields that are there, by name."""
+        """The fields that are not None, by name."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: tensor for name, tensor in values.items() if tensor is not None}
 
@@ -93,8 +93,9 @@ class Cameras:
     def downscaled(self, k: int) -> Cameras:
         """The cameras of the same views whose pixels are `k` times as wide and as high.
 
-        Image coordinates start at the corner of the image, so the intrinsics divide by `k` exactly;
-        up to `k - 1` columns and rows that fill no pixel fall off at the right and the bottom.
+        Image coordinates start at the corner of the image, so the intrinsics are divided by `k`
+        exactly. Up to `k - 1` columns and rows that do not fill a pixel are cut off at the right
+        and the bottom.
 
         Raises:
             ValueError: `k` is less than 1, or would leave an image without pixels.
@@ -115,7 +116,7 @@ class Cameras:
         )
 
     def resized(self, width: torch.Tensor, height: torch.Tensor) -> Cameras:
-        """The cameras of the same views with whole images resampled to [V] new sizes."""
+        """The cameras of the same views, with whole images resampled to new sizes [V]."""
         x, y = (width / self.width).float(), (height / self.height).float()
         return replace(
             self,
@@ -128,7 +129,7 @@ class Cameras:
         )
 
     def is_panorama(self, view: int) -> bool:
-        """Whether a view's image is an equirectangular one."""
+        """Whether a view's image is equirectangular."""
         return self.panorama is not None and bool(self.panorama[view])
 
     def is_orthographic(self, view: int) -> bool:
@@ -140,21 +141,21 @@ class Cameras:
         return self.fisheye is not None and bool(self.fisheye[view])
 
     def project(self, view: int, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Where one view sees world points: the inverse of its rays.
+        """Project world points into one view: the inverse of its rays.
 
         Args:
-            view: which view.
+            view: index of the view.
             points: [N, 3] float32, in the world.
 
         Returns:
             pixels: [N, 2] float32, image coordinates (x, y), inside of the image or not; NaN for
                 points that the lens cannot see: those behind a perspective camera, and those
                 beyond the fold of the distortion.
-            depth: [N] float32, distance along the optical axis; in a panorama from the camera.
-                Of a stereo pair the points are as a single eye between them would see them.
+            depth: [N] float32, distance along the optical axis, for panoramas from the camera,
+                world units. For a stereo pair both are those of a single eye in the middle.
         """
         c2w = self.c2w[view]
-        # The true inverse: poses read from files are rotations only nearly.
+        # The true inverse, as poses from files are only nearly rotations.
         x, y, z = ((points - c2w[:, 3]) @ torch.linalg.inv(c2w[:, :3]).T).unbind(-1)
         y, depth = -y, -z
         if self.is_panorama(view):
@@ -177,15 +178,15 @@ class Cameras:
         return self._to_pixels(view, x, y).masked_fill(~seen[:, None], math.nan), depth
 
     def _to_pixels(self, view: int, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """[N, 2] image coordinates of what is at (x, y) in units of the focal lengths."""
+        """Image coordinates [N, 2] of points (x, y) in units of the focal lengths."""
         return torch.stack(
             [x * self.fx[view] + self.cx[view], y * self.fy[view] + self.cy[view]], dim=-1
         )
 
     def pixels_with_rays(self, view: int) -> torch.Tensor | None:
-        """Which pixels the lens has a ray for: [H, W] bool, or None if it has one for all.
+        """bool [H, W]: which pixels have a ray through the lens; None if all have.
 
-        Far from the axis the polynomial of a distorted lens may fold back, and the corners of a
+        Far from the axis the polynomial of a distorted lens may fold back. The corners of a
         fisheye's image may lie outside of its circle.
         """
         if self.is_panorama(view) or self.is_orthographic(view):
@@ -195,7 +196,7 @@ class Cameras:
         width, height = int(self.width[view]), int(self.height[view])
         rows, columns = torch.arange(height), torch.arange(width)
         corner_rows, corner_columns = rows[[0, -1]], columns[[0, -1]]
-        # What the lens can see has no holes: if the border is seen, so is all within.
+        # The region that a lens sees has no holes: if it sees the border, it sees everything.
         border = [
             self._has_rays(view, corner_rows[:, None], columns[None]),
             self._has_rays(view, rows[:, None], corner_columns[None]),
@@ -205,7 +206,7 @@ class Cameras:
         return self._has_rays(view, rows[:, None], columns[None])
 
     def _has_rays(self, view: int, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-        """Bool of the shape of `rows` and `columns` broadcast."""
+        """Whether pixels have rays: bool, in the broadcast shape of `rows` and `columns`."""
         x = (columns + 0.5 - self.cx[view].cpu()) / self.fx[view].cpu()
         y = (rows + 0.5 - self.cy[view].cpu()) / self.fy[view].cpu()
         x, y = torch.broadcast_tensors(x, y)
@@ -240,7 +241,7 @@ def look_at(
     target: Sequence[float] | torch.Tensor,
     up: Sequence[float] | torch.Tensor = (0.0, 0.0, 1.0),
 ) -> torch.Tensor:
-    """The [3, 4] float32 pose of a camera at `eye` that looks at `target`, with `up` upwards.
+    """The pose float32 [3, 4] of a camera at `eye` that looks at `target`, with `up` upwards.
 
     Raises:
         ValueError: `eye` and `target` coincide, or `up` points along the view.

@@ -1,4 +1,4 @@
-"""A box of any orientation that cuts a scene: what is outside of it is not seen."""
+"""A box of any orientation that cuts a scene: nothing outside of it is seen."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class CropBox:
     """A box in the world.
 
     Attributes:
-        center: its middle.
-        size: its three sides, along its own axes.
-        angles: roll, pitch and yaw in radians: its axes are the world's turned about x, then y,
-            then z (of the world), as in nerfstudio's `OrientedBox`.
+        center: middle of the box, world units.
+        size: lengths of its three sides, along its own axes, world units.
+        angles: roll, pitch and yaw in radians. The axes of the box are those of the world, turned
+            about the world's x, then y, then z, as in nerfstudio's `OrientedBox`.
 
     Raises:
         ValueError: a value is not finite, or a side is not positive.
@@ -46,7 +46,7 @@ class CropBox:
 
     @property
     def axes(self) -> torch.Tensor:
-        """[3, 3] float64; the columns are the box's axes in the world."""
+        """float64 [3, 3]; the columns are the box's axes in the world."""
         (sx, cx), (sy, cy), (sz, cz) = ((math.sin(a), math.cos(a)) for a in self.angles)
         x = torch.tensor([[1, 0, 0], [0, cx, -sx], [0, sx, cx]], dtype=torch.float64)
         y = torch.tensor([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]], dtype=torch.float64)
@@ -54,25 +54,25 @@ class CropBox:
         return z @ y @ x
 
     def corners(self) -> torch.Tensor:
-        """[8, 3] float64, numbered by their place along x, y and z in binary."""
+        """float64 [8, 3], numbered by their place along x, y and z in binary."""
         signs = torch.tensor(list(itertools.product((-0.5, 0.5), repeat=3)), dtype=torch.float64)
         sides = torch.tensor(self.size, dtype=torch.float64)
         return (signs * sides) @ self.axes.T + torch.tensor(self.center, dtype=torch.float64)
 
     def around(self) -> tuple[float, ...]:
-        """The least box along the world's axes that holds this one."""
+        """The smallest box along the world's axes that holds this one."""
         corners = self.corners()
         return (*corners.amin(0).tolist(), *corners.amax(0).tolist())
 
     def contains(self, points: torch.Tensor) -> torch.Tensor:
-        """bool [N]: which of the points [N, 3] are within."""
+        """bool [N]: which of the points [N, 3] are in the box."""
         half = 0.5 * torch.tensor(self.size, dtype=points.dtype, device=points.device)
         return (self._local(points).abs() <= half).all(-1)
 
     def clip(self, rays: Rays) -> Rays:
-        """The same rays with bounds where they are within the box as well.
+        """The same rays, with bounds narrowed to the box.
 
-        A ray that misses the box gets an empty interval: both bounds are equal.
+        A ray that misses the box gets an empty interval, with both bounds equal.
         """
         origins = self._local(rays.rays_o)
         directions = rays.rays_d @ self.axes.to(rays.rays_d)
@@ -84,6 +84,6 @@ class CropBox:
         return dataclasses.replace(rays, bounds=torch.stack([near, far.maximum(near)], -1))
 
     def _local(self, points: torch.Tensor) -> torch.Tensor:
-        """[N, 3] world points along the box's axes from its middle."""
+        """World points [N, 3] in the box's axes, relative to its middle."""
         center = torch.tensor(self.center, dtype=points.dtype, device=points.device)
         return (points - center) @ self.axes.to(points)

@@ -6,12 +6,12 @@ A lens moves the image point (x, y), in units of the focal length with x right a
     y' = y R + 2 p2 x y + p1 (q + 2 y^2)
     R  = 1 + k1 q + k2 q^2 + k3 q^3 + k4 q^4,    q = x^2 + y^2
 
-(Brown, "Decentering distortion of lenses", 1966; the order of the coefficients is nerfstudio's).
-For a perspective lens (x, y) is the point on the plane at distance 1; for a fisheye lens it is the
-angle to the optical axis times the direction in the image, which with p1 = p2 = 0 is OpenCV's
-fisheye model (Kannala and Brandt, 2006).
+(Brown, "Decentering distortion of lenses", 1966; the coefficients are in nerfstudio's order). For a
+perspective lens (x, y) is the point on the plane at distance 1. For a fisheye lens it is the angle
+to the optical axis times the direction in the image; with p1 = p2 = 0 this is OpenCV's fisheye
+model (Kannala and Brandt, 2006).
 
-Coefficients are [..., 6] tensors that broadcast with x and y.
+Coefficients are tensors [..., 6] that broadcast with x and y.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ import torch
 COEFFICIENTS = ("k1", "k2", "k3", "k4", "p1", "p2")
 
 MAX_ITERATIONS = 20
-"""Newton steps at most. Right digits double at each: three to five suffice for any real lens."""
+"""Greatest number of Newton steps. Each doubles the correct digits: real lenses need 3 to 5."""
 
 FARTHEST = 16.0
-"""Radius up to which image points are sought: 86 degrees off the axis of a perspective lens."""
+"""Greatest radius of image points: 86 degrees off the axis of a perspective lens."""
 
 LEAST_DETERMINANT = 1e-3
-"""Least factor by which a lens may change areas; it is 0 at a fold."""
+"""Least factor by which a lens may change areas. At a fold the factor is 0."""
 
 
 def distort(
     x: torch.Tensor, y: torch.Tensor, coefficients: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where the lens moves [N] image points."""
+    """The points to which the lens moves image points [N]."""
     x_moved, y_moved, *_ = _distort_with_jacobian(x, y, coefficients)
     return x_moved, y_moved
 
@@ -47,13 +47,12 @@ def undistort(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The inverse of `distort`, by Newton's method from the moved point, to float precision.
 
-    Left of a fold of the lens the steps approach the solution from one side, so that this
-    converges wherever there is one. Elsewhere the result is finite and means nothing: see
-    `has_inverse`.
+    Inside of a fold of the lens the steps approach the solution from one side, so they converge
+    wherever there is one. Elsewhere the result is finite but meaningless: see `has_inverse`.
 
     Returns:
         x, y: [N] image points.
-        determinant: [N], the area that the lens gives a small area at (x, y); positive.
+        determinant: [N], the factor by which the lens changes small areas at (x, y); positive.
     """
     x, y = x_moved, y_moved
     for _ in range(MAX_ITERATIONS):
@@ -65,7 +64,7 @@ def undistort(
         y_step = (xx * y_error - xy * x_error) / safe
         x = (x - x_step).clamp(-FARTHEST, FARTHEST)
         y = (y - y_step).clamp(-FARTHEST, FARTHEST)
-        # Once a step is this small, the next one is below the precision.
+        # If a step is this small, the next one is below the precision.
         if not x.numel() or max(float(x_step.abs().max()), float(y_step.abs().max())) < 1e-5:
             break
     *_, xx, xy, yy = _distort_with_jacobian(x, y, coefficients)
@@ -75,10 +74,10 @@ def undistort(
 def has_inverse(
     x_moved: torch.Tensor, y_moved: torch.Tensor, coefficients: Sequence[float]
 ) -> torch.Tensor:
-    """[N] bool: whether `undistort` finds the image point that one lens moves to each point.
+    """bool [N]: whether `undistort` finds the image point that a lens moves to each point.
 
-    Beyond a certain radius most polynomials fold back, and what lies outside of the fold's image
-    is no point's image.
+    Most polynomials fold back beyond a certain radius. No image point is moved to a point outside
+    of the fold's image.
     """
     lens = torch.tensor(coefficients, dtype=x_moved.dtype, device=x_moved.device)
     x, y, determinant = undistort(x_moved, y_moved, lens)
@@ -90,7 +89,7 @@ def has_inverse(
 
 
 def fold_radius(coefficients: Sequence[float]) -> float:
-    """The radius within which the radial part moves farther points farther; may be infinite.
+    """The radius up to which the radial part increases monotonically; may be infinite.
 
     d(r R) / dr = 1 + 3 k1 q + 5 k2 q^2 + 7 k3 q^3 + 9 k4 q^4 has its least positive root there.
     """
@@ -103,7 +102,7 @@ def fold_radius(coefficients: Sequence[float]) -> float:
 def _distort_with_jacobian(
     x: torch.Tensor, y: torch.Tensor, coefficients: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
-    """x', y', dx'/dx, dx'/dy and dy'/dy; dy'/dx is dx'/dy."""
+    """x', y', dx'/dx, dx'/dy and dy'/dy; dy'/dx equals dx'/dy."""
     k1, k2, k3, k4, p1, p2 = coefficients.unbind(-1)
     q = x * x + y * y
     radial = 1.0 + q * (k1 + q * (k2 + q * (k3 + q * k4)))

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
-# The corners of a regular tetrahedron: four densities give a gradient where central differences
-# along the axes take six.
+# The corners of a regular tetrahedron. Four densities give a gradient there; central differences
+# along the axes would need six.
 CORNERS = ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0))
-NOTHING = 1e-3  # opacity of a footprint's width below which densities are not told apart
+NOTHING = 1e-3  # opacity, over a footprint's width, below which densities count as equal
 
 
 @torch.no_grad()
@@ -21,15 +21,16 @@ def density_normals(
 ) -> torch.Tensor:
     """Unit normals n = -grad log(sigma) / |grad log(sigma)|, by finite differences.
 
-    The sum over the corners k of k log(sigma(x + h k)) is 4 h times the gradient. The logarithm's
-    gradient has the direction of the density's, and is not ruled by the densest corner alone.
-    Densities count from `NOTHING / width` on, so that traces in the air do not turn normals.
+    The sum over the corners k of k log(sigma(x + h k)) is 4 h times the gradient. The gradient of
+    the logarithm has the direction of the density's gradient, but the densest corner alone does not
+    dominate it. Densities below `NOTHING / width` are raised to it, so that traces in the air do
+    not turn normals.
 
     Args:
-        density: world points [4 K, 3] to densities [4 K], per world unit. The four corners of a
-            point stand together.
-        points: [K, 3] on surfaces, world units.
-        widths: [K] or a number, the footprints over which differences are taken.
+        density: maps world points [4 K, 3] to densities [4 K], per world unit. The four corners of
+            a point are consecutive.
+        points: [K, 3] points on surfaces, world units.
+        widths: [K] or a number, the footprints over which differences are taken, world units.
 
     Returns:
         [K, 3]; 0 where the density is constant.

@@ -1,4 +1,4 @@
-"""From pixels to rays: origins, directions, and the size of the pixel that each ray stands for."""
+"""Rays of pixels: origins, directions, and the size of the pixel that each ray stands for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.distortion import undistort
 
-WHOLE_RAY = (0.0, math.inf)  # no bounds; what renders rays needs a finite far
+WHOLE_RAY = (0.0, math.inf)  # no bounds; rendering needs a finite far
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,8 +22,8 @@ class Rays:
         rays_o: [N, 3] float32, origins.
         rays_d: [N, 3] float32, unit directions.
         pixel_areas: [N] float32, the area of the pixel's footprint on the plane perpendicular to
-            the ray at distance 1 from the camera. At distance t the footprint is `t**2` as large.
-        bounds: [N, 2] float32, the least and the greatest distance along each ray.
+            the ray at distance 1 from the camera. At distance t it is `t**2` times as large.
+        bounds: [N, 2] float32, least and greatest distance along each ray.
     """
 
     rays_o: torch.Tensor
@@ -35,7 +35,7 @@ class Rays:
         return self.rays_o.shape[0]
 
     def __getitem__(self, index: slice | torch.Tensor) -> Rays:
-        """Some of the rays, by a slice or a tensor."""
+        """The rays selected by a slice or a tensor."""
         return Rays(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
 
     def to(self, device: torch.device | str) -> Rays:
@@ -50,13 +50,13 @@ def generate_rays(
     pixel_y: torch.Tensor,
     bounds: tuple[float, float] | torch.Tensor = WHOLE_RAY,
 ) -> Rays:
-    """The rays through the centres of N pixels, each of any view.
+    """The rays through the centres of N pixels, from any of the views.
 
     Args:
         cameras: V views.
         view_indices: [N] int64 in [0, V).
         pixel_x, pixel_y: [N] int64, column and row; (0, 0) is the top left pixel.
-        bounds: least and greatest distance along the rays, for all of them or as [N, 2].
+        bounds: least and greatest distance along the rays, a pair for all or [N, 2].
     """
 
     return _pixel_rays(
@@ -83,20 +83,21 @@ def _pixel_rays(
     pixel_y: torch.Tensor,
     bounds: tuple[float, float] | torch.Tensor,
 ) -> Rays:
-    """Rays of [N] pixels from cameras with fields [V, …], of which `of_view` gives [N, …], or […]
-    for one camera that all share.
+    """Rays of N pixels. `of_view` maps a field [V, …] of the cameras to [N, …], or to […] for a
+    camera that all pixels share.
 
-    With d = (x, y, -1) the direction in camera axes and n = |d|, a pixel is a rectangle of area
-    dx * dy = 1 / (fx * fy) on the plane z = -1. Turned to face the ray it has 1 / n of this area,
-    and brought from distance n to distance 1 again 1 / n**2: the footprint is dx * dy / n**3. It
-    is also the solid angle of the pixel, up to terms of the fourth order in the pixel's width.
-    Distortion divides dx * dy by the determinant of its Jacobian. A fisheye at the angle theta has
-    the direction (x, y) * sin(theta) / theta, -cos(theta), where theta = |(x, y)|; the solid angle
-    sin(theta) dtheta dphi of the area theta dtheta dphi gives sin(theta) / theta for 1 / n**3.
-    A panorama at longitude x and latitude y has the direction (sin x cos y, sin y, -cos x cos y)
-    and cos y for 1 / n**3. Orthographic rays set out from (x, y, 0), and their pixels are
-    rectangles of that one area at any distance: see `parallel_as_cones`. The eyes of a stereo pair
-    stand to the left and right of the camera, and look ahead in parallel.
+    Let d = (x, y, -1) be the direction in camera axes and n = |d|. On the plane z = -1 a pixel is a
+    rectangle of area dx * dy = 1 / (fx * fy). Turned to face the ray it has 1 / n of this area, and
+    brought from distance n to distance 1 again 1 / n**2, so the footprint is dx * dy / n**3. This
+    is also the solid angle of the pixel, up to terms of fourth order in the pixel's width.
+
+    Distortion divides dx * dy by the determinant of its Jacobian. A fisheye at the angle theta =
+    |(x, y)| has the direction (x, y) * sin(theta) / theta, -cos(theta). The area theta dtheta dphi
+    has the solid angle sin(theta) dtheta dphi, which gives sin(theta) / theta for 1 / n**3. A
+    panorama at longitude x and latitude y has the direction (sin x cos y, sin y, -cos x cos y), and
+    cos y for 1 / n**3. Orthographic rays start at (x, y, 0), and their pixels have the same area at
+    any distance: see `parallel_as_cones`. The eyes of a stereo pair are to the left and right of
+    the camera, and look ahead in parallel.
     """
 
     def chosen(tensor: torch.Tensor | None) -> torch.Tensor | None:
@@ -125,7 +126,7 @@ def _pixel_rays(
     position = position.expand(len(x), 3)
     forward = torch.ones_like(x)
     if fisheye is not None:
-        # No lens sees behind itself: such pixels are no ray's (see `Cameras.pixels_with_rays`).
+        # No lens sees straight behind itself; such pixels have no ray (`Cameras.pixels_with_rays`).
         theta = q.sqrt().clamp_max(math.pi - 1e-3)
         sinc = torch.sinc(theta / math.pi)
         facing = torch.where(fisheye, sinc, facing)
@@ -145,7 +146,7 @@ def _pixel_rays(
         aside = torch.where(is_right, 0.5, -0.5) * eye_distance
         position = position + aside[:, None] * right
     rays_d = x[:, None] * right + y[:, None] * up - forward[:, None] * backward
-    # Not just a product with 1 / n: poses read from files are rotations only nearly.
+    # Not only a product with 1 / n, as poses from files are only nearly rotations.
     rays_d = rays_d / rays_d.norm(dim=-1, keepdim=True)
     near_far = bounds if isinstance(bounds, torch.Tensor) else rays_d.new_tensor(bounds)
     return Rays(
@@ -159,18 +160,18 @@ def _pixel_rays(
 def parallel_as_cones(
     rays: Rays, center: tuple[float, ...], size: float, back: float
 ) -> tuple[Rays, float]:
-    """Orthographic rays as those of cones, which all pixels are elsewhere.
+    """Orthographic rays in the form of cones, which all other rays are.
 
-    Their origins are moved back, so that over a scene's box the width of a cone hardly changes, and
-    the cone is as wide as the pixel where its ray is nearest to the middle of the box.
+    The origins are moved back, so that the width of a cone hardly changes over the scene's box. The
+    cone is as wide as the pixel where its ray is nearest to the middle of the box.
 
     Args:
-        rays: N parallel rays, whose `pixel_areas` are those at any distance.
-        center, size: the middle and the side of the box.
-        back: how far to move them, in sides.
+        rays: N parallel rays, whose `pixel_areas` hold at any distance.
+        center, size: middle and side of the box, world units.
+        back: distance by which to move the origins, in sides.
 
     Returns:
-        The rays, and what to take off from distances along them.
+        The rays, and the length to subtract from distances along them.
     """
     shift = back * size
     origins = rays.rays_o - shift * rays.rays_d

@@ -1,9 +1,10 @@
 """The maps from world coordinates to those of the marcher, and on to those of the field.
 
-*Unit* coordinates are an affine map of the world that puts the scene box into [0, 1]^3; rays stay
-straight there, and the occupancy grid lives in it. *Field* coordinates, of the hash grid and the
-grid of trained levels, fill [0, 1]^3 too. In a bounded scene they are the unit ones; in an
-unbounded one the box is the inner half, [1/4, 3/4]^3, and all else is contracted into the shell.
+*Unit* coordinates are an affine map of the world that puts the scene box into [0, 1]^3. Rays stay
+straight there, and the occupancy grid uses them. *Field* coordinates, for the hash grid and the
+grid of trained levels, fill [0, 1]^3 too. In a bounded scene they equal the unit coordinates. In an
+unbounded scene the box is the inner half, [1/4, 3/4]^3, and everything else is contracted into the
+shell around it.
 """
 
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ class SceneBox:
     Attributes:
         aabb: (min x, min y, min z, max x, max y, max z), world units.
         unbounded: whether there is something outside of the box.
-        num_cascades: how far out rays are followed in an unbounded scene: to the cube that is
-            2^(num_cascades - 1) times as large as the box.
+        num_cascades: number of cascades. In an unbounded scene rays are followed to the cube that
+            is 2^(num_cascades - 1) times as large as the box.
     """
 
     aabb: tuple[float, ...]
@@ -31,7 +32,7 @@ class SceneBox:
 
     @property
     def size(self) -> float:
-        """The longest side: the side, in world units, of the cube that maps to [0, 1]^3."""
+        """The longest side, world units: the side of the cube that maps to [0, 1]^3."""
         return max(high - low for low, high in zip(self.aabb[:3], self.aabb[3:], strict=True))
 
     @property
@@ -47,7 +48,7 @@ class SceneBox:
 
     @property
     def reach(self) -> tuple[float, ...]:
-        """The box that rays are followed through: this one, or the outermost cascade's cube."""
+        """The box within which rays are followed: this one, or the outermost cascade's cube."""
         return self.cascade(self.num_cascades - 1).aabb if self.unbounded else self.aabb
 
     def cascade(self, k: int) -> "SceneBox":
@@ -58,23 +59,23 @@ class SceneBox:
         )
 
     def to_unit(self, points: torch.Tensor) -> torch.Tensor:
-        """[..., 3] world points to unit coordinates."""
+        """Unit coordinates of world points [..., 3]."""
         center = torch.tensor(self.center, dtype=points.dtype, device=points.device)
         return (points - center) / self.size + 0.5
 
     def direction_to_unit(self, directions: torch.Tensor) -> torch.Tensor:
-        """[..., 3] world directions to unit coordinates, so that t stays in world units."""
+        """World directions [..., 3] in unit coordinates, scaled so that t stays in world units."""
         return directions / self.size
 
     def unit_to_field(self, points: torch.Tensor) -> torch.Tensor:
-        """[M, 3] unit coordinates to field coordinates. Differentiable."""
+        """Field coordinates of points [M, 3] in unit coordinates. Differentiable."""
         return contract(2 * points - 1) / 4 + 0.5 if self.unbounded else points
 
     def closeness(self, field_points: torch.Tensor) -> torch.Tensor:
-        """[M] inverse sizes, per world unit, of what is around points of an unbounded scene.
+        """Inverse local sizes [M], per world unit, at points of an unbounded scene.
 
-        1 / size inside the box, and 1 / (m size) outside, where m is the distance to the centre
-        in half box sizes and the maximum norm.
+        The local size is the box's size inside the box, and m times that outside, where m is the
+        distance from the centre in half box sizes and the maximum norm.
 
         Args:
             field_points: [M, 3] field coordinates.
@@ -83,7 +84,7 @@ class SceneBox:
         return (2 - reach) / self.size
 
     def footprint_scale(self, points: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
-        """[M] factors by which contraction enlarges areas across rays; inside the box they are 1.
+        """Factors [M] by which contraction enlarges areas across rays; inside the box they are 1.
 
         Args:
             points: [M, 3] unit coordinates, of an unbounded scene.
@@ -92,9 +93,9 @@ class SceneBox:
         return footprint_scale(2 * points - 1, directions)
 
     def pixel_widths(self, rays: Rays) -> torch.Tensor:
-        """[N] width of each ray's pixel where the ray passes the middle of the box, world units.
+        """Width [N] of each ray's pixel where the ray passes the middle of the box, world units.
 
-        Where its bounds leave the middle out, the nearest distance within them counts.
+        If the bounds of the ray exclude that place, the nearest distance within them counts.
         """
         t = ((rays.rays_o.new_tensor(self.center) - rays.rays_o) * rays.rays_d).sum(-1)
         t = t.clamp_min(0).maximum(rays.bounds[:, 0]).minimum(rays.bounds[:, 1])
@@ -103,9 +104,9 @@ class SceneBox:
     def clip(
         self, rays_o: torch.Tensor, rays_d: torch.Tensor, bounds: torch.Tensor
     ) -> torch.Tensor:
-        """[N, 2] least and greatest t of each ray within its bounds and the box's `reach`.
+        """Least and greatest t [N, 2] of each ray within its bounds and the box's `reach`.
 
-        A ray that misses the box gets an empty interval (both ends equal).
+        A ray that misses the box gets an empty interval, with both ends equal.
         """
         low = torch.tensor(self.reach[:3], dtype=rays_o.dtype, device=rays_o.device)
         high = torch.tensor(self.reach[3:], dtype=rays_o.dtype, device=rays_o.device)
@@ -118,10 +119,11 @@ class SceneBox:
     # ---- spacing along rays ---------------------------------------------------------------
 
     def to_spacing(self, t: torch.Tensor) -> torch.Tensor:
-        """Distances t, world units, to s, in which the strata of a ray are equally long.
+        """Map distances t, world units, to s, in which the strata of a ray are equally long.
 
-        In a bounded scene s = t. In an unbounded one s is linear in t up to the size R of the box
-        and linear in disparity beyond, once differentiable: t / 2R, then 1 - R / 2t, below 1.
+        In a bounded scene s = t. In an unbounded scene s is linear in t up to the size R of the
+        box, t / 2R, and linear in disparity beyond, 1 - R / 2t. It stays below 1 and is once
+        differentiable.
         """
         if not self.unbounded:
             return t

@@ -1,1 +1,1 @@
-"""Taichi kernels. No torch here: `taichi_pynerf.ops` joins these to torch."""
+"""Taichi kernels, without torch: `taichi_pynerf.ops` connects them to torch."""

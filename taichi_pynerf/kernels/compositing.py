@@ -7,9 +7,9 @@ With interval lengths d_i = t_ends_i - t_starts_i, for the samples i of one ray 
     rgb = sum_i weight_i c_i,   depth = sum_i weight_i (t_starts_i + t_ends_i) / 2,
     acc = sum_i weight_i
 
-A ray ends where trans falls to early_stop_eps: the sample there gets what is left above it, trans_i
-- early_stop_eps, and those behind get nothing. So pixels are continuous in the densities, and
-rounding cannot decide whether a ray has one sample more.
+A ray ends where trans falls to early_stop_eps. The sample there gets the rest of the light above
+it, trans_i - early_stop_eps, and samples behind get nothing. So pixels are continuous in the
+densities, even if rounding gives a ray one sample more.
 """
 
 import functools
@@ -30,8 +30,8 @@ class CompositingKernels(NamedTuple):
 def compositing_kernels(dtype) -> CompositingKernels:
     """Compile compositing and its written adjoint for one float type.
 
-    `composite.grad` is Taichi's own derivative and the definition of the gradient. It needs
-    `trans` in memory: the running product is then no mutable local of the inner loop.
+    `composite.grad` is Taichi's own derivative and defines the gradient. `trans` is in memory for
+    its sake: Taichi cannot differentiate a running product in a local of the inner loop.
     """
     vec3 = ti.types.vector(3, dtype)
     floats, colors = ti.types.ndarray(dtype, 1), ti.types.ndarray(vec3, 1)
@@ -71,7 +71,7 @@ def compositing_kernels(dtype) -> CompositingKernels:
                     depth[r] += weights[i] * (t_starts[i] + t_ends[i]) / 2
                     acc[r] += weights[i]
                 else:
-                    # On Vulkan an array that is only written arrives with anything in it.
+                    # On Vulkan an array that is only written has undefined content at first.
                     weights[i] = 0
 
     @kernel

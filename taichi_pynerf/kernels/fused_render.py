@@ -1,15 +1,15 @@
-"""Rendering in one kernel: march, encode, ask the pyramid's heads, composite; a thread per ray.
+"""Rendering in one kernel: march, encode, evaluate the heads, composite, with a thread per ray.
 
-A launch goes on with each ray for some samples; `ops.fused_render` launches until all have ended.
-It computes what `renderer.PyramidRenderer.render_rays` puts together from packed samples, but a
-sample never leaves its thread: nothing is sorted, gathered or stored in between, a ray ends as
-soon as it is opaque, and no torch is needed on the device. The parts are the functions that the
-other kernels are made of; new here are the networks.
+A launch continues each ray by some samples; `ops.fused_render` launches until all rays have ended.
+The result is that of `renderer.PyramidRenderer.render_rays`, which works on packed samples. Here a
+sample never leaves its thread. Nothing is sorted, gathered or stored in between, a ray ends as soon
+as it is opaque, and the device needs no torch. Apart from the networks, the parts are the functions
+of the other kernels.
 
-The networks are stacks of matrices without bias, ReLU in between (`heads.mlp`). All matrices lie in
-one array of tiles, one after the other, each with a row of outputs per input. A table that the
-kernel reads says where, so that the kernel holds two loops over layers instead of the text of every
-layer, which drivers take long to compile.
+The networks are stacks of matrices without bias and with ReLU between them (`heads.mlp`). All
+matrices lie one after the other in one array of tiles, with a row of outputs per input. The kernel
+reads their places from a table. So it has two loops over layers instead of the code of every layer,
+which drivers take long to compile.
 """
 
 import functools
@@ -26,7 +26,7 @@ from taichi_pynerf.kernels.spherical_harmonics import (
     spherical_harmonics_function,
 )
 
-NOT_BEGUN, ENDED = -1e30, 1e30  # of a ray's `t_next`
+NOT_BEGUN, ENDED = -1e30, 1e30  # special values of a ray's `t_next`
 TILE = 16  # outputs of a layer that are summed side by side
 
 _vec2, _vec3 = ti.types.vector(2, ti.f32), ti.types.vector(3, ti.f32)
@@ -34,18 +34,18 @@ _vec2, _vec3 = ti.types.vector(2, ti.f32), ti.types.vector(3, ti.f32)
 
 @dataclass(frozen=True)
 class FusedSpec:
-    """What the kernel is compiled for.
+    """The constants for which the kernel is compiled.
 
     Args:
         grid: the feature grid, shared by all heads.
-        num_heads: heads of the pyramid; 1 head sees the whole grid.
-        num_outputs: of a density head, the first of them the density's.
-        head_layers, color_layers: matrices of a density head, and of a colour network.
-        widest: the longest input or output of a matrix.
+        num_heads: number of heads of the pyramid; a single head sees the whole grid.
+        num_outputs: outputs of a density head; the first gives the density.
+        head_layers, color_layers: number of matrices of a density head and of a colour network.
+        widest: greatest number of inputs or outputs of a matrix.
         blend_colors: blend densities and colours of two colour networks, not embeddings.
-        linear: blend two heads; else take the nearest alone.
-        occupancy_resolution, block: of the occupancy grid, see `march_functions`.
-        levels_resolution: of the grid of trained levels.
+        linear: blend two heads; otherwise use only the nearest.
+        occupancy_resolution, block: the occupancy grid, see `march_functions`.
+        levels_resolution: cells of the grid of trained levels along each axis.
     """
 
     grid: HashGridSpec
@@ -62,12 +62,12 @@ class FusedSpec:
 
 
 def tiles_of(width: int) -> int:
-    """Tiles that hold a row of `width` numbers."""
+    """Number of tiles for a row of `width` numbers."""
     return -(-width // TILE)
 
 
 class Scene(NamedTuple):
-    """The order of the kernel's arrays that stay the same from ray to ray."""
+    """The kernel's arrays that are the same for all rays, in order."""
 
     occupied: Any
     blocks: Any
@@ -100,7 +100,7 @@ def fused_render_kernel(spec: FusedSpec) -> Kernel:
 
     @ti.func
     def network(x: ti.template(), first, num_layers, layers: ti.template(), weights: ti.template()):
-        """Run layers on what x begins with. Returns where in x the result begins."""
+        """Run layers on the first numbers of x. Returns the place in x where the result begins."""
         source = 0
         for m in range(first, first + num_layers):
             fan_in, num_tiles, begin = layers[m][0], layers[m][1], layers[m][2]
@@ -117,7 +117,7 @@ def fused_render_kernel(spec: FusedSpec) -> Kernel:
 
     @ti.func
     def head(h, features: ti.template(), x: ti.template(), scene: ti.template()):
-        """Returns where in x the outputs of density head h begin."""
+        """Run density head h. Returns the place in x where its outputs begin."""
         for k in range((first_level + h + 1) * F):
             x[k] = features[k]
         first = h * spec.head_layers
@@ -172,7 +172,7 @@ def fused_render_kernel(spec: FusedSpec) -> Kernel:
         lower = ti.floor(x)
         f = x - lower
         if ti.static(not spec.linear):
-            # The nearest head, and of two as near the even one, as torch rounds.
+            # The nearest head; of two equally near ones the even one, as in torch's rounding.
             is_odd = ti.cast(lower, ti.i32) % 2 == 1
             lower += ti.select(f > 0.5 or (f == 0.5 and is_odd), 1.0, 0.0)
             f = 0.0
@@ -225,7 +225,7 @@ def fused_render_kernel(spec: FusedSpec) -> Kernel:
         sums: ti.types.ndarray(ti.types.vector(6, ti.f32), 1),
         num_alive: ti.types.ndarray(ti.i32, 1),
     ):
-        """Add up to `max_samples` samples to each ray that goes on, from `t_next` on."""
+        """Add up to `max_samples` samples to each ray that has not ended, starting at `t_next`."""
         scene = ti.static(
             Scene(
                 occupied, blocks, level_min, level_max, knots, table, grid_levels, layers,
@@ -240,7 +240,7 @@ def fused_render_kernel(spec: FusedSpec) -> Kernel:
                 o, d = rays_o[r], rays_d[r]
                 inverse_d, basis = inverse_of(d), basis_of(dirs[r])
                 t, t_exit = enter_exit(o, inverse_d, bounds[r][0], bounds[r][1])
-                # Rounds go on with one lattice of steps.
+                # All rounds use the same lattice of steps.
                 t = t_next[r] if t_next[r] > NOT_BEGUN else t + 0.5 * step_at(t, 0.0, step_size)
                 while found == 1 and n < max_samples and trans >= early_stop_eps:
                     t, dt, found = seek(

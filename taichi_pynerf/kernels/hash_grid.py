@@ -21,18 +21,18 @@ from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.kernels.launch import Kernel, kernel
 
 PRIMES = (1, 2654435761, 805459861)  # instant-ngp, eq. 4
-MAX_NUMBERS = 2**31 - 1  # of a table: kernels count them in 32 bits with sign
-BLOCK = 256  # samples a task encodes: enough to pay for it, few enough to share small batches out
+MAX_NUMBERS = 2**31 - 1  # greatest size of a table, as kernels index it with signed 32 bits
+BLOCK = 256  # samples per task: enough to pay for its overhead, few enough to divide small batches
 
 
 @dataclass(frozen=True)
 class HashGridSpec:
-    """What a hash grid looks like; hashable, so it is the key of its compiled kernels.
+    """The shape of a hash grid. It is hashable, and the key of the grid's compiled kernels.
 
     Args:
         resolutions: cells along each axis, one number per level.
         features_per_level: features stored in each table entry.
-        hash_table_size: entries per level at most; a power of two.
+        hash_table_size: greatest number of entries per level; a power of two.
     """
 
     resolutions: tuple[int, ...]
@@ -64,7 +64,7 @@ class HashGridSpec:
         return self.num_levels * self.features_per_level
 
     def dense(self, level: int) -> bool:
-        """Whether every vertex of the level has an entry of its own."""
+        """Whether every vertex of the level has its own entry."""
         return (self.resolutions[level] + 1) ** 3 <= self.hash_table_size
 
     @property
@@ -105,16 +105,16 @@ class HashGridFunctions(NamedTuple):
 
 @functools.cache
 def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
-    """What every kernel that reads or writes one grid is made of.
+    """The functions of which every kernel that reads or writes a grid is made.
 
-    `lookup` gives the features of one level at a position; `scatter` adds a cotangent of theirs to
-    the entries they came from, and where it does so without atomics it sets their bits in `marks`;
-    `gradient` gives what it is worth to the position. A level is
-    its resolution `n`, the `offset` of its first entry, and whether it `is_dense`: known when a
-    kernel is compiled, so that neither kind of level pays for the other's indices. `lookup_level`
-    finds the three in row l of `HashGridSpec.level_table`.
+    `lookup` gives the features of one level at a position. `scatter` adds a cotangent of these
+    features to the entries that they came from; where it does so without atomics, it also sets the
+    entries' bits in `marks`. `gradient` gives the cotangent of the position. A level is described
+    by its resolution `n`, the `offset` of its first entry, and whether it `is_dense`. The last is
+    known when a kernel is compiled, so that neither kind of level pays for the indices of the
+    other. `lookup_level` finds the three in row l of `HashGridSpec.level_table`.
 
-    No corner takes a branch, so that what corners have in common is computed once.
+    No corner takes a branch, so that the compiler computes what corners share only once.
     """
     hash_mask = spec.hash_table_size - 1
     point = ti.types.vector(3, dtype)
@@ -122,14 +122,14 @@ def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
 
     @ti.func
     def locate(x, n):
-        """A position's cell, and its place in it."""
+        """The cell of a position, and the place within the cell."""
         p = x * n
         g = ti.math.clamp(ti.cast(ti.floor(p), ti.i32), 0, n - 1)
         return g, p - ti.cast(g, dtype)
 
     @ti.func
     def vertices(g, n, is_dense: ti.template()):
-        """What the lower and upper coordinates of cell g give to the indices of its corners."""
+        """Contributions of the lower and upper coordinates of cell g to its corners' indices."""
         side = ti.cast(n + 1, ti.u32)
         y = side if ti.static(is_dense) else ti.u32(PRIMES[1])
         z = side * side if ti.static(is_dense) else ti.u32(PRIMES[2])
@@ -224,17 +224,18 @@ class HashGridKernels(NamedTuple):
 def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
     """Compile the encoding and its written adjoints for one grid and one float type.
 
-    Samples are gone through level by level, so that one level's entries stay in the processor's
+    Samples are processed level by level, so that the entries of one level stay in the processor's
     cache. The encoding comes in two forms. `encode` runs one thread per sample and level, for
-    devices with thousands of threads, and `encode.grad`, Taichi's own derivative, is the
-    definition of the gradient. `encode_blocks`, for a processor's few threads, finds out once a
-    block of samples what kind of level it is.
+    devices with thousands of threads; `encode.grad`, Taichi's own derivative, defines the gradient.
+    `encode_blocks`, for the few threads of a processor, determines the kind of level once per block
+    of samples.
 
-    The written adjoints give the same as `encode.grad`. There are two for the table. One runs one
-    thread per level, so that no two threads add to one entry; it needs no atomics and its sums
-    have one fixed order: fastest where there are about as many threads as levels. It also marks
-    the entries: levels begin at whole bytes of marks (`HashGridSpec.level_sizes`). The other runs
-    one thread per sample and level and adds atomically, for devices with thousands of threads.
+    The written adjoints give the same result as `encode.grad`. There are two for the table. One
+    runs one thread per level, so that no two threads add to the same entry. It needs no atomics,
+    and its sums have a fixed order. It is fastest with about as many threads as levels. It also
+    marks the entries; levels begin at whole bytes of marks (`HashGridSpec.level_sizes`). The other
+    adjoint runs one thread per sample and level and adds atomically, for devices with thousands of
+    threads.
     """
     num_levels = spec.num_levels
     point = ti.types.vector(3, dtype)

@@ -1,11 +1,12 @@
-"""Kernels that are launched without being looked over each time.
+"""Direct launches of kernels, which skip Taichi's examination of the arguments.
 
-At every launch Taichi 1.7 examines all arguments anew, in Python: some 50 us a tensor, half a
-millisecond for a kernel of eight, as long as many of ours run. Arguments of the same kinds as an
-earlier launch need none of it: here they are handed straight to the compiled kernel.
+At every launch Taichi 1.7 examines all arguments in Python. This takes about 50 us per tensor, or
+half a millisecond for eight tensors, as long as many of our kernels run. Arguments of the same
+kinds as in an earlier launch do not need this: here they go directly to the compiled kernel.
 
-That rests on private parts of Taichi. Where one of them is gone, all launches are Taichi's own,
-slower and as right. For debugging, TAICHI_PYNERF_PLAIN_LAUNCH=1 in the environment gives the same.
+This uses private parts of Taichi. If one of them is missing, Taichi makes all launches itself,
+which is slower and gives the same results. For debugging, TAICHI_PYNERF_PLAIN_LAUNCH=1 in the
+environment has the same effect.
 """
 
 import functools
@@ -24,16 +25,16 @@ except ImportError:
     impl = None
 
 PLAIN_LAUNCH = "TAICHI_PYNERF_PLAIN_LAUNCH"
-_GONE = (AttributeError, TypeError, KeyError)  # what a private part raises that is not as it was
+_GONE = (AttributeError, TypeError, KeyError)  # errors if a private part is missing or has changed
 
 
 class _Compiled(NamedTuple):
-    """A kernel for arguments of some kinds.
+    """A kernel compiled for arguments of certain kinds.
 
     Attributes:
-        program: Taichi's, whose life it shares.
-        kernel, code: as Taichi and as its compiler know it.
-        setters: per argument, the function that puts it at a place of a launch's context.
+        program: Taichi's program; the compiled kernel is valid as long as it lives.
+        kernel, code: the kernel as Taichi and its compiler hold it.
+        setters: per argument, the function that puts it into the context of a launch.
     """
 
     program: object
@@ -42,7 +43,7 @@ class _Compiled(NamedTuple):
     setters: list[Callable]
 
     def context_of(self, args: tuple):
-        """What a launch with these arguments needs."""
+        """The context of a launch with these arguments."""
         context = self.kernel.make_launch_context()
         for place, (put, arg) in enumerate(zip(self.setters, args, strict=True)):
             put(context, (place,), arg)
@@ -50,10 +51,10 @@ class _Compiled(NamedTuple):
 
 
 class Kernel:
-    """A Taichi kernel of arrays and numbers that returns nothing; see `kernel`.
+    """A Taichi kernel that takes arrays and numbers and returns nothing; see `kernel`.
 
     Attributes:
-        grad: Taichi's own derivative of it, launched by Taichi.
+        grad: Taichi's own derivative of the kernel, launched by Taichi.
     """
 
     def __init__(self, function: Callable):
@@ -77,16 +78,16 @@ class Kernel:
         """Launch it.
 
         Args:
-            args: numbers, Taichi arrays, and torch tensors that want no gradient. What Taichi does
-                not take, it refuses when it meets it for the first time.
+            args: numbers, Taichi arrays, and torch tensors that do not require a gradient. Taichi
+                refuses other arguments when it meets them for the first time.
         """
         if not self._direct or len(args) != len(self._annotations):
-            return self._taichi(*args)  # says what is missing
+            return self._taichi(*args)  # Taichi's error says what is missing
         kinds, program = tuple(map(_kind, args, self._element_dims)), _program()
         compiled = self._compiled.get(kinds)
         if compiled is not None and compiled.program is program:
             try:
-                # A launch that does not take its arguments refuses them before it begins.
+                # Arguments that do not fit are refused before the launch begins.
                 program.launch_kernel(compiled.code, compiled.context_of(args))
                 return
             except _GONE as error:
@@ -95,17 +96,17 @@ class Kernel:
         if self._direct and None not in kinds:
             try:
                 self._compiled[kinds] = found = self._find_compiled(args, program)
-                found.context_of(args)  # so that what is gone is missed now
+                found.context_of(args)  # a missing part shows now
             except _GONE as error:
                 self._stay_plain(error)
 
     def _stay_plain(self, error: Exception) -> None:
-        """From now on let Taichi launch this kernel."""
+        """Let Taichi launch this kernel from now on."""
         self._direct = False
         _tell(repr(error))
 
     def _find_compiled(self, args: tuple, program) -> _Compiled:
-        """What Taichi has just launched with these arguments."""
+        """The compiled kernel that Taichi has just launched with these arguments."""
         primal = self._taichi._primal
         found = primal.compiled_kernels[primal.ensure_compiled(*args)]
         code = program.compile_kernel(program.config(), program.get_device_caps(), found)
@@ -119,13 +120,13 @@ class Kernel:
 
 
 def kernel(function: Callable) -> Kernel:
-    """Decorator: `ti.kernel`, for arguments of which Taichi need not know more than their kind."""
+    """Decorator: `ti.kernel` with direct launches for arguments of known kinds."""
     return Kernel(function)
 
 
 @functools.cache
 def _tell(fault: str) -> None:
-    """Say once why launches are slower."""
+    """Warn once that launches are slower, and why."""
     version = ".".join(map(str, ti.__version__))
     warnings.warn(
         Notice(
@@ -137,7 +138,7 @@ def _tell(fault: str) -> None:
 
 
 def _program():
-    """Taichi's running program; None if it cannot be told."""
+    """Taichi's running program; None if it cannot be found."""
     try:
         return impl.get_runtime().prog
     except AttributeError:
@@ -145,10 +146,10 @@ def _program():
 
 
 def _kind(arg, element_dims: int) -> Hashable:
-    """All that Taichi asks of an argument; None where it is to ask itself.
+    """All that Taichi examines of an argument; None if Taichi must examine it itself.
 
     Args:
-        element_dims: how many of an array's last dimensions are those of its elements.
+        element_dims: number of an array's last dimensions that belong to its elements.
     """
     if isinstance(arg, int | float):
         return type(arg)
@@ -157,13 +158,13 @@ def _kind(arg, element_dims: int) -> Hashable:
     if not hasattr(arg, "data_ptr") or arg.requires_grad or not arg.is_contiguous():
         return None
     if arg.is_cuda and ti.cfg.arch != ti.cuda:
-        return None  # Taichi would copy it there and back
+        return None  # Taichi has to copy it to the device and back
     element_shape = tuple(arg.shape[arg.dim() - element_dims :])
     return arg.dtype, element_shape, arg.dim(), arg.is_cuda
 
 
 def _setter(arg, annotation, element_dims: int) -> Callable:
-    """How an argument of this kind is put into a launch's context."""
+    """The function that puts an argument of this kind into the context of a launch."""
     if isinstance(arg, ti.Ndarray):
         return lambda context, place, array: context.set_arg_ndarray(place, array.arr)
     if isinstance(arg, int | float):

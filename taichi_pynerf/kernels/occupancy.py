@@ -1,6 +1,6 @@
-"""Scatter kernels of the two 3-D grids kept beside the field: occupancy and trained levels.
+"""Scatter kernels of the two 3-D grids beside the field: occupancy and trained levels.
 
-Maxima and minima do not depend on the order of threads, so the atomics leave results repeatable.
+Maxima and minima do not depend on the order of threads, so results are repeatable despite atomics.
 """
 
 import taichi as ti
@@ -17,7 +17,7 @@ def update_density(
     cells: ti.types.ndarray(ti.i32, 1),
     sigmas: ti.types.ndarray(ti.f32, 1),
 ):
-    """density = max(decay * density, sigma at the cell if one was measured)."""
+    """density = max(decay * density, sigma measured in the cell, if any)."""
     for i in range(density.shape[0]):
         density[i] *= decay
     for k in range(cells.shape[0]):
@@ -32,11 +32,11 @@ def update_level_range(
     positions: ti.types.ndarray(_vec3, 1),
     levels: ti.types.ndarray(ti.f32, 1),
 ):
-    """Widen [level_min, level_max] of each position's cell to hold the position's level."""
+    """Widen [level_min, level_max] of each position's cell to include the position's level."""
     for k in range(positions.shape[0]):
         g = ti.math.clamp(ti.cast(ti.floor(positions[k] * resolution), ti.i32), 0, resolution - 1)
         cell = (g[0] * resolution + g[1]) * resolution + g[2]
-        # Read first: after some steps nearly no sample widens its cell's range.
+        # Read first, as after some steps hardly any sample widens the range of its cell.
         if levels[k] < level_min[cell]:
             ti.atomic_min(level_min[cell], levels[k])
         if levels[k] > level_max[cell]:

@@ -2,10 +2,10 @@
 
 Instant-ngp, appendix E: cascade k covers a cube of side 2^k around the centre of the unit cube
 with `resolution`^3 cells. A ray takes steps of `dt(t) = clamp(t * cone_angle, step_size,
-2^(num_cascades-1) * step_size)`, from its entry into the outermost cube, offset by
-`jitter * dt`; the steps whose midpoint lies in an occupied cell become samples (one that begins in
-the cube and has its midpoint just beyond counts to the cell at the border). Steps inside an
-empty cell, or inside an empty block of cells, are taken without looking at the grid again.
+2^(num_cascades-1) * step_size)`, from its entry into the outermost cube, offset by `jitter * dt`.
+Steps whose midpoint lies in an occupied cell become samples. (If a step begins in the cube and its
+midpoint lies just beyond, the cell at the border decides.) Steps inside an empty cell, or inside an
+empty block of cells, are taken without reading the grid again.
 
 Not differentiated: dynamic loops with early exits stay out of autodiff.
 """
@@ -31,14 +31,14 @@ class MarchFunctions(NamedTuple):
 
 @functools.cache
 def march_functions(resolution: int, num_cascades: int, block: int) -> MarchFunctions:
-    """What every kernel that marches is made of.
+    """The functions of which every kernel that marches is made.
 
-    `step_at` is the length of the step at t, `enter_exit` the part of a ray within the outermost
-    cube. `seek` goes on, step by step, to the first step whose midpoint is in an occupied cell.
+    `step_at` gives the length of the step at t, `enter_exit` the part of a ray within the outermost
+    cube. `seek` advances, step by step, to the first step whose midpoint is in an occupied cell.
 
     Args:
-        resolution, num_cascades: of the grid.
-        block: side, in cells, of the blocks that are skipped whole when empty.
+        resolution, num_cascades: shape of the grid.
+        block: side, in cells, of the blocks that are skipped as a whole when empty.
     """
     G, K = resolution, num_cascades
     B = -(-G // block)  # blocks along each axis
@@ -79,10 +79,10 @@ def march_functions(resolution: int, num_cascades: int, block: int) -> MarchFunc
         cone_angle,
         step_size,
     ):
-        """Returns where that step begins, its length, and 1; or 0 if the ray has none left."""
+        """Returns the step's beginning, its length, and 1; or 0 as the last if there is no step."""
         found = 0
         dt = step_at(t, cone_angle, step_size)
-        # From very far away a step may be too short to change t: such a ray ends.
+        # Very far away a step may be too short to change t; then the ray ends.
         while found == 0 and t < t_exit and t + dt > t:
             p = o + (t + 0.5 * dt) * d
             k = cascade_of(p)
@@ -92,14 +92,14 @@ def march_functions(resolution: int, num_cascades: int, block: int) -> MarchFunc
             if occupied[((k * G + g[0]) * G + g[1]) * G + g[2]] != 0:
                 found = 1
             else:
-                # Step on, on the same lattice of steps, until the midpoint leaves what is empty.
+                # Take steps of the same lattice until the midpoint leaves the empty cell or block.
                 low, width = g, 1
                 b = g // block
                 if blocks[((k * B + b[0]) * B + b[1]) * B + b[2]] == 0:
                     low, width = b * block, block
                 border = (ti.cast(low, ti.f32) + ti.select(d > 0, 1.0, 0.0) * width) / G
                 border = (border - 0.5) * side + 0.5
-                # An axis along which the ray stands still never leaves the cell.
+                # A ray that does not move along an axis never leaves the cell along it.
                 t_leave = ti.select(ti.abs(d) < 1e-12, 1e30, (border - o) * inverse_d).min()
                 t_leave = ti.min(t_leave, t_exit)
                 t += dt
@@ -117,7 +117,7 @@ def march_functions(resolution: int, num_cascades: int, block: int) -> MarchFunc
 
 @ti.func
 def inverse_of(d):
-    """1 / d, finite where a ray stands still along an axis."""
+    """1 / d, finite even where a ray does not move along an axis."""
     return 1.0 / ti.select(ti.abs(d) < 1e-12, 1e-12, d)
 
 
@@ -130,8 +130,8 @@ class RayMarchKernels(NamedTuple):
 def ray_march_kernels(resolution: int, num_cascades: int, block: int) -> RayMarchKernels:
     """Compile the marcher for one grid: a pass that counts and a pass that writes.
 
-    The second starts where the first found each ray's first sample: what is empty before it is
-    walked through once.
+    The second pass starts at each ray's first sample, as the first pass found it. So the empty
+    space before it is crossed only once.
 
     Args:
         resolution, num_cascades, block: see `march_functions`.

@@ -4,8 +4,8 @@
 
 This is Adam (Kingma and Ba 2015, algorithm 1) without its first moment. A row that no sample
 touched in a step keeps its value and its moment, as in instant-ngp (section 4). A first moment
-would then do harm: a rarely touched row takes a tenth of the step that its gradient asks for, and
-the rest of it never, or much later with another gradient.
+would do harm here: a rarely touched row would take a tenth of the step that its gradient asks for,
+and the rest never, or much later with another gradient.
 """
 
 import functools
@@ -15,7 +15,7 @@ import taichi as ti
 
 from taichi_pynerf.kernels.launch import Kernel, kernel
 
-BLOCK = 8192  # rows that one thread lists before it steps them: the list stays in its cache
+BLOCK = 8192  # rows that a thread lists before it steps them; the list fits its cache
 
 
 class SparseRMSPropKernels(NamedTuple):
@@ -28,10 +28,10 @@ class SparseRMSPropKernels(NamedTuple):
 def sparse_rmsprop_kernels(num_features: int, dtype) -> SparseRMSPropKernels:
     """Compile the step for rows of `num_features` values of one float type.
 
-    There are three, which do the same. One has a thread per row. One first lists the touched rows
-    of a block, without a branch, and then steps those: which rows are touched is as good as random,
-    and a processor that guesses wrong at every tenth row waits for memory each time. The last is
-    told of the rows by marks, a bit each, that hold for all touched rows; it zeroes them.
+    There are three kernels with the same result. The first has a thread per row. The second lists
+    the touched rows of a block without branching, and then steps them: touched rows are as good as
+    random, and a processor that mispredicts every tenth row waits for memory each time. The third
+    gets the touched rows as marks, one bit each, and zeroes these.
     """
     row = ti.types.vector(num_features, dtype)
     rows = ti.types.ndarray(row, 1)
@@ -43,7 +43,7 @@ def sparse_rmsprop_kernels(num_features: int, dtype) -> SparseRMSPropKernels:
         bits = ti.cast(0, integer)
         for j in ti.static(range(num_features)):
             bits |= ti.bit_cast(g[j], integer)
-        return bits + bits != 0  # without the sign: -0 is 0
+        return bits + bits != 0  # drops the sign, as -0 is 0
 
     @ti.func
     def step(

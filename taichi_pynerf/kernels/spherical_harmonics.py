@@ -9,7 +9,7 @@ from taichi_pynerf.kernels.launch import Kernel, kernel
 
 NUM_COEFFICIENTS = 16
 
-# Of band 1, of band 2 (three kinds), and of band 3 (five kinds).
+# Factors of band 1, band 2 (three kinds) and band 3 (five kinds).
 _B1 = 0.48860251190291987
 _B2_XY, _B2_ZZ, _B2_XX = 1.0925484305920792, 0.94617469575755997, 0.54627421529603959
 _B3_XXX, _B3_XYZ, _B3_XZZ = 0.59004358992664352, 2.8906114426405538, 0.45704579946446572

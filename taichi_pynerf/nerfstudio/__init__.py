@@ -1,5 +1,5 @@
-"""The plugin for nerfstudio (https://docs.nerf.studio), and runs brought there and back.
+"""The plugin for nerfstudio (https://docs.nerf.studio), and the conversion of runs to nerfstudio.
 
-nerfstudio finds the methods and data parsers by the entry points in `pyproject.toml`. Of
-all this the rest of the package imports `convert` alone, which asks for nerfstudio when it is used.
+nerfstudio finds the methods and data parsers by the entry points in `pyproject.toml`. The rest of
+the package imports only `convert`, which needs nerfstudio when it is called.
 """

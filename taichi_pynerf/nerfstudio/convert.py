@@ -1,4 +1,4 @@
-"""A trained model as a run of nerfstudio's: `ns-viewer`, `ns-eval` and `ns-render` open it."""
+"""A trained model as a run of nerfstudio, which `ns-viewer`, `ns-eval` and `ns-render` open."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ def convert_to_nerfstudio_format(
 ) -> Path:
     """Write a run folder that nerfstudio's tools open, with this package as its plugin.
 
-    The folder holds `config.yml`, `dataparser_transforms.json` and `nerfstudio_models/`. It can be
-    looked at, evaluated, rendered and trained on with fresh optimizers; once moved, its config.yml
-    must be edited. nerfstudio wants training images: without a `source`, a few small renders of
-    the model itself stand for them, in `views/`.
+    The folder holds `config.yml`, `dataparser_transforms.json` and `nerfstudio_models/`. The run
+    can be viewed, evaluated, rendered, and trained further with new optimizers. If the folder is
+    moved, its config.yml must be edited. nerfstudio needs training images: without a `source`, a
+    few small renders of the model, in `views/`, take their place.
 
     Args:
-        model, config: what to convert.
+        model, config: the model and its configuration.
         output_path: the folder to make; new or empty.
         source: the images that the model was trained on.
-        step: steps trained.
+        step: number of steps trained.
 
     Returns:
         The path of config.yml, for `--load-config`.
 
     Raises:
-        ConfigError: the configuration is of another field than the model's.
+        ConfigError: the configuration is not the model's.
         MissingPackageError: nerfstudio is not installed.
         SceneError: the scene cannot be read, or `output_path` is not empty or not writable.
     """
@@ -94,7 +94,7 @@ def convert_to_nerfstudio_format(
 def studio_config(
     config: PyNeRFConfig, output_path: Path, source: SceneSource, files: SceneFiles
 ) -> TrainerConfig:
-    """What `ns-train` would have saved for a run in `output_path`."""
+    """The configuration that `ns-train` would have saved for a run in `output_path`."""
     from taichi_pynerf.nerfstudio.data import PyNeRFDataParserConfig
     from taichi_pynerf.nerfstudio.methods import ConvertedRunConfig, trainer_config
 
@@ -110,7 +110,7 @@ def studio_config(
     run = ConvertedRunConfig(**vars(trainer_config(method, dataparser, config)))
     run.output_dir, run.experiment_name = output_path.parent, output_path.name
     run.timestamp = "converted"
-    run.relative_model_dir = output_path / MODELS_DIR  # an absolute path stands for itself
+    run.relative_model_dir = output_path / MODELS_DIR  # an absolute path replaces the base folder
     run.pipeline.datamanager.data = dataparser.data
     run.pipeline.datamanager.camera_res_scale_factor = files.reduction / source.img_downscale
     model = run.pipeline.model
@@ -122,7 +122,7 @@ def studio_config(
 def checkpoint_content(
     model: PyNeRF, config: PyNeRFConfig, source: SceneSource, last_step: int
 ) -> dict:
-    """What nerfstudio's trainer saves: tensors and plain values alone."""
+    """The content of a checkpoint of nerfstudio's trainer: only tensors and plain values."""
     tensors = {MODEL_PREFIX + name: tensor for name, tensor in model.state_dict().items()}
     return {
         "step": last_step,
@@ -138,7 +138,7 @@ def checkpoint_content(
 
 
 def write_own_views(model: PyNeRF, folder: Path) -> None:
-    """Small renders of the model from around it, as a scene folder in Blender's format."""
+    """Write small renders of the model from all around, as a scene folder in Blender's format."""
     box = model.renderer.box
     radius = 0.4 * box.size if box.unbounded else 1.6 * box.size
     center = torch.tensor(box.center)

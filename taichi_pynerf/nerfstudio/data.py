@@ -1,7 +1,7 @@
 """This package's scene formats as a data parser of nerfstudio.
 
-Cameras, scene box and units are those that `apps/train.py` has for the same folder, so that a run
-brought over sees the same scene.
+Cameras, scene box and units are those of `apps/train.py` for the same folder, so that a converted
+run sees the same scene.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class PyNeRFDataParserConfig(DataParserConfig):
     data: Path = Path("data")
     """The scene folder."""
     dataset_type: str | None = None
-    """The format; found out from the folder by default."""
+    """The format; by default it is detected."""
     img_downscale: int = 1
-    """Take images that the folder holds reduced by this factor, if it does."""
+    """Use images that are reduced by this factor, if the folder has any."""
     placement: Placement = field(default_factory=Placement)
-    """How the scene stands in its coordinates."""
+    """The placement of the scene in its coordinates."""
     allow_external_paths: bool = False
     """Let the scene name files outside of its folder."""
     alpha_color: str | None = "white"
@@ -60,7 +60,7 @@ class PyNeRFDataParser(DataParser):
         options = LoadOptions(config.img_downscale, config.placement, config.allow_external_paths)
         split = self._present(split)
         files = read_scene_files(config.data, split, config.dataset_type, options)
-        if files.scales is not None:  # scale by scale, as `load_scene` has them
+        if files.scales is not None:  # in the order of a loaded scene, scale by scale
             files = files.select(files.scales.argsort(stable=True).tolist())
         known = {"scales": files.scales, "pixel_weights": files.pixel_weights}
         transform = torch.from_numpy(files.transform.matrix).float()
@@ -78,14 +78,14 @@ class PyNeRFDataParser(DataParser):
         )
 
     def _present(self, split: str) -> str:
-        """The split, or what a scene without it has to compare with."""
+        """The split, or if the scene lacks it, another one to compare with."""
         known = scene_splits(self.config.data, self.config.dataset_type)
         other = {"val": "test", "test": "val"}.get(split, split)
         return next((name for name in (split, other) if name in known), "train")
 
 
 def _masks_of(files: SceneFiles) -> list[Path] | None:
-    """The masks as nerfstudio has them: one for each image, black where pixels do not count."""
+    """The masks as nerfstudio needs them: one per image, black where pixels do not count."""
     paths = files.mask_paths or []
     masks = [path for path in paths if path is not None and not path.name.startswith(DYNAMIC_MASK)]
     has_circles = any(radius is not None for radius in files.circle_radii or [])
@@ -100,7 +100,7 @@ def _masks_of(files: SceneFiles) -> list[Path] | None:
 def source_of(dataparser: DataParserConfig, img_downscale: int) -> SceneSource | None:
     """The scene of a run of nerfstudio, for its checkpoint.
 
-    None where this package would not see the same scene in the same coordinates.
+    None if this package would not see the same scene in the same coordinates.
     """
     if isinstance(dataparser, BlenderDataParserConfig) and dataparser.scale_factor == 1:
         return SceneSource(

@@ -49,7 +49,7 @@ def trainer_config(
         steps_per_eval_batch=500,
         steps_per_eval_image=500,
         steps_per_eval_all_images=25000,
-        mixed_precision=False,  # it is the field's own setting
+        mixed_precision=False,  # the field has its own setting for it
         pipeline=VanillaPipelineConfig(
             _target=PyNeRFPipeline,
             datamanager=VanillaDataManagerConfig(
@@ -94,5 +94,5 @@ synthetic_scenes = MethodSpecification(
         BlenderDataParserConfig(),
         PyNeRFConfig.preset(PRESET),
     ),
-    "PyNeRF with Taichi kernels, for objects on a plain ground: anti-aliased, on the CPU or CUDA",
+    "PyNeRF with Taichi kernels, for objects on a plain background: anti-aliased, CPU or CUDA",
 )

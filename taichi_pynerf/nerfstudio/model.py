@@ -1,4 +1,4 @@
-"""The model in nerfstudio: its rays in, this package's field and renderer, its outputs back."""
+"""The model in nerfstudio: nerfstudio's rays and outputs, this package's field and renderer."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class PyNeRFStudioModel(Model):
 
     Attributes:
         pynerf: the model itself. Its configuration is in every checkpoint, beside the tensors.
-        shown_background: [3] the colour behind in evaluation: the data parser's `alpha_color`, or
+        shown_background: [3] background colour in evaluation: the data parser's `alpha_color`, or
             white if it has none.
     """
 
@@ -87,7 +87,7 @@ class PyNeRFStudioModel(Model):
         super().populate_modules()
         device = torch.device(self.kwargs.get("device", "cpu"))
         runtime.start("cuda" if device.type == "cuda" else "cpu")
-        # nerfstudio's loop hands the model no image's number: it learns no colour map of each.
+        # nerfstudio does not tell the model the numbers of images, so no colour maps are learned.
         config = self.config.pynerf.replace(color_correction="none")
         metadata = self.kwargs["metadata"]
         shown = metadata.get("alpha_color")
@@ -108,13 +108,13 @@ class PyNeRFStudioModel(Model):
         gather_in_place(self.pynerf)
         self.loss, self.progress = PyNeRFLoss(config), 1.0
         self.generator = torch.Generator(self.pynerf.device).manual_seed(config.seed)
-        # Taichi takes one launch at a time; the viewer has threads of its own.
+        # Taichi takes one launch at a time, and the viewer has its own threads.
         self.render_lock = threading.RLock()
 
     # ---- state ----------------------------------------------------------------------------
 
     def get_extra_state(self) -> dict:
-        """What the tensors are of, in plain values; `nerfstudio_runs` starts from it."""
+        """The description of the tensors, in plain values, which `nerfstudio_runs` reads."""
         scene = self.kwargs["metadata"].get("scene")
         return {"config": self.pynerf.config.to_dict(), "scene": scene}
 
@@ -131,7 +131,7 @@ class PyNeRFStudioModel(Model):
             )
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
-        """Always strict: nerfstudio would go on with weights that are no one's."""
+        """Always strict: otherwise nerfstudio would go on with weights that do not fit."""
         return super().load_state_dict(state_dict, strict=True, assign=assign)
 
     # ---- training -------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class PyNeRFStudioModel(Model):
         self.progress = min(step / num_steps, 1.0)
 
     def restrict_occupancy(self, step: int) -> None:
-        """Before the first step: carve by the images' alpha, and leave out what none sees."""
+        """Before the first step: carve by the images' alpha, and rule out cells that none sees."""
         config, box = self.pynerf.config, self.pynerf.renderer.box
         if self.views is not None:
             cells = possible_cells(self.views, box, config.occupancy_resolution, config.carve)
@@ -173,7 +173,7 @@ class PyNeRFStudioModel(Model):
         """Render N rays: "rgb" [N, 3], "accumulation", "depth" and, in evaluation, "level" [N, 1].
 
         Depth is along the ray, in nerfstudio's units, and 0 where nothing is. Levels go from 0,
-        the coarsest, to 1, the finest: nerfstudio's colours do.
+        the coarsest, to 1, the finest, as nerfstudio's colour maps expect.
         """
         rays = self.rays_of(ray_bundle)
         with self.render_lock:
@@ -214,10 +214,10 @@ class PyNeRFStudioModel(Model):
         return Rays(*(x.to(self.pynerf.device).float().contiguous() for x in columns))
 
     def background(self, num_rays: int) -> torch.Tensor:
-        """[3] the colour behind, or [N, 3] where every ray has its own."""
+        """The background colour [3], or [N, 3] if every ray has its own."""
         kind, device = self.pynerf.config.background, self.pynerf.device
         if not self.training:
-            chosen = renderers.BACKGROUND_COLOR_OVERRIDE  # of a cropped view
+            chosen = renderers.BACKGROUND_COLOR_OVERRIDE  # set for cropped views
             return (self.shown_background if chosen is None else chosen).to(device)
         if kind == "random":
             return torch.rand(num_rays, 3, generator=self.generator, device=device)
@@ -227,12 +227,12 @@ class PyNeRFStudioModel(Model):
         self, outputs: dict, batch: dict, metrics_dict: dict | None = None
     ) -> dict[str, torch.Tensor]:
         target = self.target(outputs, batch["image"])
-        if "loss_inputs" not in outputs:  # in evaluation nothing but the colour is compared
+        if "loss_inputs" not in outputs:  # evaluation compares only colours
             return {"color_loss": (outputs["rgb"] - target).square().mean()}
         weights = batch.get("weights", torch.ones_like(target[:, 0]))
         targets = {"rgb": target, "weights": weights.to(target.device)}
         loss = self.loss(outputs["loss_inputs"], targets)["total_loss"]
-        if not outputs["num_samples"]:  # no ray met anything, but a gradient there must be
+        if not outputs["num_samples"]:  # no ray met anything, but nerfstudio needs a gradient
             loss = loss + 0 * network_parameters(self.pynerf)[0].sum()
         return {"total_loss": loss}
 
@@ -244,9 +244,9 @@ class PyNeRFStudioModel(Model):
         return metrics
 
     def target(self, outputs: dict, image: torch.Tensor) -> torch.Tensor:
-        """[..., 3] the photograph's colours; transparent pixels on the background of the render.
+        """Colours [..., 3] of the photograph, over the background of the render.
 
-        Colours times alpha have 8 bits, as in this package's datasets.
+        Premultiplied colours are rounded to 8 bits, as in this package's datasets.
         """
         image = image.to(self.pynerf.device)
         if image.shape[-1] == 3:
@@ -263,8 +263,8 @@ class PyNeRFStudioModel(Model):
     ) -> dict[str, torch.Tensor]:
         """Render what one camera sees, each output [H, W, C].
 
-        Rays and the areas of their pixels are this package's, exactly, where it has such a camera
-        and the view is not cropped.
+        Rays and pixel areas are exactly this package's if it has such a camera and the view is not
+        cropped.
         """
         if obb_box is not None or not has_lenses(camera):
             return super().get_outputs_for_camera(camera, obb_box)
@@ -286,7 +286,7 @@ class PyNeRFStudioModel(Model):
     def get_rgba_image(
         self, outputs: dict[str, torch.Tensor], output_name: str = "rgb"
     ) -> torch.Tensor:
-        """[H, W, 4] colours and opacity, with nothing of the colour behind."""
+        """Colours and opacity [H, W, 4], without any of the background colour."""
         acc = outputs["accumulation"]
         background = self.background(1).to(acc.device)
         rgb = (outputs[output_name] - (1 - acc) * background) / acc.clamp_min(1e-6)

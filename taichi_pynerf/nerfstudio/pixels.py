@@ -1,7 +1,7 @@
-"""Pixels to train on and their rays, in nerfstudio: those that `apps/train.py` would draw.
+"""Training pixels and their rays in nerfstudio: the same that `apps/train.py` would draw.
 
-nerfstudio's own sampler draws others, gives every image of several sizes as many, and its rays
-have the areas of their pixels only estimated from their neighbours.
+nerfstudio's own sampler draws other pixels, and equally many of every image if sizes differ. Its
+rays only have estimates of their pixels' areas, made from neighbouring rays.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from taichi_pynerf.nerfstudio.views import cameras_from_studio
 class ScenePixelSampler(StudioPixelSampler):
     """Draws pixels as this package's datasets do: of all images, in the order of the dataset.
 
-    nerfstudio keeps images in random order, and may keep some of them at a time.
+    nerfstudio keeps images in random order, and may keep only some of them at a time.
 
     Args:
-        config: of nerfstudio's sampler; its ways of drawing do not count here.
+        config: configuration of nerfstudio's sampler; its ways of drawing are ignored.
         dataset: V images. Its metadata may have "scales" and "pixel_weights", both [V]; see
             `taichi_pynerf.data.scene_files.SceneFiles`.
-        num_rays_per_batch: pixels to draw at a time.
-        generator: where the randomness comes from.
+        num_rays_per_batch: number of pixels to draw at a time.
+        generator: source of randomness.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class ScenePixelSampler(StudioPixelSampler):
         super().__init__(config, num_rays_per_batch=num_rays_per_batch)
         self.dataset, self.generator = dataset, generator
         self._cameras = cameras_from_studio(dataset.cameras)
-        self._images: dict | None = None  # those drawn from now
+        self._images: dict | None = None  # the images drawn from at present
 
     def sample(self, image_batch: dict) -> dict:
         """Draw N pixels.
 
         Returns:
-            What the images hold at these pixels by the same names, "image" [N, C] above all;
-            "indices" [N, 3], image, row and column; "weights" [N], what each pixel counts for.
+            The values of the images at these pixels under the same names, such as "image" [N, C];
+            "indices" [N, 3], image, row and column; "weights" [N], the pixels' weights.
         """
         if image_batch is not self._images:
             self._images = image_batch
@@ -65,7 +65,7 @@ class ScenePixelSampler(StudioPixelSampler):
             for name, value in image_batch.items()
             if name != "image_idx" and value is not None
         }
-        # 8 bits are a little different as floats here: not divided by 255, but times its inverse.
+        # This package multiplies 8-bit values by 1 / 255 where nerfstudio divides by 255.
         batch["image"] = (batch["image"] * 255).round_().mul_(1 / 255)
         batch["indices"], batch["weights"] = torch.stack([view, y, x], -1), weights
         if self.config.keep_full_image:
@@ -73,7 +73,7 @@ class ScenePixelSampler(StudioPixelSampler):
         return batch
 
     def _prepare(self, image_batch: dict) -> tuple[torch.Tensor, PixelSampler]:
-        """Places of A images in the batch, by their order in the dataset, and their sampler."""
+        """The places of A images in the batch, in the order of the dataset, and their sampler."""
         index = image_batch["image_idx"].cpu()
         places = index.argsort()
         views = index[places]
@@ -90,7 +90,7 @@ class ScenePixelSampler(StudioPixelSampler):
         return places, sampler
 
     def _masks(self, image_batch: dict, places: list[int], views: list[int]) -> torch.Tensor | None:
-        """[P] bool, which pixels of the images to draw, or None for all."""
+        """bool [P]: which pixels of the images to draw; None for all."""
         masks = None if self.config.ignore_mask else image_batch.get("mask")
         seen = [self._cameras.pixels_with_rays(view) for view in views]
         if masks is None and all(mask is None for mask in seen):
@@ -112,7 +112,7 @@ def _at(
     y: torch.Tensor,
     x: torch.Tensor,
 ) -> torch.Tensor:
-    """[N, C] what images have at N pixels: [A, H, W, C], or a list of A images of any sizes."""
+    """Values [N, C] of images at N pixels; images are [A, H, W, C] or a list of A of any sizes."""
     if isinstance(images, torch.Tensor):
         place, y, x = (index.to(images.device) for index in (place, y, x))
         return images[place, y, x]
@@ -124,7 +124,7 @@ def _at(
 
 
 class SceneRayGenerator(RayGenerator):
-    """The rays of pixels and the areas of these, as this package's cameras have them.
+    """The rays of pixels, with their areas, as this package's cameras give them.
 
     Args:
         cameras: V perspective or fisheye cameras.

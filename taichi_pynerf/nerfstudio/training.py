@@ -1,4 +1,4 @@
-"""How nerfstudio trains the model: optimizers, learning rate, and the number of rays per step."""
+"""Training of the model by nerfstudio: optimizers, learning rate, number of rays per step."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays
 
 @dataclass
 class TableRMSPropConfig(OptimizerConfig):
-    """RMSProp that steps the table rows with a gradient alone."""
+    """RMSProp that steps only the table rows that have a gradient."""
 
     _target: type = field(default_factory=lambda: TableRMSProp)
     eps: float = EPS
@@ -64,7 +64,7 @@ class WarmupDecaySchedulerConfig(SchedulerConfig):
 class WarmupDecayScheduler(Scheduler):
     """See `taichi_pynerf.training.schedules.learning_rate_factor`.
 
-    Its state holds Python numbers alone, as checkpoints must that load with `weights_only`.
+    Its state holds only Python numbers, so that checkpoints load with `weights_only`.
     """
 
     config: WarmupDecaySchedulerConfig
@@ -83,9 +83,9 @@ class WarmupDecayScheduler(Scheduler):
 
 
 class PyNeRFStudioTrainer(Trainer):
-    """nerfstudio's trainer, with schedules that end when the run does, and one seed.
+    """nerfstudio's trainer, with schedules that end with the run, and one seed.
 
-    `--machine.seed` is that of the first weights, the jitter and the pixels alike.
+    `--machine.seed` seeds the initial weights, the jitter and the pixels.
     """
 
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
@@ -103,23 +103,23 @@ class PyNeRFStudioTrainer(Trainer):
 
 
 class PyNeRFDataManager(VanillaDataManager):
-    """nerfstudio's, with the training pixels and rays of `apps/train.py`.
+    """nerfstudio's data manager, with the training pixels and rays of `apps/train.py`.
 
-    Its training pixels keep their alpha, for random colours behind them; it tells the model what it
-    is to be fitted to, and the colour that is to be shown instead.
+    Training pixels keep their alpha, for random colours behind them. The manager gives the model
+    the training images to be fitted to, and the background colour to be shown in evaluation.
     """
 
     train_dataset: InputDataset
 
     def __init__(self, *args: Any, **kwargs: Any):
-        self.generator = torch.Generator()  # of training pixels, and the colours behind them
+        self.generator = torch.Generator()  # for training pixels and background colours
         self.random_background = False
         super().__init__(*args, **kwargs)
 
     def draw_as(self, config: PyNeRFConfig) -> None:
-        """Draw from here on what `apps/train.py` draws from its first step on.
+        """From now on draw what `apps/train.py` draws from its first step on.
 
-        Each process that trains with others draws its own.
+        If several processes train together, each draws its own pixels.
         """
         self.generator.manual_seed(config.seed + comms.get_rank())
         self.random_background = config.background == "random"
@@ -134,7 +134,7 @@ class PyNeRFDataManager(VanillaDataManager):
         return dataset
 
     def setup_train(self) -> None:
-        """Only pixels to train on keep their alpha: images that nerfstudio shows have a ground."""
+        """Keep alpha only for training pixels; images that nerfstudio shows have a background."""
         shown = self.train_dataset
         self.train_dataset = with_alpha(shown)
         super().setup_train()
@@ -150,7 +150,7 @@ class PyNeRFDataManager(VanillaDataManager):
             self.train_ray_generator = SceneRayGenerator(shown.cameras.to(self.device))
 
     def _as_here(self, dataset: InputDataset) -> bool:
-        """Whether this package has such cameras and no other way of drawing was asked for."""
+        """Whether this package has such cameras, and no other way of drawing was asked for."""
         return (
             has_lenses(dataset.cameras)
             and "fisheye_crop_radius" not in (dataset.cameras.metadata or {})
@@ -159,7 +159,7 @@ class PyNeRFDataManager(VanillaDataManager):
         )
 
     def next_train(self, step: int) -> tuple[RayBundle, dict]:
-        """The next pixels' rays, with the colours behind them if these are random."""
+        """The rays of the next pixels, with background colours if these are random."""
         colors = None
         if self.random_background:  # `PyNeRFTrainer` draws them before the pixels, too
             num_rays = self.train_pixel_sampler.num_rays_per_batch
@@ -178,7 +178,7 @@ def with_alpha(dataset: InputDataset) -> InputDataset:
 
 
 class PyNeRFPipeline(VanillaPipeline):
-    """nerfstudio's, with as many rays in a step as have about `samples_per_batch` samples."""
+    """nerfstudio's pipeline, with so many rays per step that give `samples_per_batch` samples."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -194,6 +194,6 @@ class PyNeRFPipeline(VanillaPipeline):
             self.model.pynerf.config.samples_per_batch,
         )
         if not isinstance(sampler, ScenePixelSampler):
-            num_rays += num_rays % 2  # of images of several sizes nerfstudio's draws none else
+            num_rays += num_rays % 2  # nerfstudio needs an even number if image sizes differ
         sampler.set_num_rays_per_batch(num_rays)
         return outputs, losses, metrics

@@ -1,4 +1,4 @@
-"""nerfstudio's cameras and training images, as this package's functions see them."""
+"""nerfstudio's cameras and training images in the form that this package's functions take."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LENSES = (CameraType.PERSPECTIVE.value, CameraType.FISHEYE.value)
 
 
 def has_lenses(cameras: StudioCameras) -> bool:
-    """Whether all cameras are of a kind that this package has too."""
+    """Whether this package supports the kinds of all cameras."""
     return bool(torch.isin(cameras.camera_type.cpu(), torch.tensor(LENSES)).all())
 
 
 def cameras_from_studio(cameras: StudioCameras) -> Cameras:
-    """V cameras of nerfstudio, which has the same axes and image coordinates, on the CPU.
+    """V cameras of nerfstudio, on the CPU. Axes and image coordinates are the same there.
 
     Raises:
         SceneError: a camera is neither a perspective nor a fisheye camera.
@@ -66,7 +66,7 @@ def cameras_to_studio(
         kinds = torch.where(cameras.fisheye, CameraType.FISHEYE.value, perspective)
     fx, fy = cameras.fx, cameras.fy
     if cameras.panorama is not None:
-        # There the half circle to either side is 1, and so are both quarter circles together.
+        # In nerfstudio a half circle to either side has length 1, as have both quarter circles.
         kinds = torch.where(cameras.panorama, CameraType.EQUIRECTANGULAR.value, kinds)
         fx = torch.where(cameras.panorama, fx * math.pi, fx)
         fy = torch.where(cameras.panorama, fy * math.pi, fy)
@@ -85,7 +85,7 @@ def cameras_to_studio(
 
 
 def bounds_of(cameras: StudioCameras, near: float, far: float) -> tuple[float, float]:
-    """The bounds that `cameras_to_studio` gave the cameras, else those given."""
+    """The bounds that `cameras_to_studio` stored with the cameras; otherwise those given."""
     known = cameras.metadata or {}
     return (
         float(known["near"].min()) if "near" in known else near,
@@ -94,13 +94,13 @@ def bounds_of(cameras: StudioCameras, near: float, far: float) -> tuple[float, f
 
 
 class TrainingViews:
-    """The training images of a dataset of nerfstudio's, for the fit to the scene and for carving.
+    """The training images of a nerfstudio dataset, for fitting to the scene and for carving.
 
     Args:
         dataset: V images.
-        unbounded: whether things stand outside of the scene box too.
+        unbounded: whether there is something outside of the scene box too.
         near, far: bounds of the distance along any ray, unless the cameras have their own.
-        background: [3] the colour that images without alpha have behind things.
+        background: [3] background colour of images without alpha.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class TrainingViews:
         return torch.from_numpy(image[..., 3])
 
     def mask(self, index: int) -> torch.Tensor | None:
-        """Which pixels of image `index` count, as [H, W] bool, or None if all do."""
+        """The pixels of image `index` that count, as [H, W] bool, or None if all do."""
         mask = self.dataset.get_data(index, image_type="uint8").get("mask")
         return None if mask is None else mask.squeeze(-1)
 

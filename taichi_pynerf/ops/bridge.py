@@ -1,4 +1,4 @@
-"""What every op needs: Taichi types, argument checks, autodiff's leaves, one derivative only."""
+"""Shared parts of all ops: Taichi types, argument checks, leaves for autodiff, one derivative."""
 
 import functools
 from collections.abc import Callable
@@ -13,7 +13,7 @@ _TAICHI_TYPES = {torch.float32: ti.f32, torch.float64: ti.f64}
 
 
 def taichi_dtype(tensor: torch.Tensor) -> Any:
-    """The Taichi float type of a tensor. Raises ValueError for types that kernels cannot have."""
+    """The Taichi float type of a tensor. Raises ValueError for types that kernels do not take."""
     if tensor.dtype not in _TAICHI_TYPES:
         raise ValueError(f"expected float32 or float64, got {tensor.dtype}")
     if tensor.dtype == torch.float64 and not runtime.shares_memory():
@@ -38,9 +38,9 @@ def check_dtype(name: str, tensor: torch.Tensor, dtype: torch.dtype) -> None:
 
 
 def autodiff_leaf(tensor: torch.Tensor, grad: torch.Tensor | None = None) -> torch.Tensor:
-    """A detached alias that carries a gradient of its own for `kernel.grad`.
+    """A detached alias of a tensor that has its own gradient, for `kernel.grad`.
 
-    Taichi adds into `.grad` of the tensors it is given: a fresh leaf keeps it from touching,
+    Taichi adds into `.grad` of the tensors that it is given. A new leaf keeps it from adding to,
     and so doubling, the gradient of the caller's tensor.
 
     Raises:
@@ -54,12 +54,12 @@ def autodiff_leaf(tensor: torch.Tensor, grad: torch.Tensor | None = None) -> tor
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator of the `backward` of a `torch.autograd.Function` that kernels compute.
+    """Decorator for the `backward` of a `torch.autograd.Function` that kernels compute.
 
-    Torch would not know how its gradients depend on what it was given. With `create_graph=True`
-    they are therefore marked: to differentiate them again is an error. Torch's decorator of this
-    name marks them only where the incoming gradient has a graph, and so takes the gradient of a
-    plain sum for a constant.
+    torch does not know how its gradients depend on its inputs. With `create_graph=True` they are
+    therefore marked, so that differentiating them again is an error. torch's decorator of this name
+    marks them only if the incoming gradient has a graph, and so treats the gradient of a plain sum
+    as a constant.
     """
 
     @functools.wraps(backward)

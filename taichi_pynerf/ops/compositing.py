@@ -15,7 +15,7 @@ from taichi_pynerf.ops.bridge import (
 
 
 class Composited(NamedTuple):
-    """What compositing gives per ray (rgb, depth, acc) and per sample (weights, trans)."""
+    """Results of compositing, per ray (rgb, depth, acc) and per sample (weights, trans)."""
 
     rgb: torch.Tensor
     depth: torch.Tensor
@@ -41,10 +41,10 @@ def composite(
         rgbs: [M, 3] colours. Differentiable.
         t_starts, t_ends: [M] borders of each sample's interval, world units.
         packed_info: int32 [N, 2]: first sample and number of samples of each ray.
-        early_stop_eps: share of light that a ray ends at; samples behind get weight 0.
-        use_autodiff: take Taichi's own derivative rather than the written adjoint.
-        initial_trans: [N] share of light that reaches each ray's first sample; 1 by default. It
-            lets a ray be composited piece by piece. Not differentiable.
+        early_stop_eps: share of light at which a ray ends; samples behind get weight 0.
+        use_autodiff: use Taichi's own derivative instead of the written adjoint.
+        initial_trans: [N] share of light that reaches each ray's first sample; by default 1. With
+            it a ray can be composited piece by piece. Not differentiable.
 
     Returns:
         Composited: rgb [N, 3] without background, depth [N] = sum of weight * interval middle,
@@ -67,10 +67,10 @@ def transmittance(
     early_stop_eps: float = 0.0,
     initial_trans: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """[M] share of light that reaches each packed sample; arguments as in `composite`.
+    """The share of light [M] that reaches each packed sample; arguments as in `composite`.
 
-    Where it falls below `early_stop_eps` it is followed no further: all samples behind have the
-    share that fell below. Not differentiable.
+    Once it falls below `early_stop_eps`, all samples behind get this same share. Not
+    differentiable.
     """
     _check_samples(sigmas, t_starts, t_ends, packed_info)
     initial_trans = _check_light(initial_trans, sigmas, packed_info)
@@ -86,7 +86,7 @@ def transmittance(
 def _check_samples(
     sigmas: torch.Tensor, t_starts: torch.Tensor, t_ends: torch.Tensor, packed_info: torch.Tensor
 ) -> None:
-    """Raise ValueError unless these are of M packed samples, in one float type."""
+    """Raise ValueError unless these belong to M packed samples and have one float type."""
     check_shape("sigmas", sigmas, (None,))
     taichi_dtype(sigmas)
     for name, tensor in (("t_starts", t_starts), ("t_ends", t_ends)):
@@ -99,7 +99,7 @@ def _check_samples(
 def _check_light(
     initial_trans: torch.Tensor | None, sigmas: torch.Tensor, packed_info: torch.Tensor
 ) -> torch.Tensor:
-    """[N] what light reaches each ray's first sample: as given and fitting, or all of it."""
+    """The light [N] that reaches each ray's first sample: as given (checked), or 1."""
     if initial_trans is None:
         return sigmas.new_ones(packed_info.shape[0])
     check_shape("initial_trans", initial_trans, (packed_info.shape[0],))
@@ -148,7 +148,7 @@ class _Composite(torch.autograd.Function):
         if sigmas.shape[0] == 0:
             pass
         elif ctx.use_autodiff:
-            # Taichi's adjoint consumes the cotangents it is given: it gets copies.
+            # Taichi's adjoint overwrites the cotangents that it is given, so it gets copies.
             cotangents = [
                 grad.clone(memory_format=torch.contiguous_format)
                 for grad in (grad_weights, grad_rgb, grad_depth, grad_acc)

@@ -41,9 +41,9 @@ class PackedNetworks:
 
     Attributes:
         weights: float32 [W, TILE], matrix after matrix, each [inputs, outputs] row by row, with
-            zeros after each row up to a whole number of tiles.
-        layers: int32 [number of matrices, 4], rows (inputs, tiles of outputs, where the matrix
-            begins in `weights`, ReLU after it?); heads first, then colour networks.
+            every row padded with zeros to a whole number of tiles.
+        layers: int32 [number of matrices, 4], rows (inputs, tiles of outputs, first row of the
+            matrix in `weights`, 1 if ReLU follows); heads first, then colour networks.
     """
 
     weights: torch.Tensor
@@ -52,7 +52,7 @@ class PackedNetworks:
 
 @torch.no_grad()
 def pack_networks(heads: Iterable[nn.Module], color_heads: Iterable[nn.Module]) -> PackedNetworks:
-    """Lay the matrices of networks without biases out as the kernel reads them."""
+    """Pack the matrices of networks without biases into the kernel's layout."""
     tiles, rows_of_layers, begin = [], [], 0
     for network in (*heads, *color_heads):
         linears = linear_layers(network)
@@ -71,7 +71,7 @@ def pack_networks(heads: Iterable[nn.Module], color_heads: Iterable[nn.Module]) 
 
 
 def linear_layers(network: nn.Module) -> list[nn.Linear]:
-    """The matrices of a network."""
+    """The linear layers of a network, in order."""
     return [part for part in network.children() if isinstance(part, nn.Linear)]
 
 
@@ -95,14 +95,14 @@ def fused_render(
     early_stop_eps: float,
     level: float | None = None,
 ) -> torch.Tensor:
-    """March, encode, ask the heads and composite, `SAMPLES_PER_LAUNCH` samples of a ray per launch.
+    """March, encode, evaluate heads and composite, `SAMPLES_PER_LAUNCH` samples per ray and launch.
 
-    Launches stay short so: drivers end those that keep a screen waiting, and Mesa's software driver
-    ends all loops of a shader after 65,535 turns in total. What rays have come to stays on the
-    device from launch to launch.
+    So launches stay short. Drivers end launches that keep a screen waiting, and Mesa's software
+    driver ends all loops of a shader after 65,535 iterations in total. The state of the rays stays
+    on the device from launch to launch.
 
     Args:
-        spec: what the model looks like.
+        spec: the constants of the kernel.
         rays_o, rays_d: float32 [N, 3] in unit coordinates, as for `march_rays`.
         dirs: float32 [N, 3] unit view directions.
         pixel_areas: float32 [N] area of each ray's pixel at unit distance, world units squared.
@@ -112,9 +112,8 @@ def fused_render(
         occupied, blocks: uint8 [1, G, G, G] and [1, B, B, B], as for `march_rays`.
         level_min, level_max: float32 [R^3], the levels trained at each place.
         knots: float32 [num_heads], `pyramid.level_knots` of the heads' resolutions.
-        box_size: side of the unit cube, world units, times the cells that a footprint's level
-            has along a side of it.
-        step_size: length of a step, in units of t; the first one is offset by half of it.
+        box_size: side of the unit cube, world units, times `config.cells_per_footprint`.
+        step_size: length of a step, in units of t; the first step is offset by half of it.
         early_stop_eps: share of light below which a ray ends.
         level: a fixed level instead of each sample's own.
 

@@ -35,14 +35,14 @@ def hash_encode(
         positions: [M, 3] in [0, 1], float32 or float64. Differentiable.
         table: [spec.num_entries, features_per_level], same type. Differentiable.
         spec: the grid's shape.
-        level_begin: int32 [L]; samples before `level_begin[l]` do not use grid level `l`: their
-            features of that level are 0. Samples sorted by pyramid level skip work so.
-        use_autodiff: take Taichi's own derivative rather than the written adjoint.
+        level_begin: int32 [L]; samples before `level_begin[l]` do not use grid level `l`, and their
+            features of that level are 0. Samples sorted by pyramid level save work this way.
+        use_autodiff: use Taichi's own derivative instead of the written adjoint.
         accumulate_into: a tensor of the table's shape to which the backward pass adds the table's
-            gradient; autograd then gets none for it. It saves one table-sized tensor a step, and
-            can be kept on the device (`ops.residence`), as can the table.
-        known_features: what this call would give, if an earlier one gave it for the same table:
-            only the backward pass is left to do.
+            gradient; autograd then gets none for the table. This saves one table-sized tensor per
+            step. The tensor can be kept on the device (`ops.residence`), as can the table.
+        known_features: the result of this call, if an earlier call for the same table gave it. Then
+            only the backward pass is computed.
 
     Returns:
         features [M, L * features_per_level], level after level, coarsest first.
@@ -84,7 +84,7 @@ def hash_encode(
 
 @functools.cache
 def level_table(spec: HashGridSpec, device: torch.device) -> torch.Tensor:
-    """int32 [L, 3] `spec.level_table` as kernels read it."""
+    """`spec.level_table` as an int32 tensor [L, 3] for kernels."""
     return torch.tensor(spec.level_table, dtype=torch.int32, device=device)
 
 
@@ -132,7 +132,7 @@ class _HashEncode(torch.autograd.Function):
         if positions.shape[0] == 0:
             pass
         elif ctx.use_autodiff:
-            # Taichi's adjoint consumes the cotangents it is given: it gets a copy.
+            # Taichi's adjoint overwrites the cotangents that it is given, so it gets a copy.
             x = autodiff_leaf(positions)
             y = autodiff_leaf(table.detach(), grad_table if need_table else None)
             features = autodiff_leaf(torch.empty_like(grad_features), grad_features.clone())

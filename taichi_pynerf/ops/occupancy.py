@@ -15,7 +15,7 @@ def update_density(
 
     Args:
         density: float32 [C], contiguous.
-        cells: int32 or int64 [K] cell numbers in [0, C), not checked; repeats are fine.
+        cells: int32 or int64 [K] cell numbers in [0, C), not checked; they may repeat.
         sigmas: float32 [K] densities measured there.
         decay: factor in [0, 1].
     """
@@ -41,7 +41,7 @@ def binarise(density: torch.Tensor, threshold: float) -> torch.Tensor:
 def update_level_range(
     level_min: torch.Tensor, level_max: torch.Tensor, positions: torch.Tensor, levels: torch.Tensor
 ) -> None:
-    """In place: widen each cell's [level_min, level_max] to hold the levels sampled in it.
+    """In place: widen each cell's [level_min, level_max] to include the levels sampled in it.
 
     Args:
         level_min, level_max: float32 [G^3], contiguous, x slowest; each may be kept on the device

@@ -9,7 +9,7 @@ from taichi_pynerf.kernels.ray_march import ray_march_kernels
 from taichi_pynerf.ops.bridge import check_dtype, check_shape
 from taichi_pynerf.ops.residence import device_memory
 
-BLOCK = 8
+BLOCK = 8  # greatest side of a block, cells
 
 
 class Samples(NamedTuple):
@@ -23,9 +23,9 @@ class Samples(NamedTuple):
 
 @torch.no_grad()
 def block_occupancy(occupied: torch.Tensor) -> torch.Tensor:
-    """Which blocks of cells hold an occupied one: uint8 [K, B, B, B] of uint8 [K, G, G, G].
+    """uint8 [K, B, B, B]: which blocks of cells uint8 [K, G, G, G] contain an occupied one.
 
-    Empty blocks are skipped whole.
+    Empty blocks are skipped as a whole.
     """
     block = block_size(*occupied.shape[:2])
     pooled = max_pool3d(occupied.unsqueeze(1).float(), block, ceil_mode=True)
@@ -33,7 +33,7 @@ def block_occupancy(occupied: torch.Tensor) -> torch.Tensor:
 
 
 def block_size(num_cascades: int, resolution: int) -> int:
-    """Cells along a block. A block must not straddle the border of the next finer cascade."""
+    """Side of a block, cells. A block must not straddle the border of the next finer cascade."""
     return BLOCK if num_cascades == 1 or resolution % (4 * BLOCK) == 0 else 1
 
 
@@ -49,7 +49,7 @@ def march_rays(
     max_samples: int = 1024,
     blocks: torch.Tensor | None = None,
 ) -> tuple[Samples, torch.Tensor]:
-    """Sample each ray where the occupancy grid says that something is (instant-ngp, appendix E).
+    """Sample each ray in occupied cells of the occupancy grid (instant-ngp, appendix E).
 
     Args:
         rays_o: float32 [N, 3] origins in unit coordinates: cascade 0 of the grid is [0, 1]^3.
@@ -57,15 +57,15 @@ def march_rays(
         jitter: float32 [N] in [0, 1): offset of the first step, in steps.
         bounds: float32 [N, 2] least and greatest t.
         occupied: uint8 [K, G, G, G], cascade k covering the cube of side 2^k around the centre.
-            With K > 1 G must divide by 4, so that cells of one cascade nest in the next one's.
+            With K > 1, G must be divisible by 4, so that cells of one cascade nest in the next.
         step_size: length of the least step, in units of t.
         cone_angle: steps grow as `t * cone_angle` above the least; 0 keeps them constant.
-        max_samples: samples of one ray at most; the march of a ray stops there.
-        blocks: `block_occupancy(occupied)`, if it is at hand.
+        max_samples: greatest number of samples of a ray, at which its march stops.
+        blocks: `block_occupancy(occupied)`, if already computed.
 
     Returns:
-        The samples, in ray order, t ascending within each ray; and t_next float32 [N], where the
-        march of each ray ended: marching on from there (jitter 0) continues the same lattice.
+        The samples, in ray order, with t ascending within each ray; and t_next float32 [N], where
+        the march of each ray stopped. Marching on from there (jitter 0) continues the same lattice.
     """
     num_rays = rays_o.shape[0]
     check_shape("rays_o", rays_o, (None, 3))

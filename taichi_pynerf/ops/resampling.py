@@ -1,4 +1,4 @@
-"""Hierarchical sampling: new distances where the coarse weights are."""
+"""Hierarchical sampling: new distances where the coarse weights are large."""
 
 import torch
 
@@ -15,8 +15,7 @@ def sample_pdf(bins: torch.Tensor, weights: torch.Tensor, u: torch.Tensor) -> to
     Args:
         bins: [N, B + 1] ascending interval borders per ray, world units.
         weights: [N, B] non-negative, not normalised.
-        u: [N, S] in [0, 1): where in the cumulative distribution to look; sorted u give sorted
-            samples.
+        u: [N, S] in [0, 1): places in the cumulative distribution; sorted u give sorted samples.
 
     Returns:
         [N, S] distances. Not differentiable (NeRF section 5.2 stops the gradient here).

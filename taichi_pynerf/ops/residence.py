@@ -1,14 +1,14 @@
 """Large tensors that stay on the device from launch to launch.
 
-On the CPU and with CUDA kernels work on torch's own memory, and nothing here copies anything. On
-Vulkan Taichi copies every torch tensor to the device and back at each launch, which for a hash
-table would take longer than the kernel. A tensor that was handed to `keep_on_device` therefore has
-a twin in the device's memory, on which kernels work:
+On the CPU and with CUDA, kernels work on torch's own memory, and nothing is copied here. On Vulkan,
+Taichi copies every torch tensor to the device and back at each launch. For a hash table this would
+take longer than the kernel. A tensor given to `keep_on_device` therefore has a twin in the device's
+memory, on which kernels work:
 
-- `device_memory(tensor)` is what to pass to a kernel. The twin is filled when it is first asked
-  for, and again only when torch has changed the tensor in between.
-- `to_host(tensor)` brings torch's copy up to date after kernels wrote to the twin. Whoever reads
-  such a tensor with torch calls it first; it costs nothing if nothing was written.
+- `device_memory(tensor)` is the argument for a kernel. The twin is filled at first use, and again
+  only if torch has changed the tensor since.
+- `to_host(tensor)` updates torch's copy after kernels wrote to the twin. Call it before reading
+  such a tensor with torch; it costs nothing if nothing was written.
 """
 
 import numpy as np
@@ -26,8 +26,8 @@ class _Twin:
 
     Attributes:
         array: rows of a matrix [E, F] as E vectors; any other shape flat.
-        version: torch's count of changes of the tensor when both were last equal, or None.
-        ahead: whether kernels have written to the array since.
+        version: torch's count of the tensor's changes when the two were last equal, or None.
+        ahead: whether kernels have written to the array since then.
     """
 
     def __init__(self, tensor: torch.Tensor):
@@ -51,7 +51,7 @@ class _Twin:
 
     def download(self, tensor: torch.Tensor) -> None:
         if self.ahead:
-            # Through numpy: torch would count its own catching up as a change.
+            # Through numpy, as torch would count this update as a change.
             _numpy(tensor)[...] = self.array.to_numpy()
             self.ahead = False
 
@@ -66,7 +66,7 @@ _twins: WeakTensorKeyDictionary = WeakTensorKeyDictionary()  # to a _Twin, or No
 
 
 def keep_on_device(tensor: torch.Tensor) -> torch.Tensor:
-    """Let kernels find this tensor on the device from now on, for as long as it lives.
+    """Keep this tensor on the device for kernels, from now on and for as long as it lives.
 
     Args:
         tensor: contiguous; float32, int32 or uint8.
@@ -83,10 +83,10 @@ def keep_on_device(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def device_memory(tensor: torch.Tensor, writes: bool = False) -> torch.Tensor | ti.Ndarray:
-    """What to pass to a kernel for a tensor: the tensor, detached, or its twin on the device.
+    """The argument for a kernel that uses a tensor: the tensor, detached, or its twin.
 
     Args:
-        tensor: a matrix, which the kernel sees as rows, or anything else, which it sees flat.
+        tensor: a matrix, which the kernel sees as rows; any other shape is seen flat.
         writes: whether the kernel writes to it.
 
     Raises:
@@ -103,7 +103,7 @@ def device_memory(tensor: torch.Tensor, writes: bool = False) -> torch.Tensor | 
 
 
 def to_host(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor itself, for torch to read, with all that kernels have written to it."""
+    """The tensor itself, for torch to read, including everything that kernels wrote to it."""
     twin = _twins.get(tensor)
     if twin is not None:
         twin.download(tensor)

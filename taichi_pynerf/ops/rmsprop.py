@@ -23,17 +23,17 @@ def sparse_rmsprop(
 ) -> None:
     """One bias-corrected RMSProp step in place, touched rows only: Adam without first moment.
 
-    A row whose gradient is all zero keeps its value and moment, as in instant-ngp (section 4);
-    the others take the step, with the bias correction of the global step count. `grad` is zero
+    A row whose gradient is all zero keeps its value and moment, as in instant-ngp (section 4). The
+    others take the step, with the bias correction of the global step count. `grad` is zero
     afterwards.
 
     Args:
         table, grad, square_avg: [E, F], contiguous, one float type; each may be kept on the device
-            (`ops.residence`). If `grad` has marks (`ops.touched_rows`), not all rows are looked at.
+            (`ops.residence`). With marks on `grad` (`ops.touched_rows`), only marked rows are read.
         step: number of this step, from 1 on.
         lr: learning rate.
         beta: decay of the running mean of squares.
-        eps: keeps the division finite.
+        eps: small number that keeps the division finite.
     """
     check_shape("table", table, (None, None))
     if step < 1:
@@ -58,5 +58,5 @@ def sparse_rmsprop(
 
 @functools.cache
 def _row_list(num_rows: int) -> torch.Tensor:
-    """Room for the numbers of all rows, kept: it is written only where rows are touched."""
+    """A kept buffer for row numbers, as large as all rows; few of its pages are ever written."""
     return torch.empty(num_rows, dtype=torch.int32)

@@ -18,7 +18,7 @@ def spherical_harmonics(dirs: torch.Tensor, use_autodiff: bool = False) -> torch
 
     Args:
         dirs: [M, 3] unit vectors, float32 or float64. Differentiable.
-        use_autodiff: take Taichi's own derivative rather than the written adjoint.
+        use_autodiff: use Taichi's own derivative instead of the written adjoint.
 
     Returns:
         [M, 16]; orthonormal over the sphere.

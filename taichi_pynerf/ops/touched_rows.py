@@ -1,22 +1,22 @@
-"""Which rows of a table's gradient have been added to, so that nobody has to look for them.
+"""Marks of the rows of a table's gradient that have been added to, so that they need no search.
 
-A step touches one row of a hash table in ten or fewer, and a look at all of them takes longer than
+A step touches a tenth of a hash table's rows or fewer, and reading all of them takes longer than
 stepping those. On the processor the adjoint of the encoding therefore marks the rows that it adds
 to, one bit each, in a bitmap that fits the cache.
 
-The marks hold for a gradient that was zero when `mark_touched_rows` was called, and as long as none
-but kernels add to it. Where torch has changed it in between, which its count of changes tells, all
+The marks are valid for a gradient that was zero when `mark_touched_rows` was called, as long as
+only kernels add to it. If torch has changed it since, which torch's count of changes tells, all
 rows count as touched.
 """
 
 import torch
 from torch.utils.weak import WeakTensorKeyDictionary
 
-ROWS_PER_MARK = 32  # bits of the words that `marks` has
+ROWS_PER_MARK = 32  # bits of a word of `marks`
 
 
 class _Touched:
-    """The marks of one gradient, and torch's count of its changes when these held last."""
+    """The marks of one gradient, and torch's count of its changes when they were last valid."""
 
     def __init__(self, grad: torch.Tensor):
         words = -(-grad.shape[0] // ROWS_PER_MARK)
@@ -28,7 +28,7 @@ _touched: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
 
 def mark_touched_rows(grad: torch.Tensor) -> torch.Tensor:
-    """From now on mark the rows of this gradient [E, F], all zero, that kernels add to.
+    """Mark, from now on, the rows of this gradient [E, F] that kernels add to. It must be zero.
 
     Returns:
         The gradient itself.
@@ -38,22 +38,22 @@ def mark_touched_rows(grad: torch.Tensor) -> torch.Tensor:
 
 
 def marks_of(grad: torch.Tensor) -> torch.Tensor:
-    """int32 [ceil(E / 32)] words, bit `e % 32` of word `e // 32` for row e: what kernels mark.
+    """Words int32 [ceil(E / 32)] for kernels to mark: bit `e % 32` of word `e // 32` is row e.
 
-    A gradient without marks gets new ones, which nobody looks at.
+    A gradient without marks gets a new bitmap, which nobody reads.
     """
     touched = _touched.get(grad)
     return _Touched(grad).marks if touched is None else touched.marks
 
 
 def touched_rows(grad: torch.Tensor) -> torch.Tensor | None:
-    """The marks, or None where they do not tell all rows that are not zero."""
+    """The marks, or None if they may not cover all rows that are not zero."""
     touched = _touched.get(grad)
     return touched.marks if touched is not None and touched.version == grad._version else None
 
 
 def forget_touched_rows(grad: torch.Tensor) -> None:
-    """Take away all marks: the gradient is zero again."""
+    """Remove all marks, as the gradient is zero again."""
     touched = _touched.get(grad)
     if touched is not None:
         touched.marks.zero_()
@@ -61,7 +61,7 @@ def forget_touched_rows(grad: torch.Tensor) -> None:
 
 
 def touch_all_rows(grad: torch.Tensor) -> None:
-    """Note that others than kernels have added to a gradient, without torch's knowledge."""
+    """Note that something other than a kernel has added to a gradient, unknown to torch."""
     touched = _touched.get(grad)
     if touched is not None:
         touched.version = -1

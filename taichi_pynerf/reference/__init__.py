@@ -1,6 +1,6 @@
-"""Every Taichi op again, in plain torch: the definition that the tests hold the kernels to.
+"""Plain torch twins of the Taichi ops, with which the tests compare the kernels.
 
-The twins take any floating type, are differentiated by torch itself, and are written to be read,
-not to be fast. They live in modules named like those of `taichi_pynerf.ops` and take the same
-arguments, less the ones that only choose between ways of computing the same thing.
+The twins take any floating type, are differentiated by torch, and are written to be read, not to be
+fast. Their modules have the names of those in `taichi_pynerf.ops`. They take the same arguments,
+except those that only choose between ways of computing the same result.
 """

@@ -38,8 +38,8 @@ def composite(
         t_starts: near ends of the samples' intervals, [M].
         t_ends: far ends, [M].
         packed_info: first sample and number of samples of each ray, int32 [N, 2].
-        early_stop_eps: where the transmittance falls to this a ray ends, and the sample there gets
-            what is left above it.
+        early_stop_eps: transmittance at which a ray ends; the sample there gets the rest of the
+            light above it.
 
     Returns:
         Colour, depth and opacity of each ray; weight and transmittance of each sample.

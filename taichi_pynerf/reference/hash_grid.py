@@ -10,7 +10,7 @@ HASH_PRIMES = (1, 2654435761, 805459861)
 
 
 class GridSpec(Protocol):
-    """What the twin reads of a `HashGridSpec`."""
+    """The parts of a `HashGridSpec` that the twin reads."""
 
     @property
     def resolutions(self) -> tuple[int, ...]: ...
@@ -26,7 +26,7 @@ class GridSpec(Protocol):
 def vertex_index(vertices: Tensor, spec: GridSpec, level: int) -> Tensor:
     """Row of the table that holds a grid vertex.
 
-    A level whose dense grid fits its table gives every vertex a row of its own; in a finer level
+    In a level whose dense grid fits its table every vertex has its own row. In finer levels,
     vertices share rows by the spatial hash of Instant-NGP (Müller et al. 2022, eq. 4).
 
     Args:

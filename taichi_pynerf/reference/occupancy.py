@@ -1,4 +1,4 @@
-"""Upkeep of the occupancy grid in plain torch."""
+"""Updates of the occupancy grid in plain torch."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ def update_density(density: Tensor, cells: Tensor, sigmas: Tensor, decay: float)
 
     Args:
         density: [G**3].
-        cells: visited cells, int32 or int64 [K]; a cell may come more than once.
+        cells: visited cells, int32 or int64 [K]; they may repeat.
         sigmas: density found in each, [K].
         decay: factor on the old densities, in [0, 1].
     """

@@ -1,4 +1,4 @@
-"""Ray marching through an occupancy grid in plain torch: take every step, look at every cell."""
+"""Ray marching through an occupancy grid in plain torch: every step is taken and looked up."""
 
 from typing import NamedTuple
 
@@ -45,12 +45,12 @@ def enter_and_exit(
         rays_o: [N, 3] in unit coordinates.
         rays_d: [N, 3].
         bounds: least and greatest t, [N, 2].
-        side: of the cube, which is centred like [0, 1]^3.
+        side: side of the cube, which is centred like [0, 1]^3.
 
     Returns:
         t where each ray enters and leaves, [N] each; a ray that misses leaves before it enters.
     """
-    # Parallel to a face, a ray meets it as good as never.
+    # A ray parallel to a face practically never meets it.
     slope = torch.where(rays_d.abs() < 1e-12, 1e-12, rays_d)
     t_low = (0.5 - side / 2 - rays_o) / slope
     t_high = (0.5 + side / 2 - rays_o) / slope
@@ -70,7 +70,7 @@ def march_rays(
     cone_angle: float = 0.0,
     max_samples: int = 1024,
 ) -> tuple[Samples, Tensor]:
-    r"""Keep those steps along each ray whose midpoint lies in an occupied cell.
+    r"""Keep the steps along each ray whose midpoint lies in an occupied cell.
 
     .. math::
         t_0 = t_{enter} + jitter \cdot \Delta(t_{enter}), \quad t_{k+1} = t_k + \Delta(t_k), \quad
@@ -89,7 +89,7 @@ def march_rays(
         max_samples: a ray ends after this many samples.
 
     Returns:
-        The samples by ray, then by t; and where each ray ended, [N].
+        The samples, sorted by ray, then by t; and the t at which each ray ended, [N].
     """
     outer_side = 2.0 ** (occupied.shape[0] - 1)
 
@@ -99,7 +99,7 @@ def march_rays(
     t_enter, t_exit = enter_and_exit(rays_o, rays_d, bounds, outer_side)
     t = t_enter + jitter * step_at(t_enter)
     counts = torch.zeros_like(t, dtype=torch.int32)
-    # One column per step, of all rays.
+    # One column per step, for all rays.
     starts, ends, kept = [t[:, None][:, :0]], [t[:, None][:, :0]], [counts[:, None][:, :0].bool()]
     marching = t < t_exit
     while marching.any():

@@ -26,7 +26,8 @@ def render_rays(
         rays_d: [N, 3] directions in unit coordinates per unit of t.
         bounds: [N, 2] least and greatest t, within the cube.
         step_size: length of a step, in units of t.
-        query: (unit positions [M, 3], ray indices [M], t [M]) to densities [M], colours [M, 3].
+        query: maps unit positions [M, 3], ray indices [M] and t [M] to densities [M] and colours
+            [M, 3].
     """
     everywhere = torch.ones(1, 1, 1, 1, dtype=torch.uint8)
     jitter = torch.full_like(rays_o[:, 0], 0.5)

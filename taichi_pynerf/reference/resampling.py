@@ -14,19 +14,19 @@ def sample_pdf(bins: Tensor, weights: Tensor, u: Tensor) -> Tensor:
     added to every weight, so that a ray of no weight at all is sampled evenly. No gradient.
 
     Args:
-        bins: edges of the bins, rising, [N, B + 1].
-        weights: mass of each bin, not negative, need not sum to 1, [N, B].
-        u: where to invert, in [0, 1), [N, S].
+        bins: edges of the bins, ascending, [N, B + 1].
+        weights: mass of each bin, not negative; they need not sum to 1, [N, B].
+        u: places in the distribution function, in [0, 1), [N, S].
 
     Returns:
-        Samples, [N, S]; they rise where `u` rises.
+        Samples, [N, S]; they ascend where `u` ascends.
     """
     padded = weights + WEIGHT_PADDING
     pdf = padded / padded.sum(dim=1, keepdim=True)
     cdf = torch.cat([torch.zeros_like(pdf[:, :1]), pdf.cumsum(dim=1)], dim=1)
 
     last_bin = weights.shape[1] - 1
-    # Contiguous: searchsorted warns of a copy otherwise.
+    # Contiguous, as searchsorted would otherwise warn of a copy.
     chosen = (torch.searchsorted(cdf, u.contiguous(), right=True) - 1).clamp(0, last_bin)
     left, right = bins.gather(1, chosen), bins.gather(1, chosen + 1)
     fraction = (u - cdf.gather(1, chosen)) / pdf.gather(1, chosen)

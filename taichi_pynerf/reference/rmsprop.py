@@ -29,9 +29,9 @@ def sparse_rmsprop(
         grad: their gradient, [num_entries, F].
         square_avg: second moments, [num_entries, F].
         step: number of this step, counted from 1.
-        lr: step length.
+        lr: learning rate.
         beta: decay of the second moments.
-        eps: keeps the division finite.
+        eps: small number that keeps the division finite.
     """
     touched = (grad != 0).any(dim=1)
     g = grad[touched]

@@ -12,7 +12,7 @@ def spherical_harmonics(dirs: Tensor) -> Tensor:
     .. math:: Y_{lm}(x, y, z), \quad l = 0 \dots 3, \; m = -l \dots l
 
     On the unit sphere they are polynomials of the coordinates (Sloan 2013, "Efficient Spherical
-    Harmonic Evaluation", appendix); these polynomials are what is evaluated and differentiated.
+    Harmonic Evaluation", appendix). These polynomials are evaluated and differentiated.
 
     Args:
         dirs: unit vectors, [M, 3].

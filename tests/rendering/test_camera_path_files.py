@@ -214,7 +214,7 @@ def test_kinds_of_cameras_in_a_file_and_by_request(tmp_path, kind):
     ("values", "fault"),
     [
         ({"path": []}, "no list path"),
-        ({"path": [{"R": [0, 0, 0, 0], "T": [0, 0, 0], "fov": 50}]}, "R is no quaternion"),
+        ({"path": [{"R": [0, 0, 0, 0], "T": [0, 0, 0], "fov": 50}]}, "R is not the quaternion"),
         ({"path": [{"R": [0, 0, 0], "T": [0, 0, 0], "fov": 50}]}, r"path\[0\]: R"),
         ({"path": [{"R": [0, 0, 0, 1], "T": ["a"], "fov": 50}]}, r"path\[0\]: T"),
         ({"frames": [{"transform_matrix": 3}]}, r"frames\[0\]"),

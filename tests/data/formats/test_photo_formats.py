@@ -176,7 +176,7 @@ def broken_bounds():
 
     return {
         "columns": (good[:, :16], "17 numbers"),
-        "empty": (good[:0], "no array|17 numbers"),
+        "empty": (good[:0], "not an array|17 numbers"),
         "one row": (good[0], "17 numbers"),
         "complex": (good.astype(complex), "array of numbers"),
         "text": (good.astype(str), "array of numbers"),
@@ -212,7 +212,7 @@ def test_a_header_that_claims_too_much_is_not_believed(tmp_path):
     claim = b"'shape': (999999999999, 17), }"
     start, end = data.index(b"'shape'"), data.index(b"}") + 1
     path.write_bytes(data[:start] + claim + data[end + len(claim) - (end - start) :])
-    with pytest.raises(SceneError, match="no array"):
+    with pytest.raises(SceneError, match="not an array"):
         load_scene(tmp_path, "train")
 
 
