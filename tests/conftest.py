@@ -22,7 +22,7 @@ MOST_WORKERS = 4  # each has a torch and a Taichi of its own, about 1 GB
 SLOW = (
     "agreement/", "apps/test_cli", "apps/test_export", "apps/test_render", "apps/test_train",
     "benchmarks/", "model/test_renderer", "test_readme", "training/", "viewer/ggui/",
-    "viewer/test_live", "viewer/test_viewer",
+    "viewer/test_live", "viewer/test_viewer", "viewer/web/test_audience", "viewer/web/test_browser",
 )  # fmt: skip
 
 

@@ -145,6 +145,18 @@ def test_only_the_plugin_imports_nerfstudio():
     assert {i for i in IMPORTS["__init__"][0] if unit(i) == "nerfstudio"} == {"nerfstudio.convert"}
 
 
+def test_the_viewers_screens_know_nothing_of_each_other_and_the_viewer_nothing_of_them():
+    screens = ("viewer.ggui", "viewer.web")
+
+    def screen_of(name):
+        return next((screen for screen in screens if f"{name}.".startswith(f"{screen}.")), None)
+
+    for name, (inside, _) in IMPORTS.items():
+        if unit(name) == "viewer":
+            assert {screen_of(imported) for imported in inside} <= {None, screen_of(name)}, name
+    assert {screen_of(name) for name in MODULES} == {None, *screens}
+
+
 def test_kernels_know_no_torch_and_nothing_of_the_package_but_kernels_and_errors():
     for name, (inside, outside) in IMPORTS.items():
         if unit(name) == "kernels":

@@ -3,12 +3,14 @@
 python apps/train.py                                  the built-in demo scene
 python apps/train.py --data_dir data/nerf_synthetic/lego --multiscale
 python apps/train.py --gui                            watch it in a window
+python apps/train.py --web                            watch it in the browser
 torchrun --nproc_per_node=2 apps/train.py …           several processes, a share of the rays each
 """
 
 import argparse
 import contextlib
 import shlex
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from taichi_pynerf.apps.scene_flags import (
     placement_of,
 )
 from taichi_pynerf.apps.setting_flags import add_setting_flags, settings_given
+from taichi_pynerf.apps.web_flags import add_web_flags, audience_of, check_web_flags
 from taichi_pynerf.data.locating import FORMATS
 from taichi_pynerf.errors import CheckpointError, ConfigError
 from taichi_pynerf.evaluation.evaluation import Dataset, evaluate, metrics_for
@@ -57,6 +60,7 @@ from taichi_pynerf.viewer.ggui.display import require_display
 from taichi_pynerf.viewer.ggui.window import Window
 from taichi_pynerf.viewer.live import LiveTraining
 from taichi_pynerf.viewer.viewer import Viewer
+from taichi_pynerf.viewer.web.training import WebTraining
 
 
 def build_parser() -> Parser:
@@ -105,6 +109,7 @@ def build_parser() -> Parser:
     run_group.add_argument(
         "--gui", action="store_true", help="watch the training in a window (docs/viewer.md)"
     )
+    add_web_flags(run_group, "watch the training in the browser")
     run_group.add_argument(
         "--resume", metavar="RUN_OR_FILE", help="continue a run with its settings and its scene"
     )
@@ -114,10 +119,14 @@ def build_parser() -> Parser:
 
 def main(argv: list[str]) -> None:
     args = build_parser().parse_args(argv)
+    if args.gui and args.web:
+        raise ConfigError("--gui and --web: choose one of them")
+    if (args.gui or args.web) and launched_by_torchrun():
+        flag = "--gui" if args.gui else "--web"
+        raise ConfigError(f"{flag} works in a single process: start without torchrun")
     if args.gui:
-        if launched_by_torchrun():
-            raise ConfigError("--gui works in a single process: start without torchrun")
         require_display()
+    check_web_flags(args)
     claim_device()
     backend = runtime.start_backend(args)
     with contextlib.closing(join(backend)) as workers:
@@ -187,7 +196,7 @@ def train_and_report(
         clear_run_folder(run_dir)
     write_settings(run_dir, trainer.config, source)
 
-    live = watch(trainer, run_dir) if args.gui else None
+    live = watch(args, trainer, run_dir) if args.gui or args.web else None
     with stop_on_interrupt(trainer):
         trainer.train(on_step=live)
     checkpoint = trainer.save()
@@ -294,16 +303,15 @@ def resumed_run_dir(run_or_file: str) -> Path:
     return path.parent
 
 
-def watch(trainer: PyNeRFTrainer, run_dir: Path) -> LiveTraining:
-    """A window that shows the training."""
-    viewer = Viewer(
-        trainer.model,
-        trainer.train_dataset,
-        output_dir=run_dir,
-        save=trainer.save,
-    )
+def watch(args: argparse.Namespace, trainer: PyNeRFTrainer, run_dir: Path) -> LiveTraining:
+    """A window, or a page, that shows the training."""
+    title = f"taichi_pynerf: {run_dir.name}"
+    make_viewer = partial(Viewer, trainer.model, trainer.train_dataset, run_dir, trainer.save)
+    if args.web:
+        audience = audience_of(args, title, make_viewer)
+        return WebTraining(audience, audience.server, trainer)
     print("watching: press H in the window for help; training continues when it is closed")
-    return LiveTraining(viewer, Window(f"taichi_pynerf: {run_dir.name}"), trainer)
+    return LiveTraining(make_viewer(), Window(title), trainer)
 
 
 def report(trainer: PyNeRFTrainer, dataset: Dataset | None, run_dir: Path, backend: str) -> None:

@@ -1,14 +1,22 @@
-"""Look at a trained run in a window: fly around, see depth, pyramid levels and errors.
+"""Look at a trained run: fly around, see depth, pyramid levels and errors.
 
-python apps/view.py --checkpoint outputs/demo
+python apps/view.py --checkpoint outputs/demo         in a window
+python apps/view.py --checkpoint outputs/demo --web   in the browser
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from taichi_pynerf import runtime
 from taichi_pynerf.apps.cli import Parser, run
 from taichi_pynerf.apps.crop_flags import add_crop_flag, crop_from
+from taichi_pynerf.apps.web_flags import (
+    add_web_flags,
+    audience_of,
+    check_web_flags,
+    view_in_browser,
+)
 from taichi_pynerf.errors import ConfigError, SceneError
 from taichi_pynerf.runs.runs import open_run
 from taichi_pynerf.viewer.ggui.display import require_display
@@ -26,9 +34,14 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--output_dir", help="where pictures and camera paths go (the run's folder)"
     )
-    parser.add_argument("--width", type=int, default=640, help="width of the picture, pixels")
-    parser.add_argument("--height", type=int, default=480, help="height of the picture, pixels")
+    parser.add_argument(
+        "--width", type=int, default=640, help="width of the window's picture, pixels"
+    )
+    parser.add_argument(
+        "--height", type=int, default=480, help="height of the window's picture, pixels"
+    )
     add_crop_flag(parser)
+    add_web_flags(parser, "show it in the browser instead of a window")
     runtime.add_backend_flags(parser)
     return parser
 
@@ -39,7 +52,9 @@ def main(argv: list[str]) -> None:
         if not 64 <= getattr(args, name) <= 8192:
             raise ConfigError(f"--{name} is {getattr(args, name)}: give 64 to 8192 pixels")
     crop = crop_from(args)
-    require_display()
+    check_web_flags(args)
+    if not args.web:
+        require_display()
     runtime.start_backend(args)
     opened = open_run(args.checkpoint, args.data_dir)
     try:
@@ -47,14 +62,13 @@ def main(argv: list[str]) -> None:
     except SceneError as error:
         print(f"without training cameras: {error}", file=sys.stderr)
         dataset = None
-    viewer = Viewer(
-        opened.model,
-        dataset,
-        output_dir=Path(args.output_dir) if args.output_dir else opened.checkpoint.parent,
-        crop=crop,
-    )
-    window = Window(f"taichi_pynerf: {opened.name}", args.width, args.height)
-    view_until_closed(viewer, window)
+    title = f"taichi_pynerf: {opened.name}"
+    output_dir = Path(args.output_dir) if args.output_dir else opened.checkpoint.parent
+    make_viewer = partial(Viewer, opened.model, dataset, output_dir, crop=crop)
+    if args.web:
+        view_in_browser(audience_of(args, title, make_viewer))
+    else:
+        view_until_closed(make_viewer(), Window(title, args.width, args.height))
 
 
 def start() -> None:

@@ -57,6 +57,7 @@ class InputFrame:
         cursor: (x, y) from the top left corner of the window, pixels.
         size: (width, height) of the window, pixels.
         seconds: time since the previous frame.
+        touched: whether something else has changed a setting, such as a widget of a page.
     """
 
     pressed: tuple[str, ...] = ()
@@ -64,6 +65,7 @@ class InputFrame:
     cursor: tuple[float, float] = (0.0, 0.0)
     size: tuple[int, int] = (640, 480)
     seconds: float = 1 / 30
+    touched: bool = False
 
 
 @dataclass

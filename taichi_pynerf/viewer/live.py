@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 import time
+from typing import Any, Protocol
 
 from taichi_pynerf.training.trainer import PyNeRFTrainer
+from taichi_pynerf.viewer.drawing.pacing import TimeShare
 from taichi_pynerf.viewer.drawing.progressive import ROUND_SECONDS
 from taichi_pynerf.viewer.figures import TrainingFigures
-from taichi_pynerf.viewer.viewer import Screen, Viewer
+from taichi_pynerf.viewer.viewer import Surface
 
 _QUIET_SECONDS = 0.1  # interval between checks of the input while drawing is off, s
 _REST_SECONDS = 0.03  # sleep when nothing is left to draw, s
 _SHOW_SECONDS = 0.02  # estimate of the time to show a frame, s
+
+
+class Watched(Protocol):
+    """What draws: one viewer in its window, or those of all who look at a page."""
+
+    share: TimeShare
+    figures: TrainingFigures | None
+
+    @property
+    def drawing(self) -> bool:
+        """Whether anything is to be drawn at all."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether training should wait."""
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is left to draw of the model as it is."""
+
+    def model_changed(self, training: bool) -> None:
+        """Hear that the model has changed; `training` says whether it will change again."""
+
+    def training_rests(self) -> None:
+        """Hear that the model will not change."""
+
+    def round(self, screen: Any, seconds: float) -> bool:
+        """Handle input, draw for about `seconds`, show it; returns whether anything changed."""
 
 
 class LiveTraining:
@@ -21,12 +51,12 @@ class LiveTraining:
     the time. With drawing off, or the window minimised, training gets all of it.
 
     Args:
-        viewer: the viewer.
-        screen: the window to draw in.
+        viewer: what draws.
+        screen: the window to draw in, or the server of the page.
         trainer: the trainer, which is asked whether it has finished.
     """
 
-    def __init__(self, viewer: Viewer, screen: Screen, trainer: PyNeRFTrainer):
+    def __init__(self, viewer: Watched, screen: Surface, trainer: PyNeRFTrainer):
         self.viewer, self.screen, self.trainer = viewer, screen, trainer
         self.figures = viewer.figures = TrainingFigures(trainer.config.max_steps)
         self._left_at: float | None = None  # when training resumed
@@ -39,13 +69,13 @@ class LiveTraining:
         if self._left_at is not None:
             viewer.share.trained(now - self._left_at)
         self.figures.note(figures)
-        viewer.renderer.model_changed(training=True)
+        viewer.model_changed(training=True)
         if screen.open:
-            if screen.hidden or not viewer.settings.drawing:
+            if screen.hidden or not viewer.drawing:
                 self._look_seldom(now)
             else:
                 self._draw_what_is_due()
-            if viewer.settings.paused:
+            if viewer.paused:
                 self._hold()
         self._left_at = time.perf_counter()
 
@@ -55,7 +85,7 @@ class LiveTraining:
         if self.trainer.stop_requested:
             self.screen.close()
         else:
-            print("training is done; close the window to continue")
+            print(f"training is done; {self.screen.how_to_close} to continue")
             view_until_closed(self.viewer, self.screen)
 
     def _round(self, seconds: float) -> None:
@@ -67,7 +97,7 @@ class LiveTraining:
         viewer, screen = self.viewer, self.screen
         while viewer.share.drawing_due > 0.0 and screen.open and not screen.hidden:
             self._round(min(viewer.share.drawing_due, ROUND_SECONDS) - _SHOW_SECONDS)
-            if not viewer.settings.drawing or viewer.renderer.at_rest:
+            if not viewer.drawing or viewer.at_rest:
                 viewer.share.settle()
 
     def _look_seldom(self, now: float) -> None:
@@ -79,16 +109,16 @@ class LiveTraining:
     def _hold(self) -> None:
         """Refine the picture while training is paused."""
         viewer, screen = self.viewer, self.screen
-        viewer.renderer.training_rests()
-        while viewer.settings.paused and screen.open and not self.trainer.stop_requested:
+        viewer.training_rests()
+        while viewer.paused and screen.open and not self.trainer.stop_requested:
             if not viewer.round(screen, ROUND_SECONDS):
                 time.sleep(_REST_SECONDS)
         viewer.share.restart()
 
 
-def view_until_closed(viewer: Viewer, screen: Screen) -> None:
-    """Show a model that does not change until the window is closed or Ctrl-C is pressed."""
-    viewer.renderer.training_rests()
+def view_until_closed(viewer: Watched, screen: Surface) -> None:
+    """Show a model that does not change until the screen is closed or Ctrl-C is pressed."""
+    viewer.training_rests()
     try:
         while screen.open:
             if not viewer.round(screen, ROUND_SECONDS):

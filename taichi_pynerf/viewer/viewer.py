@@ -34,7 +34,24 @@ _SETTLING_ROUNDS = 3  # frames to show after input, because widgets react some f
 _FRUSTUM_SHARE = 0.04  # height of a drawn frustum, in sides of the scene box
 
 
-class Screen(Protocol):
+class Surface(Protocol):
+    """What shows pictures, as those see it who do not draw them: a window, or a page's server."""
+
+    how_to_close: str  # as an instruction: "close the window"
+
+    @property
+    def open(self) -> bool:
+        """False once it was closed."""
+
+    @property
+    def hidden(self) -> bool:
+        """Whether nobody sees it: a window is minimised, nobody has opened the page."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class Screen(Surface, Protocol):
     """The interface of a window that the viewer needs."""
 
     def poll(self) -> InputFrame:
@@ -42,17 +59,6 @@ class Screen(Protocol):
 
     def show(self, viewer: Viewer) -> bool:
         """Show the viewer's picture and panels; returns whether a panel changed something."""
-
-    @property
-    def open(self) -> bool:
-        """False once the window was closed."""
-
-    @property
-    def hidden(self) -> bool:
-        """Whether the window is minimised."""
-
-    def close(self) -> None:
-        """Close the window."""
 
 
 class Viewer:
@@ -100,6 +106,26 @@ class Viewer:
             size = _FRUSTUM_SHARE * box.size
             self._frusta = overlays.frustum_segments(self.views.cameras, size)
 
+    # ---- what a training needs to know ----------------------------------------------------
+
+    @property
+    def drawing(self) -> bool:
+        return self.settings.drawing
+
+    @property
+    def paused(self) -> bool:
+        return self.settings.paused
+
+    @property
+    def at_rest(self) -> bool:
+        return self.renderer.at_rest
+
+    def model_changed(self, training: bool) -> None:
+        self.renderer.model_changed(training)
+
+    def training_rests(self) -> None:
+        self.renderer.training_rests()
+
     # ---- one round ------------------------------------------------------------------------
 
     def round(self, screen: Screen, seconds: float) -> bool:
@@ -140,7 +166,7 @@ class Viewer:
         for action in actions:
             self.act(action)
         last, self._last_frame = self._last_frame, frame
-        used = bool(frame.pressed) or frame.held != last.held
+        used = frame.touched or bool(frame.pressed) or frame.held != last.held
         at_panel = frame.cursor != last.cursor and not layout.on_picture(frame.cursor)
         if changed or used or at_panel or self.controls.dragging:
             self._settling = _SETTLING_ROUNDS

@@ -50,6 +50,8 @@ class FakeGui:
 class FakeScreen:
     """Gives the frames of a script, then still ones; closes when the script says "close"."""
 
+    how_to_close = "close the window"
+
     def __init__(self, frames=(), size=(632, 100)):
         self.frames, self.size = deque(frames), size
         self.gui = FakeGui()

@@ -35,6 +35,8 @@ class Window:
         DisplayError: there is no screen or no driver here.
     """
 
+    how_to_close = "close the window"
+
     def __init__(self, title: str, width: int = 640, height: int = 480):
         require_display()
         runtime.start()

@@ -1,0 +1,175 @@
+"""A browser's part of the page's protocol, without a browser: moves, widgets, pictures.
+
+It speaks to viser's server as its page does, so that tests and benchmarks can have many clients
+without the time that a browser takes.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+import time
+from typing import Any
+
+import msgspec
+import numpy as np
+import viser
+import zstandard
+from PIL import Image
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+_SECONDS = 20.0  # to wait for anything
+
+
+class PageClient:
+    """One page.
+
+    Args:
+        link: as the program prints it.
+        size: (width, height) of its canvas, pixels.
+        reading: whether it takes what is sent; one that does not is a page that hangs.
+
+    Attributes:
+        pictures: (time, kind, bytes) of each picture that has come.
+        widgets: {label: (uuid, the message that made it)}.
+        nodes: names of the things in the scene, with the message that made them.
+        files: {name: bytes} of downloads.
+        moved_to: [3] where the server has last put the camera.
+    """
+
+    def __init__(self, link: str, size: tuple[int, int] = (64, 48), reading: bool = True):
+        self.size = size
+        self.pictures: list[tuple[float, str, bytes]] = []
+        self.widgets: dict[str, tuple[str, dict]] = {}
+        self.nodes: dict[str, dict] = {}
+        self.files: dict[str, bytes] = {}
+        self.moved_to: list[float] | None = None
+        self.num_messages = 0
+        self._parts: dict[str, tuple[str, list]] = {}
+        self._socket = connect(
+            link.replace("http://", "ws://").rstrip("/"),
+            subprotocols=[f"viser-v{viser.__version__}"],  # type: ignore[list-item]
+            max_size=None,
+            compression=None,
+            close_timeout=0.5,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        if reading:
+            self._reader.start()
+
+    def __enter__(self) -> PageClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- to the server --------------------------------------------------------------------
+
+    def look(
+        self,
+        place: Any,
+        target: Any,
+        up: Any = (0.0, 0.0, 1.0),
+        fov: float = 0.9,
+        size: tuple[Any, Any] | None = None,
+    ) -> None:
+        """Look from a place at a target."""
+        place, target, up = (np.asarray(v, dtype=np.float64) for v in (place, target, up))
+        forward = (target - place) / np.linalg.norm(target - place)
+        right = np.cross(forward, up)
+        right /= np.linalg.norm(right)
+        rotation = np.stack([right, np.cross(forward, right), forward], axis=1)  # OpenCV's axes
+        wxyz = viser.transforms.SO3.from_matrix(rotation).wxyz
+        vectors = (v.tolist() for v in (wxyz, place, target, up))
+        self.send_view(*vectors, fov, size or self.size)
+
+    def send_view(
+        self, wxyz: Any, place: Any, target: Any, up: Any, fov: Any, size: tuple[Any, Any]
+    ) -> None:
+        """Send a camera as it stands."""
+        self.send(
+            {
+                "type": "ViewerCameraMessage", "wxyz": list(wxyz), "position": list(place),
+                "fov": fov, "near": 0.01, "far": 1000.0, "image_height": size[1],
+                "image_width": size[0], "look_at": list(target), "up_direction": list(up),
+            }
+        )  # fmt: skip
+
+    def set(self, label: str, value: Any) -> None:
+        """Give a widget a value; True clicks a button."""
+        self.wait(lambda: label in self.widgets, f"the widget {label!r}")
+        uuid, _ = self.widgets[label]
+        self.send({"type": "GuiUpdateMessage", "uuid": uuid, "updates": {"value": value}})
+
+    def send(self, message: Any) -> None:
+        """Send anything that msgpack can hold."""
+        self.send_raw(msgspec.msgpack.encode(message))
+
+    def send_raw(self, message: bytes | str) -> None:
+        """Send bytes, or a text."""
+        self._socket.send(message)
+
+    def close(self) -> None:
+        """Leave."""
+        self._socket.close()
+
+    def vanish(self) -> None:
+        """Leave without a word, as a machine does that is switched off."""
+        self._socket.socket.shutdown(socket.SHUT_RDWR)
+
+    # ---- from the server ------------------------------------------------------------------
+
+    def picture(self) -> np.ndarray:
+        """uint8 [H, W, 3]: the newest one."""
+        return np.array(Image.open(io.BytesIO(self.pictures[-1][2])).convert("RGB"))
+
+    def wait(self, found: Any, what: str, seconds: float = _SECONDS) -> None:
+        """Wait until `found()` is true.
+
+        Raises:
+            TimeoutError: it did not become true in time.
+        """
+        until = time.monotonic() + seconds
+        while not found():
+            if time.monotonic() > until:
+                raise TimeoutError(f"{what} did not come within {seconds:g} s")
+            time.sleep(0.005)
+
+    def _read(self) -> None:
+        decoder = zstandard.ZstdDecompressor()
+        while True:
+            try:
+                data = self._socket.recv()
+            except (ConnectionClosed, OSError):
+                return
+            assert isinstance(data, bytes)
+            packed = int.from_bytes(data[8:16], "little")
+            content = msgspec.msgpack.decode(decoder.decompress(data[16 : 16 + packed]))
+            for message in content["messages"]:
+                self._take(message)
+
+    def _take(self, message: dict) -> None:
+        self.num_messages += 1
+        kind = message["type"]
+        if kind == "BackgroundImageMessage" and message["rgb_data"]:
+            self.pictures.append((time.perf_counter(), message["format"], message["rgb_data"]))
+        elif kind.startswith("Gui") and "props" in message:
+            self.widgets[message["props"].get("label") or kind] = (message["uuid"], message)
+        elif kind == "GuiUpdateMessage":
+            for uuid, made in self.widgets.values():
+                if uuid == message["uuid"]:
+                    made["props"].update(message["updates"])
+        elif kind == "SetCameraPositionMessage" and not message["initial"]:
+            self.moved_to = message["position"]
+        elif kind == "RemoveSceneNodeMessage":
+            self.nodes.pop(message["name"], None)
+        elif "props" in message and "name" in message:
+            self.nodes[message["name"]] = message
+        elif kind == "FileTransferStartDownload":
+            self._parts[message["transfer_uuid"]] = (message["filename"], [])
+        elif kind == "FileTransferPart":
+            name, parts = self._parts[message["transfer_uuid"]]
+            parts.append(message["content"])
+            self.files[name] = b"".join(parts)

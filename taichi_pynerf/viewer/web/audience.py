@@ -1,0 +1,111 @@
+"""All who look at the page: each has a viewer of their own; one thread draws for them in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from taichi_pynerf.viewer.drawing.pacing import TimeShare
+from taichi_pynerf.viewer.drawing.progressive import FRAME_SECONDS
+from taichi_pynerf.viewer.figures import TrainingFigures
+from taichi_pynerf.viewer.viewer import Viewer
+from taichi_pynerf.viewer.web.client import Client, Common
+from taichi_pynerf.viewer.web.server import WebServer
+from taichi_pynerf.viewer.web.training_panel import TrainingPanel
+
+_AWAY = 0.03  # seconds for one of the still pictures in a round in which others move
+
+
+class Audience:
+    """Draws for all clients of a server, on the thread that calls it, and on no other.
+
+    Args:
+        make_viewer: makes a viewer of the model, one for each client.
+        server: whose clients these are.
+
+    Attributes:
+        figures: of the training, if there is one.
+        share: how it and the drawing share the time.
+        paused: whether somebody holds the training.
+        clients: those who look now, by their number.
+    """
+
+    def __init__(self, make_viewer: Callable[[], Viewer], server: WebServer):
+        self.server, self._make_viewer = server, make_viewer
+        self.figures: TrainingFigures | None = None
+        self.share = TimeShare()
+        self.paused = False
+        self._common = Common()
+        self.clients: dict[int, Client] = {}
+        self._turn = 0  # whose still picture is next
+        self._panel: TrainingPanel | None = None
+        first = make_viewer()
+        self.save = first.save
+        server.start_at(first.camera)
+
+    @property
+    def drawing(self) -> bool:
+        return self.paused or any(client.wants_drawing for client in self.clients.values())
+
+    @property
+    def at_rest(self) -> bool:
+        return all(client.at_rest for client in self.clients.values())
+
+    def model_changed(self, training: bool) -> None:
+        self._common.training = training
+        for client in self.clients.values():
+            client.viewer.model_changed(training)
+
+    def training_rests(self) -> None:
+        self._common.training = False
+        for client in self.clients.values():
+            client.viewer.training_rests()
+
+    def round(self, screen: WebServer, seconds: float) -> bool:
+        """A round of every client whose picture moves, and of the others in turn.
+
+        Those that move share the rate of one. What is refined meanwhile gets little at a time, so
+        that nobody's moves wait for another's picture.
+        """
+        busy = self._welcome()
+        if self._panel is not None:
+            busy |= self._panel.update()
+        clients = list(self.clients.values())
+        moving = [client for client in clients if client.viewer.moving or client.was_moved]
+        still = [client for client in clients if client not in moving]
+        for client in moving:
+            client.viewer.renderer.budget.frame_seconds = FRAME_SECONDS / len(moving)
+            busy |= client.round(seconds)
+        if moving:
+            self._turn += 1
+            waiting = still[self._turn % len(still) :][:1] if still else []
+            each = _AWAY
+        else:
+            waiting, each = still, seconds / max(len(still), 1)
+        for client in waiting:
+            busy |= client.round(each)
+        return busy
+
+    def _welcome(self) -> bool:
+        """Take in who came, and forget who went; returns whether anyone did."""
+        arrivals, departures = self.server.arrivals, self.server.departures
+        changed = bool(arrivals or departures)
+        while arrivals:
+            handle = arrivals.popleft()
+            if self._panel is None:
+                self._panel = TrainingPanel(self.server.viser, self)
+            self.clients[handle.client_id] = self._greet(handle)
+        while departures:
+            client = self.clients.pop(departures.popleft().client_id, None)
+            if client is not None:
+                client.leave()
+        if not self.clients and self._panel is not None:
+            self._panel.resume()
+        return changed
+
+    def _greet(self, handle: Any) -> Client:
+        viewer = self._make_viewer()
+        viewer.share, viewer.figures = self.share, self.figures
+        viewer.settings.panels, viewer.message = False, ""
+        viewer.model_changed(self._common.training)
+        return Client(handle, viewer, self._common)

@@ -1,0 +1,241 @@
+"""One who looks at the page: the browser's camera and widgets come in, pictures go out."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from taichi_pynerf.errors import UserError
+from taichi_pynerf.viewer.camera import FOV_RANGE, ViewCamera
+from taichi_pynerf.viewer.controls import InputFrame
+from taichi_pynerf.viewer.viewer import Viewer
+from taichi_pynerf.viewer.web.objects import SceneObjects
+from taichi_pynerf.viewer.web.panels import Panels
+from taichi_pynerf.viewer.web.path_panel import PathPanel
+
+SIDES = (16, 4096)  # of a picture, pixels
+MOVING_QUALITY, STILL_QUALITY = 80, 92  # of JPEG
+_SAME_POSE = 1e-4  # of a camera that comes back as it was sent, in distances to the target
+_FARTHEST = 1e4  # from the scene box, in sides of it
+_SLOWED = 0.5  # a canvas that a slow browser has reduced by less than this gets the same picture
+
+
+@dataclass
+class Common:
+    """What all clients of a server share.
+
+    Attributes:
+        training: whether the model is going to change.
+    """
+
+    training: bool = False
+
+
+class Client:
+    """A screen for a viewer, in a browser.
+
+    What comes from the browser is noted by the server's thread and taken up in `poll`, on the
+    thread that draws. Of several values for one widget the last counts. Pictures are handed to
+    the server, which sends the newest when the client is ready for one; nothing here waits.
+
+    Args:
+        handle: viser's handle of the client.
+        viewer: what it sees; its own.
+        common: what is shared with the others.
+    """
+
+    how_to_close = "close the page"
+
+    def __init__(self, handle: Any, viewer: Viewer, common: Common):
+        self.handle, self.viewer, self.common = handle, viewer, common
+        self.open = True
+        self._lock = threading.Lock()
+        self._inbox: dict[object, Callable[[], object]] = {}
+        self._view: tuple | None = None  # the browser's camera, until it is taken up
+        self._size = (640, 480)
+        self._known: ViewCamera | None = None  # the browser's, as the viewer has it
+        self._sent: np.ndarray | None = None
+        self._sent_as = ""
+        self.objects = SceneObjects(handle, viewer, self.later)
+        self.panels = Panels(handle, viewer, self.objects, self.later)
+        self.path = PathPanel(handle, viewer, self.later)
+        self._note_view(handle.camera)
+        self.objects.hide_those_near(viewer.camera)
+
+        async def moved(camera: Any) -> None:
+            self._note_view(camera)
+
+        handle.camera.on_update(moved)
+
+    # ---- what the audience asks -----------------------------------------------------------
+
+    @property
+    def wants_drawing(self) -> bool:
+        return self.viewer.drawing or self.path.busy
+
+    @property
+    def at_rest(self) -> bool:
+        return (self.viewer.at_rest or not self.viewer.drawing) and not self.path.busy
+
+    @property
+    def was_moved(self) -> bool:
+        """Whether the browser's camera waits to be taken up."""
+        return self._view is not None
+
+    def round(self, seconds: float) -> bool:
+        """A round of the viewer, and of a film that is being made."""
+        busy = self.viewer.round(self, seconds)
+        return self.path.advance(seconds) or busy
+
+    def leave(self) -> None:
+        """The client has gone."""
+        self.open = False
+        self.path.stop()
+
+    # ---- from the browser -----------------------------------------------------------------
+
+    def later(self, key: object, act: Callable[[], object]) -> None:
+        """Have something done by the thread that draws; a later one of the same key replaces it."""
+        with self._lock:
+            self._inbox[key] = act
+
+    def _note_view(self, camera: Any) -> None:
+        """Note the browser's camera; called by the server's thread."""
+        self._view = (
+            camera.position, camera.wxyz, camera.look_at, camera.fov,
+            camera.image_width, camera.image_height,
+        )  # fmt: skip
+
+    @property
+    def hidden(self) -> bool:
+        return False
+
+    def poll(self) -> InputFrame:
+        with self._lock:
+            waiting, self._inbox = self._inbox, {}
+        for act in waiting.values():
+            try:
+                act()
+            except (UserError, OSError, ValueError, TypeError) as error:
+                self.viewer.message = str(error)
+        view, self._view = self._view, None
+        if view is not None:
+            self._take(*view)
+        moved = self.path.steer()
+        return InputFrame(size=self._size, touched=bool(waiting) or moved)
+
+    def _take(self, place: Any, wxyz: Any, look_at: Any, fov: Any, width: Any, height: Any) -> None:
+        """Take up the browser's camera and the size of its canvas, if they can be used."""
+        viewer = self.viewer
+        try:
+            self._resize(width, height)
+            camera = browser_camera(viewer, place, wxyz, look_at, fov)
+        except (UserError, ValueError, TypeError) as error:
+            viewer.message = f"this page's view cannot be used: {error}"
+            return
+        if self._known is None or not _same(camera, self._known):
+            viewer.look_from(camera)
+            viewer.view = None
+            self._known = camera
+
+    def _resize(self, width: Any, height: Any) -> None:
+        low, high = SIDES
+        for side in (width, height):
+            if not isinstance(side, int) or not low <= side <= high:
+                raise UserError(f"a picture of {width} x {height} pixels: {low} to {high} a side")
+        old_width, old_height = self._size
+        shape = abs(width * old_height / (height * old_width) - 1.0)
+        # A browser that is slow reduces its canvas and not the page: that needs no new picture.
+        if shape > 0.01 or width > old_width or width < _SLOWED * old_width:
+            self._size = (width, height)
+
+    # ---- to the browser -------------------------------------------------------------------
+
+    def show(self, viewer: Viewer) -> bool:
+        if viewer.camera is not self._known:
+            self._move_browser(viewer.camera)
+        if viewer.settings.drawing:
+            self._send_picture(viewer)
+        self.panels.update()
+        self.path.update()
+        return False
+
+    def _send_picture(self, viewer: Viewer) -> None:
+        """Send the picture if it is another: JPEG while it changes, PNG once it is complete."""
+        image = viewer.canvas.image(viewer.layout.picture_size, viewer.settings.background)
+        resting = not (viewer.moving or self.common.training)
+        kind = "png" if resting and viewer.renderer.complete else "jpeg"
+        if self._sent is not None and kind == self._sent_as and np.array_equal(image, self._sent):
+            return
+        quality = STILL_QUALITY if resting else MOVING_QUALITY
+        self.handle.scene.set_background_image(image, format=kind, jpeg_quality=quality)
+        self._sent, self._sent_as = image, kind
+        self.handle.flush()
+
+    def _move_browser(self, camera: ViewCamera) -> None:
+        """Have the browser look from a camera, as after a click on a training view."""
+        with self.handle.atomic():
+            self.handle.camera.up_direction = camera.world_up
+            self.handle.camera.position = camera.position
+            self.handle.camera.look_at = camera.target
+            self.handle.camera.fov = camera.fov_y
+        self._known = camera
+        self.objects.hide_those_near(camera)
+
+    def close(self) -> None:
+        """The page stays; there is nothing to close."""
+
+
+def browser_camera(viewer: Viewer, place: Any, wxyz: Any, look_at: Any, fov: Any) -> ViewCamera:
+    """The browser's camera: from viser's conventions (OpenCV's axes) to the viewer's.
+
+    Args:
+        viewer: whose scene it looks at.
+        place, look_at: [3] world units.
+        wxyz: [4] the camera's turn in the world as a quaternion.
+        fov: vertical angle of view, radians.
+
+    Raises:
+        UserError: a value is not finite or lies far outside of anything.
+    """
+    place, look_at, wxyz = (np.asarray(v, dtype=np.float64) for v in (place, look_at, wxyz))
+    if place.shape != (3,) or look_at.shape != (3,) or wxyz.shape != (4,):
+        raise UserError("a place has 3 numbers, a turn 4")
+    values = np.concatenate([place, look_at, wxyz, [float(fov)]])
+    box = viewer.model.renderer.box
+    length = float(np.linalg.norm(wxyz))
+    distance = float(np.linalg.norm(look_at - place))
+    if not np.isfinite(values).all() or length < 1e-6:
+        raise UserError("its numbers are not finite")
+    farthest = float(np.abs(np.stack([place, look_at]) - np.array(box.center)).max())
+    if not 1e-6 * box.size < distance or farthest > _FARTHEST * box.size:
+        raise UserError("it is too far away, or looks at where it stands")
+    rotation = rotation_of(wxyz / length) @ np.diag([1.0, -1.0, -1.0])
+    pose = np.concatenate([rotation, place[:, None]], axis=1)
+    fov = min(max(float(fov), FOV_RANGE[0]), FOV_RANGE[1])
+    return ViewCamera.from_pose(pose, distance, fov, viewer.camera.world_up)
+
+
+def rotation_of(wxyz: np.ndarray) -> np.ndarray:
+    """[3, 3] rotation of a unit quaternion [4]."""
+    w, x, y, z = wxyz
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def _same(camera: ViewCamera, known: ViewCamera) -> bool:
+    """Whether two cameras differ by no more than rounding on the way to a browser and back."""
+    shift = float(np.abs(camera.position - known.position).max()) / known.distance
+    turn = float(np.abs(camera.rotation - known.rotation).max())
+    nearer = abs(math.log(camera.distance / known.distance))
+    return max(shift, turn, nearer, abs(camera.fov_y - known.fov_y)) < _SAME_POSE

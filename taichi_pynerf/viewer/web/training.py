@@ -1,0 +1,28 @@
+"""A training that is watched in the browser."""
+
+from __future__ import annotations
+
+from taichi_pynerf.training.trainer import PyNeRFTrainer
+from taichi_pynerf.viewer.live import LiveTraining
+from taichi_pynerf.viewer.web.audience import Audience
+from taichi_pynerf.viewer.web.server import WebServer
+
+
+class WebTraining(LiveTraining):
+    """Draws between the steps of a training for those who look; ends when the last has gone.
+
+    Args:
+        audience: those who look.
+        server: the server of the page.
+        trainer: the trainer.
+    """
+
+    def __init__(self, audience: Audience, server: WebServer, trainer: PyNeRFTrainer):
+        super().__init__(audience, server, trainer)
+        self._server = server
+
+    def finish(self) -> None:
+        """Called after the training: show the model as long as somebody looks."""
+        self._server.close_when_alone = True
+        super().finish()
+        self._server.close()
