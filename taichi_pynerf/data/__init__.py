@@ -1,7 +1,7 @@
 """Scenes: images with cameras, from files to batches of rays."""
 
 from taichi_pynerf.data.datasets import Batch, MultiScaleDataset, PyNeRFDataset
-from taichi_pynerf.data.loading import load_scene
+from taichi_pynerf.data.loading import load_split
 from taichi_pynerf.data.locating import detect_dataset_type
 from taichi_pynerf.data.placement import Placement, SceneTransform
 from taichi_pynerf.data.scene import Scene
@@ -14,5 +14,5 @@ __all__ = [
     "Scene",
     "SceneTransform",
     "detect_dataset_type",
-    "load_scene",
+    "load_split",
 ]

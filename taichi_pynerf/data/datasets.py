@@ -9,7 +9,7 @@ from typing import Protocol
 
 import torch
 
-from taichi_pynerf.data.loading import load_scene
+from taichi_pynerf.data.loading import load_split
 from taichi_pynerf.data.placement import Placement
 from taichi_pynerf.data.sampling import PixelSampler
 from taichi_pynerf.data.scene import Scene
@@ -275,7 +275,7 @@ class PyNeRFDataset(_SceneDataset):
         exposure: float = 0.0,
         holdout: int | None = None,
     ) -> None:
-        scene = load_scene(
+        scene = load_split(
             data_dir,
             split,
             dataset_type,
@@ -342,7 +342,7 @@ class MultiScaleDataset(_SceneDataset):
         exposure: float = 0.0,
         holdout: int | None = None,
     ) -> None:
-        scene = load_scene(
+        scene = load_split(
             data_dir,
             split,
             dataset_type,

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,17 +25,15 @@ from taichi_pynerf.data.linear_images import decode_linear, read_linear_header
 from taichi_pynerf.errors import SceneError
 
 MAX_MEGAPIXELS = 100
-"""Larger images are refused before decoding: a small broken or hostile file may claim any size and
-would fill the memory."""
+"""Larger images are refused before decoding, as a broken or hostile file may claim any size."""
 
 MAX_DECODE_THREADS = 8
+HEADERS_KEPT = 2**14  # files whose headers are remembered, as every split of a scene needs them
 
 LOSSY_KINDS, LOSSY_BLACK = ("JPEG", "HEIC", "AVIF"), 127
-"""Kinds of images in which black becomes nearly black, and the greatest value that then counts as
-black in a mask."""
+"""Kinds in which black becomes nearly black, and the greatest value that is then black in masks."""
 
-# Pillow names: 1 bit, grey, palette (each with or without alpha), colour.
-_EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+_EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # 1 bit, grey, palette, colour
 # Pillow opens 16-bit grey images as I;16 and the like (since version 11) or as I (before).
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
@@ -47,8 +46,7 @@ class ImageHeader(NamedTuple):
         orientation: EXIF orientation, 1 to 8: how to turn the stored pixels upright.
         has_alpha: whether pixels can be transparent.
         kind: the kind of image, a name in `image_kinds.KINDS`.
-        exposure: exposure in stops relative to 1 s at f/1 and ISO 100, from EXIF's time, aperture
-            and sensitivity; None if EXIF does not give them.
+        exposure: exposure by EXIF, in stops relative to 1 s at f/1 and ISO 100; None if unknown.
     """
 
     width: int
@@ -69,11 +67,20 @@ class ImageHeader(NamedTuple):
 
 
 def read_header(path: Path) -> ImageHeader:
-    """Read the start of an image file.
+    """Read the start of an image file, once for as long as the file does not change.
 
     Raises:
         SceneError: as in `decode_straight`. Only the header is checked.
     """
+    try:
+        stat = path.stat()
+    except OSError:  # reading it says what is wrong
+        return _read_header(path)
+    return _read_header(path, (stat.st_ino, stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(HEADERS_KEPT)
+def _read_header(path: Path, _stamp: tuple[int, ...] = ()) -> ImageHeader:
     kind = _kind(path)
     if kind in LINEAR_KINDS:
         header = read_linear_header(path)

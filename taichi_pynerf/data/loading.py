@@ -55,7 +55,7 @@ def scene_splits(
     return read_scene(data_dir, dataset_type, options).held_out(holdout).split_names()
 
 
-def load_scene(
+def load_split(
     data_dir: str | Path,
     split: str,
     dataset_type: str | None = None,
@@ -106,7 +106,7 @@ def read_scene_files(
     """The description of one split. Images are not decoded, except to learn their size.
 
     Raises:
-        SceneError: as `load_scene`.
+        SceneError: as `load_split`.
     """
     return files_of(read_scene(data_dir, dataset_type, options), split, options)
 
@@ -118,7 +118,7 @@ def read_scene(data_dir: str | Path, dataset_type: str | None, options: LoadOpti
     files changes.
 
     Raises:
-        SceneError: as `load_scene`.
+        SceneError: as `load_split`.
     """
     folder, dataset_type = locate_scene(data_dir, dataset_type)
     key = (folder.absolute(), dataset_type, options.img_downscale, options.allow_external_paths)

@@ -7,7 +7,7 @@ from format_makers import circle_poses, nerfstudio_transforms, write_nerfstudio_
 from PIL import Image
 from scene_makers import make_cameras, make_scene, random_rgba, write_blender_scene
 
-from taichi_pynerf.data import MultiScaleDataset, PyNeRFDataset, Scene, load_scene
+from taichi_pynerf.data import MultiScaleDataset, PyNeRFDataset, Scene, load_split
 from taichi_pynerf.data.formats.depth_files import decode_depth, fit_depth
 from taichi_pynerf.data.linear_images import write_exr
 from taichi_pynerf.data.scene import reduce_depth
@@ -141,7 +141,7 @@ def write_scene_with_depth(folder, size=(18, 32), **more):
 @pytest.mark.parametrize(("more", "unit"), [({}, 1e-3), ({"depth_unit_scale_factor": 0.5}, 0.5)])
 def test_nerfstudios_depths_move_with_the_scene(tmp_path, more, unit):
     folder = write_scene_with_depth(tmp_path / "scene", **more)
-    scene = load_scene(folder, "train", scales=(1, 2))
+    scene = load_split(folder, "train", scales=(1, 2))
     assert scene.transform.scale != 1
     depths = np.split(scene.depths, scene.offsets.tolist()[1:-1])
     for view, name in enumerate(scene.names[: len(scene) // 2]):
@@ -154,19 +154,19 @@ def test_nerfstudios_depths_move_with_the_scene(tmp_path, more, unit):
 
 def test_smaller_depth_images_fit_and_wrong_ones_are_named(tmp_path):
     folder = write_scene_with_depth(tmp_path / "small", size=(9, 16))
-    scene = load_scene(folder, "train")
+    scene = load_split(folder, "train")
     first = scene.depths[: 18 * 32].reshape(32, 18)
     np.testing.assert_array_equal(first[::2, ::2], first[1::2, 1::2])
     folder = write_scene_with_depth(tmp_path / "wrong", size=(16, 16))
     with pytest.raises(SceneError, match=r"depth/0\.png: 16x16 depths are not in proportion"):
-        load_scene(folder, "train")
+        load_split(folder, "train")
     folder = write_scene_with_depth(tmp_path / "absent")
     (folder / "depth" / "2.png").unlink()
     with pytest.raises(SceneError, match=r"frames\[2\].*depth/2\.png"):
-        load_scene(folder, "train")
+        load_split(folder, "train")
     folder = write_scene_with_depth(tmp_path / "unit", depth_unit_scale_factor=0)
     with pytest.raises(SceneError, match="depth_unit_scale_factor"):
-        load_scene(folder, "train")
+        load_split(folder, "train")
 
 
 def test_blenders_depths_beside_the_images(tmp_path):
@@ -176,10 +176,10 @@ def test_blenders_depths_beside_the_images(tmp_path):
     write_exr(folder / "train" / "r_0_depth_0001.exr", {"V": values[0]}, {})
     np.save(folder / "train" / "r_1_depth.npy", values[1])
     Image.fromarray(np.zeros((8, 16), np.uint8)).save(folder / "train" / "r_2_depth_0000.png")
-    scene = load_scene(folder, "train")
+    scene = load_split(folder, "train")
     depths = scene.depths.reshape(3, 8, 16)
     values[0][0, 0] = 0
     np.testing.assert_allclose(depths[0], values[0])
     np.testing.assert_allclose(depths[1], values[1])
     assert not depths[2].any()
-    assert load_scene(write_blender_scene(tmp_path / "plain"), "train").depths is None
+    assert load_split(write_blender_scene(tmp_path / "plain"), "train").depths is None

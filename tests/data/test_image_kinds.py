@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from scene_makers import random_rgba, write_blender_scene
 
-from taichi_pynerf.data import load_scene
+from taichi_pynerf.data import load_split
 from taichi_pynerf.data.image_kinds import KINDS, kind_of
 from taichi_pynerf.data.images import decode_image, decode_straight, read_header
 from taichi_pynerf.data.linear_images import srgb, write_exr
@@ -226,7 +226,7 @@ def test_wrong_suffixes_are_told_once_and_read_as_what_they_are(tmp_path):
         with Image.open(path) as image:
             image.convert("RGB").save(path, format="WEBP", lossless=True)
     with pytest.warns(SceneWarning, match=r"2 of 3 images.*r_0\.png is a WebP image"):
-        scene = load_scene(folder, "train")
+        scene = load_split(folder, "train")
     assert len(scene) == 3
 
 
@@ -236,7 +236,7 @@ def test_a_scene_of_exr_images_takes_the_exposure(tmp_path):
         path.unlink()
         write_exr(path.with_suffix(".exr"), dict.fromkeys("RGB", np.full((6, 8), 0.1)), {})
     for exposure in (0.0, 2.0):
-        scene = load_scene(folder, "train", exposure=exposure)
+        scene = load_split(folder, "train", exposure=exposure)
         value = round(255 * float(srgb(np.array(0.1 * 2**exposure))))
         assert scene.pixels.shape == (3 * 48, 3)
         assert (scene.pixels == value).all()

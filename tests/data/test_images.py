@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -6,15 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from format_makers import circle_poses, nerfstudio_transforms, write_nerfstudio_scene
 from PIL import Image
 from scene_makers import random_rgba
 
+from taichi_pynerf.data import images, load_split
 from taichi_pynerf.data.images import (
     box_downscale,
     decode_image,
     decode_images,
     decode_straight,
     image_size,
+    read_header,
 )
 from taichi_pynerf.errors import SceneError
 
@@ -259,3 +263,31 @@ def test_box_downscale_says_which_factors_fit():
 def test_straight_colours_are_as_stored(tmp_path):
     straight = random_rgba(5, 7)
     np.testing.assert_array_equal(decode_straight(save(tmp_path / "a.png", straight)), straight)
+
+
+def test_a_header_is_read_once_until_its_file_changes(tmp_path, monkeypatch):
+    folder = write_nerfstudio_scene(tmp_path, nerfstudio_transforms(circle_poses(10)))
+    paths = sorted((folder / "images").iterdir())
+    exif_of, read = images._exif, []
+    monkeypatch.setattr(
+        images, "_exif", lambda image: read.append(image.filename) or exif_of(image)
+    )
+    names = [load_split(folder, split).names for split in ("train", "val", "test")]
+    assert list(map(len, names)) == [9, 1, 1]
+    assert sorted(read) == list(map(str, paths))
+
+    read.clear()
+    stamp = paths[0].stat().st_mtime_ns
+    save(paths[0], random_rgba(32, 18))
+    os.utime(paths[0], ns=(stamp, stamp + 10**9))
+    load_split(folder, "train")
+    assert read == [str(paths[0])]
+    assert read_header(paths[0]).has_alpha
+
+
+def test_the_header_of_a_file_that_was_read_and_is_gone_is_an_error(tmp_path):
+    path = save(tmp_path / "a.png", random_rgba(4, 4))
+    read_header(path)
+    path.unlink()
+    with pytest.raises(SceneError, match=r"a\.png: this image file is missing"):
+        read_header(path)

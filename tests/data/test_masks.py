@@ -7,7 +7,7 @@ from format_makers import circle_poses, nerfstudio_transforms, write_nerfstudio_
 from PIL import Image
 from scene_makers import make_cameras, make_scene, random_rgba
 
-from taichi_pynerf.data import MultiScaleDataset, PyNeRFDataset, Scene, load_scene
+from taichi_pynerf.data import MultiScaleDataset, PyNeRFDataset, Scene, load_split
 from taichi_pynerf.errors import SceneError, SceneWarning
 from taichi_pynerf.evaluation.metrics import compute_psnr, compute_ssim
 from taichi_pynerf.geometry.scene_box import SceneBox
@@ -117,17 +117,17 @@ def test_masks_are_read(scene_dir):
     kept = {name: int(dataset.mask(i).sum()) for i, name in enumerate(dataset.names)}
     everything = {"0000": 10 * 18, "0001": 32 * 18, "0002": 12 * 18, "0003": 32 * 18}
     assert kept == {name: everything[name] for name in kept}
-    half = load_scene(scene_dir, "train", img_downscale=2)
+    half = load_split(scene_dir, "train", img_downscale=2)
     assert half.masks[: 16 * 9].sum() == 5 * 9
 
 
 def test_masks_that_do_not_fit(scene_dir):
     Image.fromarray(np.zeros((5, 4), dtype=np.uint8)).save(scene_dir / "masks" / "0000.png")
     with pytest.raises(SceneError, match=r"0000\.png: a mask of 4x5 pixels for an image of 18x32"):
-        load_scene(scene_dir, "train")
+        load_split(scene_dir, "train")
     (scene_dir / "masks" / "0000.png").unlink()
     with pytest.raises(SceneError, match=r"no image 'masks/0000\.png'"):
-        load_scene(scene_dir, "train")
+        load_split(scene_dir, "train")
 
 
 def test_masks_that_leave_nothing(tmp_path):
@@ -137,7 +137,7 @@ def test_masks_that_leave_nothing(tmp_path):
     write_nerfstudio_scene(tmp_path, transforms)
     Image.fromarray(np.zeros((32, 18), dtype=np.uint8)).save(tmp_path / "mask.png")
     with pytest.raises(SceneError, match="masks leave no pixel"):
-        load_scene(tmp_path, "train")
+        load_split(tmp_path, "train")
 
 
 def test_pixels_that_the_lens_cannot_see_are_masked(tmp_path):

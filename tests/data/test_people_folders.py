@@ -18,7 +18,7 @@ from format_makers import (
 from PIL import Image
 from scene_makers import blender_transforms, random_rgba, write_blender_scene
 
-from taichi_pynerf.data import Placement, PyNeRFDataset, detect_dataset_type, load_scene
+from taichi_pynerf.data import Placement, PyNeRFDataset, detect_dataset_type, load_split
 from taichi_pynerf.data.formats import nerfstudio
 from taichi_pynerf.data.image_files import image_names
 from taichi_pynerf.data.loading import scene_splits
@@ -72,7 +72,7 @@ def object_poses(num_views, radius=4.0):
 
 def test_all_splits_get_one_transform(tmp_path):
     blender_at(tmp_path, {"train": object_poses(5), "test": object_poses(3, radius=2.0)})
-    train, test = (load_scene(tmp_path, split, placement=ASKED) for split in ("train", "test"))
+    train, test = (load_split(tmp_path, split, placement=ASKED) for split in ("train", "test"))
     np.testing.assert_array_equal(train.transform.matrix, test.transform.matrix)
     assert train.transform.scale == test.transform.scale
     assert (train.near, train.far, train.aabb) == (test.near, test.far, test.aabb)
@@ -81,20 +81,20 @@ def test_all_splits_get_one_transform(tmp_path):
 def test_a_blender_scene_elsewhere_is_moved_into_the_box(tmp_path):
     blender_at(tmp_path, {"train": object_poses(8)}, shift=(10.0, 0.0, 0.0))
     with pytest.warns(SceneWarning, match=r"do not look into the box .* 10 .* becomes the origin"):
-        scene = load_scene(tmp_path, "train")
+        scene = load_split(tmp_path, "train")
     np.testing.assert_allclose(scene.transform.undo(np.zeros(3)), [10.0, 0.0, 0.0], atol=1e-4)
     assert scene.aabb == (-1.5,) * 3 + (1.5,) * 3
     # What a camera sees at the origin just fills the box, as NeRF-synthetic's do.
     distance = np.linalg.norm(scene.cameras.c2w[0, :, 3])
     assert 0.5 * 16 / scene.cameras.fx[0] * distance == pytest.approx(1.5, rel=0.05)
     asked = Placement(scene_scale=2.0)
-    kept = load_scene(tmp_path, "train", placement=asked)
+    kept = load_split(tmp_path, "train", placement=asked)
     assert kept.cameras.c2w[:, 0, 3].mean() == pytest.approx(10.0, abs=0.1)
 
 
 def test_a_blender_scene_in_its_place_is_left_there(tmp_path):
     blender_at(tmp_path, {"train": object_poses(8)})
-    scene = quietly(load_scene, tmp_path, "train")
+    scene = quietly(load_split, tmp_path, "train")
     np.testing.assert_array_equal(scene.transform.matrix, np.eye(4)[:3])
 
 
@@ -113,7 +113,7 @@ def test_georeferenced_coordinates_are_centred_in_64_bits(tmp_path, easting):
     poses[:, :, 3] += shift
     transforms = nerfstudio_transforms(poses)
     write_nerfstudio_scene(tmp_path, transforms)
-    scene = load_scene(tmp_path, "train")
+    scene = load_split(tmp_path, "train")
     back = scene.transform.undo(scene.cameras.c2w[:, :, 3].double().numpy())
     known = poses[[int(name) for name in scene.names]][:, :, 3]
     np.testing.assert_allclose(back, known, rtol=0, atol=2e-6)
@@ -126,10 +126,10 @@ def test_georeferenced_blender_scenes_and_cubes_are_moved_too(tmp_path):
     write_nerfstudio_scene(tmp_path / "b", nerfstudio_transforms(poses, aabb_scale=1))
     for folder in ("a", "b"):
         with pytest.warns(SceneWarning, match="do not look into the box"):
-            scene = load_scene(tmp_path / folder, "train")
+            scene = load_split(tmp_path / folder, "train")
         assert scene.cameras.c2w[:, :, 3].abs().max() < 10.0
     with pytest.raises(SceneError, match="too far for 32 bits"):
-        load_scene(tmp_path / "a", "train", placement=Placement(scene_scale=1e5, center="none",
+        load_split(tmp_path / "a", "train", placement=Placement(scene_scale=1e5, center="none",
                                                                 orientation="none"))  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def test_blender_files_with_full_intrinsics_of_images_of_several_sizes(tmp_path)
     write_json(tmp_path / "transforms_train.json", transforms)
     write_images(tmp_path / "images", ["0.png", "2.png"], 32, 24)
     write_images(tmp_path / "images", ["1.png"], 20, 12)
-    scene = load_scene(tmp_path, "train")
+    scene = load_split(tmp_path, "train")
     lens = [-0.05, 0, 0, 0, 0.002, 0]
     assert_rays_are(scene, 0, *file_rays(poses[0], 32, 24, 30.0, 31.0, 17.0, 11.0, lens))
     lens = [0.03, 0, 0, 0, 0.002, 0]
@@ -170,7 +170,7 @@ def test_other_words_for_intrinsics(tmp_path, intrinsics, focal):
     for name in ("fl_x", "fl_y", "camera_model", "k1", "k2", "p1", "p2"):
         del transforms[name]
     write_nerfstudio_scene(tmp_path, transforms | intrinsics)
-    cameras = load_scene(tmp_path, "train").cameras
+    cameras = load_split(tmp_path, "train").cameras
     assert cameras.fx[0].item() == pytest.approx(focal)
     assert cameras.distortion is None
 
@@ -181,7 +181,7 @@ def test_distortion_params_as_a_list(tmp_path):
         del transforms[name]
     lens = [0.01, -0.02, 0.003, 0.0, 0.001, -0.001]
     write_nerfstudio_scene(tmp_path, transforms | {"distortion_params": lens})
-    found = load_scene(tmp_path, "train").cameras.distortion[0].tolist()
+    found = load_split(tmp_path, "train").cameras.distortion[0].tolist()
     assert found == pytest.approx(lens)
 
 
@@ -318,7 +318,7 @@ def test_frames_of_one_file_path_have_names_of_their_own(tmp_path):
     transforms = nerfstudio_transforms(circle_poses(3))
     transforms["frames"][1]["file_path"] = transforms["frames"][0]["file_path"]
     write_nerfstudio_scene(tmp_path, transforms)
-    assert load_scene(tmp_path, "train", holdout=0).names == ["0000", "0000_2", "0002"]
+    assert load_split(tmp_path, "train", holdout=0).names == ["0000", "0000_2", "0002"]
 
 
 def test_windows_paths_everywhere(tmp_path):
@@ -332,10 +332,10 @@ def test_windows_paths_everywhere(tmp_path):
     transforms["train_filenames"] = ["images\\0000.png", "images/0001.png", "images\\0002.png"]
     transforms["test_filenames"] = [".\\images\\0003.png"]
     write_json(tmp_path / "transforms.json", transforms)
-    scene = load_scene(tmp_path, "train")
+    scene = load_split(tmp_path, "train")
     assert scene.names == ["0000", "0001", "0002"]
     assert not scene.masks.all()
-    assert load_scene(tmp_path, "test").names == ["0003"]
+    assert load_split(tmp_path, "test").names == ["0003"]
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ def test_paths_of_another_machine_get_the_files_of_these_names(tmp_path, written
     for i, entry in enumerate(transforms["frames"]):
         entry["file_path"] = written.format(f"{i:04d}.png")
     write_json(tmp_path / "scene" / "transforms.json", transforms)
-    assert load_scene(tmp_path / "scene", "train", holdout=0).names == ["0000", "0001", "0002"]
+    assert load_split(tmp_path / "scene", "train", holdout=0).names == ["0000", "0001", "0002"]
 
 
 def test_paths_that_would_mean_one_file_mean_none(tmp_path):
@@ -361,7 +361,7 @@ def test_paths_that_would_mean_one_file_mean_none(tmp_path):
         entry["file_path"] = f"/elsewhere/{cam}/0000.png"
     write_json(tmp_path / "scene" / "transforms.json", transforms)
     with pytest.warns(SceneWarning, match="2 of 3 images are missing"):
-        assert load_scene(tmp_path / "scene", "train").names == ["0002"]
+        assert load_split(tmp_path / "scene", "train").names == ["0002"]
 
 
 @pytest.mark.parametrize("stored", ["0001.JPG", "0001.jpeg", "0001.png.png", "0001.webp"])
@@ -372,7 +372,7 @@ def test_suffixes_that_differ(tmp_path, stored):
     picture.load()
     (tmp_path / "images" / "0001.png").unlink()
     picture.save(tmp_path / "images" / stored)
-    assert "0001" in load_scene(tmp_path, "train", holdout=0).names
+    assert "0001" in load_split(tmp_path, "train", holdout=0).names
 
 
 # ---- splits ------------------------------------------------------------------------------------
@@ -384,45 +384,45 @@ def test_poses_that_were_never_rendered(tmp_path):
     blender_at(tmp_path, {"test": object_poses(7, radius=3.0)}, images=False)
     with pytest.warns(SceneWarning, match="none of its 7 images is there: these are poses"):
         assert scene_splits(tmp_path) == ["train"]
-    assert len(load_scene(tmp_path, "train")) == 4
+    assert len(load_split(tmp_path, "train")) == 4
     with pytest.raises(SceneError, match="poses alone"):
-        load_scene(tmp_path, "test")
+        load_split(tmp_path, "test")
     source = SceneSource(str(tmp_path), img_downscale=2)
     assert source.splits(with_images=False) == ["test"]
     assert source.load_or_none("test") is None
     views = source.views("test")
     assert views.names == [f"r_{i}" for i in range(7)]
     assert (views.cameras.width.tolist(), views.cameras.height.tolist()) == ([8] * 7, [4] * 7)
-    assert (views.near, views.far) == (load_scene(tmp_path, "train").near, views.far)
+    assert (views.near, views.far) == (load_split(tmp_path, "train").near, views.far)
 
 
 def test_no_training_image_at_all_is_an_error(tmp_path):
     blender_at(tmp_path, {"train": object_poses(4)}, images=False)
     with pytest.raises(SceneError, match="none of its 4 images is there"):
-        load_scene(tmp_path, "train")
+        load_split(tmp_path, "train")
 
 
 def test_test_filenames_alone(tmp_path):
     lists = {"test_filenames": ["images/0001.png"]}
     write_nerfstudio_scene(tmp_path, nerfstudio_transforms(circle_poses(4), **lists))
     with pytest.warns(SceneWarning, match="the 3 frames that are in no other list train"):
-        assert load_scene(tmp_path, "train").names == ["0000", "0002", "0003"]
-    assert load_scene(tmp_path, "test").names == ["0001"]
+        assert load_split(tmp_path, "train").names == ["0000", "0002", "0003"]
+    assert load_split(tmp_path, "test").names == ["0001"]
 
 
 def test_holdout_has_the_say(tmp_path):
     write_nerfstudio_scene(tmp_path / "a", nerfstudio_transforms(circle_poses(6)))
     write_llff_scene(tmp_path / "b", circle_poses(6))
     for folder in ("a", "b"):
-        assert len(load_scene(tmp_path / folder, "train", holdout=0)) == 6
+        assert len(load_split(tmp_path / folder, "train", holdout=0)) == 6
         assert scene_splits(tmp_path / folder, holdout=0) == ["train"]
-        assert len(load_scene(tmp_path / folder, "test", holdout=3)) == 2
-        assert len(load_scene(tmp_path / folder, "train", holdout=3)) == 4
+        assert len(load_split(tmp_path / folder, "test", holdout=3)) == 2
+        assert len(load_split(tmp_path / folder, "train", holdout=3)) == 4
     blender_at(tmp_path / "c", {"train": object_poses(4)})
-    assert load_scene(tmp_path / "c", "test", holdout=2).names == ["r_0", "r_2"]
+    assert load_split(tmp_path / "c", "test", holdout=2).names == ["r_0", "r_2"]
     blender_at(tmp_path / "c", {"test": object_poses(2)})
     with pytest.raises(SceneError, match="comes with splits of its own, test, train"):
-        load_scene(tmp_path / "c", "train", holdout=2)
+        load_split(tmp_path / "c", "train", holdout=2)
 
 
 # ---- which format ------------------------------------------------------------------------------
@@ -447,13 +447,13 @@ def test_of_two_formats_that_fit_one_is_taken_and_the_other_named(tmp_path):
 def test_a_file_stands_for_its_folder(tmp_path):
     transforms = nerfstudio_transforms(circle_poses(4))
     write_nerfstudio_scene(tmp_path / "a", transforms)
-    assert len(load_scene(tmp_path / "a" / "transforms.json", "train")) == 3
+    assert len(load_split(tmp_path / "a" / "transforms.json", "train")) == 3
     (tmp_path / "a" / "transforms.json").rename(tmp_path / "a" / "cameras_final.json")
     with pytest.raises(SceneError, match=r"cameras_final\.json itself to load it"):
-        load_scene(tmp_path / "a", "train")
-    assert len(load_scene(tmp_path / "a" / "cameras_final.json", "train")) == 3
+        load_split(tmp_path / "a", "train")
+    assert len(load_split(tmp_path / "a" / "cameras_final.json", "train")) == 3
     write_blender_scene(tmp_path / "b")
-    assert len(load_scene(tmp_path / "b" / "transforms_train.json", "train")) == 3
+    assert len(load_split(tmp_path / "b" / "transforms_train.json", "train")) == 3
 
 
 def test_a_folder_above_or_below_the_scene_is_answered_with_its_place(tmp_path):
@@ -462,15 +462,15 @@ def test_a_folder_above_or_below_the_scene_is_answered_with_its_place(tmp_path):
         tmp_path / "all" / "deep" / "fox", nerfstudio_transforms(circle_poses(2))
     )
     with pytest.raises(SceneError, match=r"scenes are in its folders: lego \(blender\), deep/fox"):
-        load_scene(tmp_path / "all", "train")
+        load_split(tmp_path / "all", "train")
     with pytest.raises(SceneError, match=r"the folder above is a scene \(blender\): give .*lego"):
-        load_scene(tmp_path / "all" / "lego" / "train", "train")
+        load_split(tmp_path / "all" / "lego" / "train", "train")
 
 
 def test_photos_without_cameras_are_sent_to_photos_to_scene(tmp_path):
     write_images(tmp_path, ["a.jpg", "b.JPG", "c.png"], 8, 8)
     with pytest.raises(SceneError, match=r"2 \.jpg, 1 \.png without cameras: .*pynerf-photos"):
-        load_scene(tmp_path, "train")
+        load_split(tmp_path, "train")
 
 
 def test_images_of_no_frame_are_counted(tmp_path):
@@ -478,7 +478,7 @@ def test_images_of_no_frame_are_counted(tmp_path):
     write_images(tmp_path / "images", ["9000.png", "9001.png"], 18, 32)
     (tmp_path / "images" / "a.cr2").write_bytes(b"raw")
     with pytest.warns(SceneWarning) as caught:
-        load_scene(tmp_path, "train")
+        load_split(tmp_path, "train")
     said = " ".join(str(warning.message) for warning in caught)
     assert "2 of 6 images" in said
     assert "1 of 6 images" in said
@@ -500,27 +500,27 @@ def test_images_in_folders_have_reduced_ones_in_folders(tmp_path):
 def test_llff_images_in_other_folders_and_reduced_alone(tmp_path):
     write_llff_scene(tmp_path, circle_poses(9))
     (tmp_path / "images").rename(tmp_path / "input")
-    assert len(load_scene(tmp_path, "train")) == 7
+    assert len(load_split(tmp_path, "train")) == 7
     for path in (tmp_path / "input").iterdir():
         with Image.open(path) as image:
             small = image.reduce(4)
         small.save(path)
     (tmp_path / "input").rename(tmp_path / "images_4")
     with pytest.warns(SceneWarning, match="images at 1/4 of the full size alone"):
-        scene = load_scene(tmp_path, "train")
+        scene = load_split(tmp_path, "train")
     assert scene.images[0].shape == (6, 8, 3)
     assert scene.cameras.fx[0].item() == pytest.approx(30.0 / 4)
-    assert load_scene(tmp_path, "train", img_downscale=8).images[0].shape == (3, 4, 3)
+    assert load_split(tmp_path, "train", img_downscale=8).images[0].shape == (3, 4, 3)
 
 
 def test_a_blender_scene_that_says_it_goes_on_outside(tmp_path):
     write_blender_scene(tmp_path)
     transforms = blender_transforms() | {"aabb_scale": 4}
     write_json(tmp_path / "transforms_train.json", transforms)
-    assert not load_scene(tmp_path, "train").unbounded  # its images are cut out
+    assert not load_split(tmp_path, "train").unbounded  # its images are cut out
     for path in (tmp_path / "train").iterdir():
         Image.fromarray(random_rgba(8, 16)[..., :3]).save(path)
-    assert load_scene(tmp_path, "train").unbounded
+    assert load_split(tmp_path, "train").unbounded
 
 
 def test_a_scene_is_parsed_once_until_a_file_changes(tmp_path, monkeypatch):

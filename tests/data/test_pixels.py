@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scene_makers import make_cameras, make_scene, write_blender_scene
 
-from taichi_pynerf.data import PyNeRFDataset, load_scene, pixels
+from taichi_pynerf.data import PyNeRFDataset, load_split, pixels
 from taichi_pynerf.errors import SceneError, SceneWarning
 
 
@@ -17,10 +17,10 @@ def cache(tmp_path, monkeypatch):
 
 def test_large_buffers_are_files_that_vanish(tmp_path, cache, monkeypatch):
     scene_dir = write_blender_scene(tmp_path / "scene")
-    in_memory = load_scene(scene_dir, "train")
+    in_memory = load_split(scene_dir, "train")
     assert not isinstance(in_memory.pixels, np.memmap)
     monkeypatch.setattr(pixels, "MAX_BYTES_IN_MEMORY", 100)
-    mapped = load_scene(scene_dir, "train")
+    mapped = load_split(scene_dir, "train")
     assert isinstance(mapped.pixels, np.memmap)
     np.testing.assert_array_equal(mapped.pixels, in_memory.pixels)
     assert PyNeRFDataset.from_scene(mapped).image(1).shape == (8, 16, 3)

@@ -12,7 +12,7 @@ from PIL import Image
 from scene_makers import blender_transforms, random_rgba, write_blender_scene
 
 from taichi_pynerf.data.images import box_downscale, decode_image
-from taichi_pynerf.data.loading import load_scene
+from taichi_pynerf.data.loading import load_split
 from taichi_pynerf.data.locating import detect_dataset_type
 from taichi_pynerf.errors import SceneError, SceneWarning
 
@@ -29,7 +29,7 @@ def write_transforms(scene_dir, content):
 
 def fails_in_one_line(scene_dir, *words, split="train", **options):
     with pytest.raises(SceneError) as caught:
-        load_scene(scene_dir, split, **options)
+        load_split(scene_dir, split, **options)
     message = str(caught.value)
     assert "\n" not in message
     assert len(message) < 500
@@ -38,7 +38,7 @@ def fails_in_one_line(scene_dir, *words, split="train", **options):
 
 
 def test_cameras_and_images_are_read(scene_dir):
-    scene = load_scene(scene_dir, "train")
+    scene = load_split(scene_dir, "train")
     assert len(scene.images) == len(scene.cameras) == 3
     assert scene.names == ["r_0", "r_1", "r_2"]
     assert scene.split == "train"
@@ -54,7 +54,7 @@ def test_cameras_and_images_are_read(scene_dir):
 
 
 def test_bounds_hold_the_box_for_every_camera(scene_dir):
-    scene = load_scene(scene_dir, "train")
+    scene = load_split(scene_dir, "train")
     assert scene.aabb == (-1.5, -1.5, -1.5, 1.5, 1.5, 1.5)
     corners = torch.cartesian_prod(*[torch.tensor([-1.5, 1.5])] * 3)
     distances = torch.cdist(scene.cameras.c2w[:, :, 3], corners)
@@ -63,7 +63,7 @@ def test_bounds_hold_the_box_for_every_camera(scene_dir):
 
 
 def test_img_downscale_averages_and_scales_the_cameras(scene_dir):
-    full, half = load_scene(scene_dir, "train"), load_scene(scene_dir, "train", img_downscale=2)
+    full, half = load_split(scene_dir, "train"), load_split(scene_dir, "train", img_downscale=2)
     for image, reduced in zip(full.images, half.images, strict=True):
         np.testing.assert_array_equal(reduced, box_downscale(image, 2))
     torch.testing.assert_close(half.cameras.fx, full.cameras.fx / 2, rtol=0, atol=0)
@@ -72,8 +72,8 @@ def test_img_downscale_averages_and_scales_the_cameras(scene_dir):
 
 
 def test_scales_come_one_after_the_other_from_the_files_own_pixels(scene_dir):
-    full = load_scene(scene_dir, "train")
-    scene = load_scene(scene_dir, "train", img_downscale=2, scales=[1, 4])
+    full = load_split(scene_dir, "train")
+    scene = load_split(scene_dir, "train", img_downscale=2, scales=[1, 4])
     assert scene.scales.tolist() == [1, 1, 1, 4, 4, 4]
     assert scene.pixel_weights.tolist() == [1.0, 1.0, 1.0, 16.0, 16.0, 16.0]
     assert scene.names == full.names * 2
@@ -86,7 +86,7 @@ def test_a_frame_may_have_its_own_angle(scene_dir):
     transforms = blender_transforms()
     transforms["frames"][1]["camera_angle_x"] = 1
     write_transforms(scene_dir, transforms)
-    fx = load_scene(scene_dir, "train").cameras.fx
+    fx = load_split(scene_dir, "train").cameras.fx
     assert fx.tolist() == pytest.approx([8.0 / math.tan(a) for a in (0.35, 0.5, 0.35)])
 
 
@@ -97,7 +97,7 @@ def test_file_paths_with_and_without_suffix(tmp_path, suffix, written_out):
     transforms = blender_transforms(num_views=1)
     transforms["frames"][0]["file_path"] = "view" + suffix * written_out
     write_transforms(tmp_path, transforms)
-    scene = load_scene(tmp_path, "train")
+    scene = load_split(tmp_path, "train")
     assert scene.names == ["view"]
     assert scene.images[0].shape == (8, 8, 3)
 
@@ -108,7 +108,7 @@ def test_names_that_collide_get_their_folders(scene_dir):
     transforms = blender_transforms()
     transforms["frames"][2]["file_path"] = "./more/r_0.png"
     write_transforms(scene_dir, transforms)
-    assert load_scene(scene_dir, "train").names == ["train_r_0", "train_r_1", "more_r_0"]
+    assert load_split(scene_dir, "train").names == ["train_r_0", "train_r_1", "more_r_0"]
 
 
 def test_a_pose_of_three_rows_is_enough(scene_dir):
@@ -116,7 +116,7 @@ def test_a_pose_of_three_rows_is_enough(scene_dir):
     for frame in transforms["frames"]:
         frame["transform_matrix"].pop()
     write_transforms(scene_dir, transforms)
-    assert len(load_scene(scene_dir, "train").cameras) == 3
+    assert len(load_split(scene_dir, "train").cameras) == 3
 
 
 def test_type_is_detected(scene_dir, tmp_path):
@@ -151,8 +151,8 @@ def test_wrong_scales(scene_dir, value):
 
 
 def test_sizes_that_do_not_divide_are_cropped(scene_dir):
-    full = load_scene(scene_dir, "train")
-    scene = load_scene(scene_dir, "train", img_downscale=3, scales=[1, 2])
+    full = load_split(scene_dir, "train")
+    scene = load_split(scene_dir, "train", img_downscale=3, scales=[1, 2])
     assert scene.cameras.width.tolist() == [5] * 3 + [2] * 3
     assert scene.cameras.height.tolist() == [2] * 3 + [1] * 3
     torch.testing.assert_close(scene.cameras.cx[3:], full.cameras.cx / 6)
@@ -288,7 +288,7 @@ def test_links_that_lead_out_need_permission(scene_dir):
     (scene_dir / "train" / "r_1.png").rename(outside)
     (scene_dir / "train" / "r_1.png").symlink_to(outside)
     fails_in_one_line(scene_dir, "frames[1]", "leads out")
-    scene = load_scene(scene_dir, "train", allow_external_paths=True)
+    scene = load_split(scene_dir, "train", allow_external_paths=True)
     assert len(scene.images) == 3
 
 
@@ -296,7 +296,7 @@ def test_links_that_lead_in_a_ring_are_no_images(scene_dir):
     (scene_dir / "train" / "r_1.png").unlink()
     (scene_dir / "train" / "r_1.png").symlink_to(scene_dir / "train" / "r_1.png")
     with pytest.warns(SceneWarning, match=r"1 of 3 images are missing .*'\./train/r_1'"):
-        assert len(load_scene(scene_dir, "train")) == 2
+        assert len(load_split(scene_dir, "train")) == 2
 
 
 @pytest.mark.parametrize("file_path", ["./train/r_9", "train", ".", "a\nb"])
@@ -304,7 +304,7 @@ def test_a_missing_image_is_left_out_with_a_warning(scene_dir, file_path):
     write_transforms(scene_dir, changed("frames", 1, "file_path", value=file_path))
     words = re.escape(f"1 of 3 images are missing and left out: {file_path!r}")
     with pytest.warns(SceneWarning, match=words):
-        assert load_scene(scene_dir, "train").names == ["r_0", "r_2"]
+        assert load_split(scene_dir, "train").names == ["r_0", "r_2"]
 
 
 def test_images_of_another_size_are_named(scene_dir):
@@ -323,7 +323,7 @@ def test_unused_fields_may_hold_anything(scene_dir):
     transforms = changed("frames", 0, "rotation", value=float("nan"))
     transforms["note"] = {"deep": [[[None]]], "huge": 10**400}
     write_transforms(scene_dir, transforms)
-    assert len(load_scene(scene_dir, "train").images) == 3
+    assert len(load_split(scene_dir, "train").images) == 3
 
 
 junk = st.recursive(
@@ -373,7 +373,7 @@ def fuzzed_dir(tmp_path_factory):
 def test_any_description_loads_or_fails_in_one_line(fuzzed_dir, content):
     (fuzzed_dir / "transforms_train.json").write_bytes(content)
     try:
-        scene = load_scene(fuzzed_dir, "train", dataset_type="blender")
+        scene = load_split(fuzzed_dir, "train", dataset_type="blender")
     except SceneError as error:
         message = str(error)
         assert "transforms_train.json" in message

@@ -9,7 +9,7 @@ from format_makers import (
     write_llff_scene,
 )
 
-from taichi_pynerf.data import Placement, detect_dataset_type, load_scene
+from taichi_pynerf.data import Placement, detect_dataset_type, load_split
 from taichi_pynerf.errors import MissingPackageError, SceneError, SceneWarning
 
 
@@ -29,7 +29,7 @@ def scene_dir(tmp_path, poses):
 @pytest.mark.parametrize("model", CAMERAS)
 def test_rays_are_the_analytic_ones(scene_dir, poses, model):
     write_model(scene_dir / "sparse" / "0", poses, model)
-    scene = load_scene(scene_dir, "train")
+    scene = load_split(scene_dir, "train")
     assert scene.names == [f"view_{i:02d}" for i in range(1, 8)]
     focal, lens = LENSES[model]
     for view in (0, 6):
@@ -49,11 +49,11 @@ def test_both_kinds_of_files_in_all_places(scene_dir, poses, place, suffix):
     assert detect_dataset_type(scene_dir) == "colmap"
     focal, lens = LENSES["OPENCV"]
     expected = file_rays(poses[8], WIDTH, HEIGHT, *focal, lens)
-    assert_rays_are(load_scene(scene_dir, "test"), 1, *expected)
+    assert_rays_are(load_split(scene_dir, "test"), 1, *expected)
 
 
 def test_the_points_are_in_the_middle(scene_dir):
-    scene = load_scene(scene_dir, "train")
+    scene = load_split(scene_dir, "train")
     assert scene.unbounded
     points = scene.transform.apply(POINTS)
     np.testing.assert_allclose(np.median(POINTS, axis=0), scene.transform.undo(np.zeros(3)))
@@ -62,14 +62,14 @@ def test_the_points_are_in_the_middle(scene_dir):
     assert 0.9 < positions.abs().max() < 1.0 + 1e-5  # the farthest may be held out
     nearest = np.linalg.norm(points[:, None] - positions.numpy(), axis=-1).min()
     assert 0.3 * nearest < scene.near < nearest
-    poses_in_the_middle = load_scene(scene_dir, "train", placement=Placement(center="poses"))
+    poses_in_the_middle = load_split(scene_dir, "train", placement=Placement(center="poses"))
     assert not np.allclose(poses_in_the_middle.transform.matrix, scene.transform.matrix)
 
 
 def test_missing_images_are_counted(scene_dir):
     (scene_dir / "images" / "view_04.png").unlink()
     with pytest.warns(SceneWarning, match=r"1 of 9 images are missing .*view_04\.png"):
-        assert len(load_scene(scene_dir, "train")) == 7
+        assert len(load_split(scene_dir, "train")) == 7
 
 
 def test_a_sparse_model_has_the_say_in_mipnerf360_folders(scene_dir, poses):
@@ -77,7 +77,7 @@ def test_a_sparse_model_has_the_say_in_mipnerf360_folders(scene_dir, poses):
     (scene_dir / "other" / "poses_bounds.npy").rename(scene_dir / "poses_bounds.npy")
     write_images(scene_dir / "images_4", [f"view_{i:02d}.png" for i in range(9)], 6, 4)
     assert detect_dataset_type(scene_dir) == "mipnerf360"
-    scene = load_scene(scene_dir, "train", img_downscale=4)
+    scene = load_split(scene_dir, "train", img_downscale=4)
     assert scene.cameras.distortion is not None
     assert scene.images[0].shape == (4, 6, 3)
     assert scene.cameras.fx[0].item() == pytest.approx(5.0)
@@ -87,7 +87,7 @@ def test_a_sparse_model_has_the_say_in_mipnerf360_folders(scene_dir, poses):
 def test_broken_models_are_refused(scene_dir, name):
     (scene_dir / "sparse" / "0" / name).write_text("1 two 3\n")
     with pytest.raises(SceneError) as caught:
-        load_scene(scene_dir, "train")
+        load_split(scene_dir, "train")
     assert "\n" not in str(caught.value)
 
 
@@ -96,22 +96,22 @@ def test_models_that_no_ray_can_be_made_for(scene_dir):
         f"1 FULL_OPENCV {WIDTH} {HEIGHT} 20 20 12 8 0 0 0 0 0 0 0.1 0\n"
     )
     with pytest.raises(SceneError, match=r"camera model FULL_OPENCV .* k5 at 0 alone"):
-        load_scene(scene_dir, "train")
+        load_split(scene_dir, "train")
     (scene_dir / "sparse" / "0" / "cameras.txt").write_text(
         f"1 FOV {WIDTH} {HEIGHT} 20 20 12 8 1\n"
     )
     with pytest.raises(SceneError, match=r"camera 1: the camera model 'FOV' is not known"):
-        load_scene(scene_dir, "train")
+        load_split(scene_dir, "train")
 
 
 def test_names_that_lead_out_are_refused(scene_dir):
     path = scene_dir / "sparse" / "0" / "images.txt"
     path.write_text(path.read_text().replace("view_03.png", "../../outside.png"))
     with pytest.raises(SceneError, match="leads out"):
-        load_scene(scene_dir, "train")
+        load_split(scene_dir, "train")
 
 
 def test_without_pycolmap_a_line_says_what_to_install(scene_dir, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pycolmap", None)
     with pytest.raises(MissingPackageError, match=r"taichi-pynerf\[colmap\]"):
-        load_scene(scene_dir, "train")
+        load_split(scene_dir, "train")

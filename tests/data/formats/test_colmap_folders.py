@@ -8,7 +8,7 @@ from colmap_makers import HEIGHT, LENSES, WIDTH, write_model
 from format_makers import assert_rays_are, circle_poses, file_rays, write_images
 from PIL import Image
 
-from taichi_pynerf.data import load_scene
+from taichi_pynerf.data import load_split
 from taichi_pynerf.data.locating import locate_scene
 from taichi_pynerf.errors import SceneError, SceneWarning
 
@@ -35,9 +35,9 @@ def test_images_are_found_where_scripts_put_them(tmp_path, poses, place):
     if place == "IMAGES_":
         searched = r"none of its 9 images \(view_00.png, …\) in any of these folders: images, input"
         with pytest.raises(SceneError, match=searched):
-            load_scene(tmp_path, "train")
+            load_split(tmp_path, "train")
         return
-    scene = load_scene(tmp_path, "train")
+    scene = load_split(tmp_path, "train")
     assert len(scene) == 7
     focal, lens = LENSES["PINHOLE"]
     assert_rays_are(scene, 0, *file_rays(poses[1], WIDTH, HEIGHT, *focal, lens))
@@ -56,14 +56,14 @@ def test_images_are_found_where_scripts_put_them(tmp_path, poses, place):
 def test_models_are_found_where_scripts_put_them(tmp_path, poses, model, place):
     write_model(tmp_path / model, poses)
     images(tmp_path / place)
-    assert len(load_scene(tmp_path, "train")) == 7
+    assert len(load_split(tmp_path, "train")) == 7
 
 
 def test_undistorted_images_without_their_model_are_warned_of(tmp_path, poses):
     write_model(tmp_path / "sparse" / "0", poses, "OPENCV")
     images(tmp_path / "dense" / "0" / "images")
     with pytest.warns(SceneWarning, match="probably undistorted"):
-        load_scene(tmp_path, "train")
+        load_split(tmp_path, "train")
 
 
 def test_of_several_models_the_largest_is_taken(tmp_path, poses):
@@ -73,13 +73,13 @@ def test_of_several_models_the_largest_is_taken(tmp_path, poses):
     with pytest.warns(
         SceneWarning, match=r"2 sparse models.* 1 with 9 images, is taken \(0 has 3\)"
     ):
-        assert len(load_scene(tmp_path, "train")) == 7
+        assert len(load_split(tmp_path, "train")) == 7
     shutil.rmtree(tmp_path / "sparse" / "0")
-    assert len(load_scene(tmp_path, "train")) == 7
+    assert len(load_split(tmp_path, "train")) == 7
     write_model(tmp_path / "sparse" / "0", poses[:3])
     (tmp_path / "sparse" / "0" / "images.txt").write_text("1 two\n")
     with pytest.warns(SceneWarning, match=r"sparse/0: this sparse model cannot be read"):
-        assert len(load_scene(tmp_path, "train")) == 7
+        assert len(load_split(tmp_path, "train")) == 7
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".bin"])
@@ -95,7 +95,7 @@ def test_a_model_without_points(tmp_path, poses, suffix):
         folder.mkdir()
         model.write_binary(folder)
     (folder / f"points3D{suffix}").unlink()
-    scene = load_scene(tmp_path, "train")
+    scene = load_split(tmp_path, "train")
     assert len(scene) == 7
     assert scene.near > 0.0
     np.testing.assert_allclose(
@@ -109,12 +109,12 @@ def test_models_with_a_denominator_of_one(tmp_path, poses):
     write_model(folder, poses, "OPENCV")
     start = f"1 FULL_OPENCV {WIDTH} {HEIGHT} 20 21 12.5 7.5 -0.1 0.03 0.01 -0.005 0.002"
     (folder / "cameras.txt").write_text(f"{start} 0 0 0\n")
-    scene = load_scene(tmp_path, "train")
+    scene = load_split(tmp_path, "train")
     lens = (-0.1, 0.03, 0.002, 0.0, 0.01, -0.005)
     assert_rays_are(scene, 0, *file_rays(poses[1], WIDTH, HEIGHT, 20, 21, 12.5, 7.5, lens))
     start = f"1 THIN_PRISM_FISHEYE {WIDTH} {HEIGHT} 20 21 12.5 7.5 0.02 -0.01 0 0 0.003 0"
     (folder / "cameras.txt").write_text(f"{start} 0 0\n")
-    scene = load_scene(tmp_path, "train")
+    scene = load_split(tmp_path, "train")
     lens = (0.02, -0.01, 0.003, 0.0, 0.0, 0.0)
     assert_rays_are(scene, 0, *file_rays(poses[1], WIDTH, HEIGHT, 20, 21, 12.5, 7.5, lens, True))
 
@@ -123,16 +123,16 @@ def test_reduced_images_alone(tmp_path, poses):
     write_model(tmp_path / "sparse" / "0", poses)
     write_images(tmp_path / "images_4", NAMES, WIDTH // 4, HEIGHT // 4)
     with pytest.warns(SceneWarning, match="images at 1/4 of the full size alone"):
-        scene = load_scene(tmp_path, "train")
+        scene = load_split(tmp_path, "train")
     assert scene.cameras.fx[0].item() == pytest.approx(5.0)
-    assert load_scene(tmp_path, "train", img_downscale=4).images[0].shape == (4, 6, 3)
+    assert load_split(tmp_path, "train", img_downscale=4).images[0].shape == (4, 6, 3)
 
 
 def test_photos_that_were_not_registered_are_counted(tmp_path, poses):
     write_model(tmp_path / "sparse" / "0", poses)
     images(tmp_path / "images", [*NAMES, "view_09.png", "view_10.png"])
     with pytest.warns(SceneWarning, match=r"2 of 11 images .* of no view .*view_09\.png"):
-        load_scene(tmp_path, "train")
+        load_split(tmp_path, "train")
 
 
 def test_photos_of_another_suffix_and_in_folders(tmp_path, poses):
@@ -145,7 +145,7 @@ def test_photos_of_another_suffix_and_in_folders(tmp_path, poses):
         with Image.open(path) as image:
             image.save(path.with_suffix(".JPG"))
         path.unlink()
-    assert load_scene(tmp_path, "train").names[0] == "view_01"
+    assert load_split(tmp_path, "train").names[0] == "view_01"
 
 
 def test_half_a_model_is_the_nearest_format(tmp_path, poses):

@@ -19,7 +19,7 @@ from PIL import Image
 from program_makers import WRITERS
 from scene_makers import random_rgba, write_blender_scene
 
-from taichi_pynerf.data import load_scene
+from taichi_pynerf.data import load_split
 from taichi_pynerf.data.images import decode_image, decode_mask, read_header
 from taichi_pynerf.errors import MissingPackageError, SceneError
 from taichi_pynerf.rendering.camera_path_files import PathScene, read_camera_path
@@ -124,7 +124,7 @@ def test_exports_of_programs(tmp_path, export, seeds):
     good = (folder / file).read_bytes()
     for seed in seeds:
         (folder / file).write_bytes(damage(good, seed))
-        scene = tried(lambda: load_scene(folder, "train", dataset_type=program), folder)
+        scene = tried(lambda: load_split(folder, "train", dataset_type=program), folder)
         if scene is not None:
             is_a_scene(scene)
 
@@ -136,7 +136,7 @@ def test_blender(tmp_path, seeds):
     good = path.read_bytes()
     for seed in seeds:
         path.write_bytes(damaged_json(good, seed))
-        scene = tried(lambda: load_scene(folder, "train", dataset_type="blender"), folder)
+        scene = tried(lambda: load_split(folder, "train", dataset_type="blender"), folder)
         if scene is not None:
             is_a_scene(scene)
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scene_makers import random_rgba
 
-from taichi_pynerf.data import load_scene
+from taichi_pynerf.data import load_split
 from taichi_pynerf.errors import SceneError
 
 NUM_EXAMPLES = 170  # for each format: more than 500 in all
@@ -79,7 +79,7 @@ def loads_or_fails_in_one_line(scene_dir, dataset_type, name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            scene = load_scene(scene_dir, "train", dataset_type=dataset_type)
+            scene = load_split(scene_dir, "train", dataset_type=dataset_type)
         except SceneError as error:
             message = str(error)
             assert str(scene_dir) in message or name in message

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from format_makers import circle_poses, nerfstudio_transforms, write_nerfstudio_scene
 
-from taichi_pynerf.data import load_scene
+from taichi_pynerf.data import load_split
 from taichi_pynerf.geometry.rays import view_rays
 
 
@@ -14,7 +14,7 @@ def test_equirectangular_frames_see_the_whole_sphere(tmp_path):
     for name in ("fl_x", "fl_y", "cx", "cy"):  # which say nothing of a panorama
         transforms[name] = 7.0
     folder = write_nerfstudio_scene(tmp_path / "scene", transforms)
-    scene = load_scene(folder, "train", img_downscale=2)
+    scene = load_split(folder, "train", img_downscale=2)
     assert scene.cameras.panorama.all()
     assert (int(scene.cameras.width[0]), int(scene.cameras.height[0])) == (16, 8)
     rays = view_rays(scene.cameras, 0)
@@ -27,5 +27,5 @@ def test_equirectangular_frames_see_the_whole_sphere(tmp_path):
 def test_one_frame_of_several_may_be_a_panorama(tmp_path):
     transforms = nerfstudio_transforms(circle_poses(4), 32, 16)
     transforms["frames"][1]["camera_model"] = "spherical"
-    scene = load_scene(write_nerfstudio_scene(tmp_path / "scene", transforms), "train")
+    scene = load_split(write_nerfstudio_scene(tmp_path / "scene", transforms), "train")
     assert scene.cameras.panorama.tolist().count(True) == 1

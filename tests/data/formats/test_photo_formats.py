@@ -19,7 +19,7 @@ from format_makers import (
 from PIL import Image
 from scene_makers import random_rgba
 
-from taichi_pynerf.data import MultiScaleDataset, Placement, detect_dataset_type, load_scene
+from taichi_pynerf.data import MultiScaleDataset, Placement, detect_dataset_type, load_split
 from taichi_pynerf.data.images import decode_image
 from taichi_pynerf.data.loading import scene_splits
 from taichi_pynerf.errors import SceneError
@@ -42,7 +42,7 @@ def multiscale_dir(tmp_path):
 def test_multiscale_blender(multiscale_dir):
     assert detect_dataset_type(multiscale_dir) == "multiscale-blender"
     assert scene_splits(multiscale_dir) == ["test", "train"]
-    scene = load_scene(multiscale_dir, "train", scales=[1, 2, 4, 8])
+    scene = load_split(multiscale_dir, "train", scales=[1, 2, 4, 8])
     assert scene.scales.tolist() == [1] * 3 + [2] * 3 + [4] * 3 + [8] * 3
     assert scene.pixel_weights.tolist() == [1.0] * 3 + [4.0] * 3 + [16.0] * 3 + [64.0] * 3
     assert scene.names == ["000", "001", "002"] * 4
@@ -58,13 +58,13 @@ def test_multiscale_blender(multiscale_dir):
 
 
 def test_multiscale_blender_gives_the_scales_that_are_asked_for(multiscale_dir):
-    assert len(load_scene(multiscale_dir, "test")) == 3
+    assert len(load_split(multiscale_dir, "test")) == 3
     two = MultiScaleDataset(data_dir=multiscale_dir, split="test", scales=[2, 8])
     assert two.scales.tolist() == [2, 2, 2, 8, 8, 8]
-    half = load_scene(multiscale_dir, "test", img_downscale=2, scales=[1, 2, 4])
+    half = load_split(multiscale_dir, "test", img_downscale=2, scales=[1, 2, 4])
     assert half.cameras.width.tolist() == [8] * 3 + [4] * 3 + [2] * 3
     with pytest.raises(SceneError, match=r"no images at the scales \[3\]"):
-        load_scene(multiscale_dir, "test", scales=[1, 3])
+        load_split(multiscale_dir, "test", scales=[1, 3])
 
 
 @pytest.mark.parametrize(
@@ -87,21 +87,21 @@ def test_multiscale_blender_names_what_is_wrong(multiscale_dir, name, value, wor
     metadata["train"][name][2] = value
     path.write_text(json.dumps(metadata))
     with pytest.raises(SceneError, match=words):
-        load_scene(multiscale_dir, "train")
+        load_split(multiscale_dir, "train")
     metadata["train"][name].pop()
     path.write_text(json.dumps(metadata))
     with pytest.raises(SceneError, match=r"metadata\.json: train"):
-        load_scene(multiscale_dir, "train")
+        load_split(multiscale_dir, "train")
 
 
 def test_llff(tmp_path):
     poses = forward_poses(9)
     write_llff_scene(tmp_path, poses)
     assert detect_dataset_type(tmp_path) == "llff"
-    test = load_scene(tmp_path, "test")
+    test = load_split(tmp_path, "test")
     assert test.names == ["view_000", "view_008"]
-    assert load_scene(tmp_path, "val").names == test.names
-    train = load_scene(tmp_path, "train")
+    assert load_split(tmp_path, "val").names == test.names
+    train = load_split(tmp_path, "train")
     assert train.names == [f"view_{i:03d}" for i in range(1, 8)]
     for view in (0, 6):
         expected = file_rays(poses[view + 1], 32, 24, 30.0, 30.0, 16.0, 12.0)
@@ -125,7 +125,7 @@ def test_llff_uses_reduced_folders_and_the_order_of_their_files(tmp_path):
     write_llff_scene(tmp_path, forward_poses(9))
     names = [f"image{i:03d}.png" for i in range(9)]
     write_images(tmp_path / "images_8", names, 4, 3)
-    scene = load_scene(tmp_path, "train", img_downscale=8)
+    scene = load_split(tmp_path, "train", img_downscale=8)
     assert scene.names[0] == "view_001"
     expected = decode_image(tmp_path / "images_8" / "image001.png", channels=3)
     np.testing.assert_array_equal(scene.images[0], expected)
@@ -133,7 +133,7 @@ def test_llff_uses_reduced_folders_and_the_order_of_their_files(tmp_path):
     for path in (tmp_path / "images").iterdir():
         path.unlink()
     (tmp_path / "images").rmdir()
-    alone = load_scene(tmp_path, "train", img_downscale=8)
+    alone = load_split(tmp_path, "train", img_downscale=8)
     assert alone.names[0] == "image001"
     assert alone.cameras.fx[0].item() == pytest.approx(30.0 / 8)
 
@@ -143,19 +143,19 @@ def test_llff_never_writes_into_the_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("TAICHI_PYNERF_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("taichi_pynerf.data.loading.CACHE_FROM_PIXELS", 100)
     before = sorted(scene_dir.rglob("*"))
-    first = load_scene(scene_dir, "train", img_downscale=5)
+    first = load_split(scene_dir, "train", img_downscale=5)
     assert (first.cameras.width[0].item(), first.cameras.height[0].item()) == (6, 4)
     assert sorted(scene_dir.rglob("*")) == before
     kept = list((tmp_path / "cache" / "pixels").iterdir())
     assert len(kept) == 1
     monkeypatch.setattr("taichi_pynerf.data.loading.decode_images", None)
-    again = load_scene(scene_dir, "train", img_downscale=5)
+    again = load_split(scene_dir, "train", img_downscale=5)
     np.testing.assert_array_equal(again.pixels, first.pixels)
     kept[0].write_bytes(b"broken")
     monkeypatch.undo()
     monkeypatch.setenv("TAICHI_PYNERF_CACHE", str(tmp_path / "cache"))
     np.testing.assert_array_equal(
-        load_scene(scene_dir, "train", img_downscale=5).pixels, first.pixels
+        load_split(scene_dir, "train", img_downscale=5).pixels, first.pixels
     )
 
 
@@ -163,7 +163,7 @@ def test_llff_wants_as_many_images_as_poses(tmp_path):
     write_llff_scene(tmp_path, forward_poses(9))
     (tmp_path / "images" / "view_003.png").unlink()
     with pytest.raises(SceneError, match=r"has 8 images, and .* poses of 9"):
-        load_scene(tmp_path, "train")
+        load_split(tmp_path, "train")
 
 
 def broken_bounds():
@@ -194,7 +194,7 @@ def test_bad_poses_bounds_are_named(tmp_path, name):
     rows, words = broken_bounds()[name]
     np.save(tmp_path / "poses_bounds.npy", rows)
     with pytest.raises(SceneError, match=words) as caught:
-        load_scene(tmp_path, "train", dataset_type="llff")
+        load_split(tmp_path, "train", dataset_type="llff")
     assert "poses_bounds.npy" in str(caught.value)
 
 
@@ -202,7 +202,7 @@ def test_pickles_are_not_run(tmp_path):
     write_llff_scene(tmp_path, forward_poses(9))
     np.save(tmp_path / "poses_bounds.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(SceneError, match="not an array"):
-        load_scene(tmp_path, "train")
+        load_split(tmp_path, "train")
 
 
 def test_a_header_that_claims_too_much_is_not_believed(tmp_path):
@@ -213,14 +213,14 @@ def test_a_header_that_claims_too_much_is_not_believed(tmp_path):
     start, end = data.index(b"'shape'"), data.index(b"}") + 1
     path.write_bytes(data[:start] + claim + data[end + len(claim) - (end - start) :])
     with pytest.raises(SceneError, match="not an array"):
-        load_scene(tmp_path, "train")
+        load_split(tmp_path, "train")
 
 
 def test_mipnerf360_without_a_sparse_model(tmp_path):
     poses = circle_poses(9)
     write_llff_scene(tmp_path, poses)
     assert detect_dataset_type(tmp_path) == "mipnerf360"
-    scene = load_scene(tmp_path, "train")
+    scene = load_split(tmp_path, "train")
     assert scene.unbounded
     assert_rays_are(scene, 0, *file_rays(poses[1], 32, 24, 30.0, 30.0, 16.0, 12.0))
     assert scene.cameras.c2w[:, :, 3].abs().max() <= 1.0 + 1e-5
@@ -228,5 +228,5 @@ def test_mipnerf360_without_a_sparse_model(tmp_path):
     centre = scene.transform.apply(np.array([5.0, -2.0, 1.0]))
     np.testing.assert_allclose(centre, 0.0, atol=1e-6)
     as_it_is = Placement(orientation="none", center="none", auto_scale=False)
-    raw = load_scene(tmp_path, "train", placement=as_it_is)
+    raw = load_split(tmp_path, "train", placement=as_it_is)
     np.testing.assert_allclose(raw.cameras.c2w[0].numpy(), poses[1], atol=1e-6)

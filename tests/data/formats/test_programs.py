@@ -24,7 +24,7 @@ from program_makers import (
     write_record3d,
 )  # fmt: skip
 
-from taichi_pynerf.data import load_scene
+from taichi_pynerf.data import load_split
 from taichi_pynerf.data.locating import detect_dataset_type
 from taichi_pynerf.errors import SceneError, SceneWarning
 from taichi_pynerf.geometry.rays import view_rays
@@ -42,7 +42,7 @@ def rays_of(scene, view):
 def load_all(folder, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SceneWarning)
-        return {split: load_scene(folder, split, **options) for split in ("train", "test")}
+        return {split: load_split(folder, split, **options) for split in ("train", "test")}
 
 
 @pytest.mark.parametrize("program", sorted(WRITERS))
@@ -91,7 +91,7 @@ def test_fisheyes_of_programs(tmp_path, write, kind):
 def test_a_metashape_export_in_the_chunk_s_own_coordinates(tmp_path):
     folder = write_metashape(tmp_path / "scene", POSES, world=False)
     with pytest.warns(SceneWarning, match="1 cameras are not aligned.*not_aligned"):
-        scene = load_scene(folder, "train")
+        scene = load_split(folder, "train")
     np.testing.assert_allclose(rays_of(scene, 0)[0], POSES[1][:, 3], atol=2e-5)
 
 
@@ -121,7 +121,7 @@ def test_the_largest_of_several_reconstructions(tmp_path):
     (folder / "opensfm" / "reconstruction.json").write_text(json.dumps([small, content[0]]))
     (folder / "reconstruction.json").unlink()
     with pytest.warns(SceneWarning, match=r"2 reconstructions.*of 9 images"):
-        scene = load_scene(folder, "train")
+        scene = load_split(folder, "train")
     assert len(scene) == 7
 
 
@@ -129,7 +129,7 @@ def test_images_that_are_missing_are_counted(tmp_path):
     folder = write_opensfm(tmp_path / "scene", POSES)
     (folder / "images" / "view_03.png").unlink()
     with pytest.warns(SceneWarning, match="1 of 9 images are missing"):
-        assert len(load_scene(folder, "train")) == 7  # of 8
+        assert len(load_split(folder, "train")) == 7  # of 8
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_broken_export_is_one_line(tmp_path, program, file, old, new, words):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SceneWarning)
         with pytest.raises(SceneError, match=words) as caught:
-            load_scene(folder, "train", dataset_type=program)
+            load_split(folder, "train", dataset_type=program)
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)
 
@@ -168,4 +168,4 @@ def test_a_broken_export_is_one_line(tmp_path, program, file, old, new, words):
 @pytest.mark.parametrize("program", sorted(WRITERS))
 def test_an_empty_folder_is_one_line(tmp_path, program):
     with pytest.raises(SceneError, match=str(tmp_path)):
-        load_scene(tmp_path, "train", dataset_type=program)
+        load_split(tmp_path, "train", dataset_type=program)
