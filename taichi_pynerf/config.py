@@ -207,6 +207,14 @@ class PyNeRFConfig:
         0.0, "weight of the mean square of the table's entries, level by level"
     )
 
+    data_device: str = _run.choice(
+        "auto",
+        "where the pixels of training images are kept: on the model's device, or in main memory; "
+        "auto: on the device, if they take no more than half of its free memory",
+        "auto",
+        "cpu",
+        "cuda",
+    )
     val_interval: int = _run.whole(500, "steps between validations; 0: none")
     checkpoint_interval: float = _run.number(
         300.0, "seconds between checkpoints; 0: only at the end"

@@ -30,7 +30,7 @@ WEIGHTS = [
 ]  # fmt: skip
 CHOICES = [
     "output_interpolation", "level_interpolation", "sampler", "background", "color_correction",
-    "depth_loss",
+    "depth_loss", "data_device",
 ]  # fmt: skip
 FLAGS = ["share_feature_grid", "single_level", "unbounded", "carve", "mixed_precision", "compile"]
 
@@ -85,7 +85,7 @@ GOOD_VALUES = {
     "opacity_loss_weight": 0.5, "weight_decay": 0.5,
     "gradient_clip": 0.75, "mixed_precision": True, "compile": True,
     "background": "random", "color_correction": "affine", "val_interval": 0,
-    "checkpoint_interval": 60, "seed": 2**63 - 1,
+    "checkpoint_interval": 60, "data_device": "cpu", "seed": 2**63 - 1,
 }  # fmt: skip
 
 FIELDS = {field.name for field in dataclasses.fields(PyNeRFConfig)}

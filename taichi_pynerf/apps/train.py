@@ -239,7 +239,7 @@ def new_source(args: argparse.Namespace) -> SceneSource:
 
 
 def resumed_settings(args: argparse.Namespace, content: dict) -> tuple[SceneSource, PyNeRFConfig]:
-    """Scene and settings of a resumed run: its own, except for the end of training."""
+    """Scene and settings of a resumed run: its own, but for its end and `data_device`."""
     fixed = (
         "dataset_type img_downscale multiscale black_background preset scale_schedule "
         "experiment_name output_dir"
@@ -251,7 +251,7 @@ def resumed_settings(args: argparse.Namespace, content: dict) -> tuple[SceneSour
     given += [
         f"--{name}" if getattr(args, name) is not None else f"--set {name}"
         for name in changes
-        if name not in ("max_steps", "max_seconds")
+        if name not in ("max_steps", "max_seconds", "data_device")
     ]
     if given:
         raise ConfigError(

@@ -11,10 +11,11 @@ import torch
 
 from taichi_pynerf.data.loading import load_split
 from taichi_pynerf.data.placement import Placement
-from taichi_pynerf.data.sampling import PixelSampler
+from taichi_pynerf.data.sampling import PixelSampler, PixelStore
 from taichi_pynerf.data.scene import Scene
 from taichi_pynerf.geometry.cameras import Cameras
-from taichi_pynerf.geometry.rays import Rays, generate_rays, view_rays
+from taichi_pynerf.geometry.rays import Rays, along_rays, generate_rays, view_rays
+from taichi_pynerf.runtime.transfer import to_device
 
 SAMPLING_MODES = ("pixels", "scales")
 
@@ -116,6 +117,9 @@ class _SceneDataset:
         if scene.depths is not None and self.has_depth:
             self._depths = torch.from_numpy(scene.depths)
         self._pixel_weights = scene.pixel_weights
+        # Where `sample` finds pixels, and where it makes rays of them.
+        self._store = PixelStore(self._pixels, self._depths, self._offsets)
+        self._drawing_cameras = self.cameras
         self.set_active_scales(self.scales.tolist())
 
     def __len__(self) -> int:
@@ -143,8 +147,26 @@ class _SceneDataset:
             tickets=None if self._sampling == "pixels" else self.scales[active] ** 2,
             pixel_weights=self._pixel_weights[active],
             masks=self._masks,
-        )
+        ).draw_on(self._store.offsets.device)
         self.active_scales = tuple(wanted)
+
+    def draw_on(self, device: torch.device, data_device: str = "auto") -> None:
+        """Let `sample` give its batches on a device: the same ones, for the same generator.
+
+        Everything else here stays on the CPU.
+
+        Args:
+            device: where the model is.
+            data_device: where to keep the pixels that `sample` takes; see `PixelStore.kept`. What
+                is kept on the CPU is copied batch by batch.
+
+        Raises:
+            ConfigError: `data_device` does not fit the device.
+        """
+        here = PixelStore(self._pixels, self._depths, self._offsets)
+        self._store = here.kept(device, data_device)
+        self._sampler.draw_on(self._store.offsets.device)
+        self._drawing_cameras = self.cameras.to(device)
 
     def sample(
         self,
@@ -158,24 +180,35 @@ class _SceneDataset:
             num_rays: N.
             generator: source of randomness; the same state gives the same batch.
             background: colour behind transparent pixels, [3] or [N, 3]; by default the dataset's.
+
+        Returns:
+            The batch, on the device that `draw_on` was given, or else on the CPU.
         """
+        pixels, depths, offsets = self._store
+        cameras, device = self._drawing_cameras, self._drawing_cameras.c2w.device
         view, pixel, weights = self._sampler.draw(num_rays, generator)
-        width = self.cameras.width.index_select(0, view)
+        at = offsets.index_select(0, view) + pixel
+        rgba = pixels.index_select(0, at)
+        depth = None if depths is None else depths.index_select(0, at)
+        if offsets.device != device:
+            view, pixel, weights, rgba = (
+                to_device(x, device) for x in (view, pixel, weights, rgba)
+            )
+            depth = None if depth is None else to_device(depth, device)
+        width = cameras.width.index_select(0, view)
         y = pixel.div(width, rounding_mode="floor")
         x = pixel - y * width
-        at = self._offsets.index_select(0, view) + pixel
-        rgba = self._pixels.index_select(0, at)
-        rays = generate_rays(self.cameras, view, x, y, (self.near, self.far))
-        depth = torch.zeros(num_rays)
-        if self._depths is not None:
-            depth = self._along_rays(self._depths.index_select(0, at), rays, view)
+        rays = generate_rays(cameras, view, x, y, (self.near, self.far))
+        unknown = torch.zeros_like(weights)
+        depth = unknown if depth is None else along_rays(depth, rays, cameras, view)
+        acc = rgba[:, 3].float() / 255 if self.has_alpha else torch.ones_like(weights)
         return Batch(
             rays=rays,
             rgb=self._over_background(rgba, background),
             weights=weights,
             view_indices=view,
             depth=depth,
-            acc=rgba[:, 3].float() / 255 if self.has_alpha else torch.ones(num_rays),
+            acc=acc,
         )
 
     def image(
@@ -215,14 +248,8 @@ class _SceneDataset:
             return None
         depths = self._depths[self._offsets[index] : self._offsets[index + 1]]
         view = torch.full((len(depths),), index)
-        depths = self._along_rays(depths, self.rays(index), view)
+        depths = along_rays(depths, self.rays(index), self.cameras, view)
         return depths.view(int(self.cameras.height[index]), int(self.cameras.width[index]))
-
-    def _along_rays(self, depths: torch.Tensor, rays: Rays, view: torch.Tensor) -> torch.Tensor:
-        """Distances [N] along rays, from distances along the optical axes."""
-        backward = self.cameras.c2w[:, :, 2].index_select(0, view)
-        cosines = -(rays.rays_d * backward).sum(-1)
-        return torch.where(cosines > 1e-3, depths / cosines.clamp_min(1e-3), 0.0)
 
     def rays(self, index: int) -> Rays:
         """The rays of image `index`, row by row."""
@@ -235,9 +262,10 @@ class _SceneDataset:
         colors = rgba.float().mul_(1.0 / 255.0)
         if not self.has_alpha:
             return colors
-        if background is None:
-            background = self.background
-        return colors[:, :3] + (1.0 - colors[:, 3:]) * torch.as_tensor(background)
+        behind = torch.as_tensor(self.background if background is None else background)
+        if behind.device != colors.device:
+            behind = to_device(behind, colors.device)
+        return colors[:, :3] + (1.0 - colors[:, 3:]) * behind
 
     def _checked_index(self, index: int) -> int:
         if not 0 <= index < len(self):

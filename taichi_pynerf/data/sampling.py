@@ -1,8 +1,76 @@
-"""Drawing pixels at random from some of a scene's images."""
+"""Drawing pixels at random from some of a scene's images, and where the pixels are kept."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
+
+from taichi_pynerf.errors import ConfigError
+from taichi_pynerf.runtime.memory import free_memory
+from taichi_pynerf.runtime.transfer import to_device
+
+LARGEST_SHARE = 0.5  # of a device's free memory that images may take by themselves
+
+
+class PixelStore(NamedTuple):
+    """All pixels of V images, in one place.
+
+    Attributes:
+        pixels: [P, C] uint8.
+        depths: [P] float32, along the optical axes; None if there are none.
+        offsets: [V + 1] int64, where each image begins.
+    """
+
+    pixels: torch.Tensor
+    depths: torch.Tensor | None
+    offsets: torch.Tensor
+
+    def kept(self, device: torch.device, choice: str) -> PixelStore:
+        """These pixels where a model on `device` is to find them.
+
+        Args:
+            choice: "cpu" leaves them where they are, "cuda" copies them to the device, "auto" does
+                so if they take no more than half of its free memory.
+
+        Raises:
+            ConfigError: they are to be on a CUDA device, and the model is not.
+        """
+        if choice == "cuda" and device.type == "cpu":
+            raise ConfigError(
+                'data_device is "cuda", and the model is on the CPU: leave it at "auto", or train '
+                "with --backend cuda"
+            )
+        if choice == "cpu" or device.type == "cpu":
+            return self
+        depths = self.depths
+        parts = [self.pixels, self.offsets, *([] if depths is None else [depths])]
+        size = sum(part.numel() * part.element_size() for part in parts)
+        if choice == "auto" and size > LARGEST_SHARE * free_memory(device):
+            return self
+        depths = None if depths is None else depths.to(device)
+        return PixelStore(self.pixels.to(device), depths, self.offsets.to(device))
+
+
+class _Tables(NamedTuple):
+    """What turns a ticket into a pixel; each [A].
+
+    Every image has a range of integers, `per_pixel` of them for each of its pixels.
+    """
+
+    views: torch.Tensor
+    starts: torch.Tensor
+    ends: torch.Tensor
+    per_pixel: torch.Tensor
+    weights: torch.Tensor
+
+    def pixels_of(self, ticket: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """[N] places in the list of images, and [N] pixels in those images."""
+        slot = torch.searchsorted(self.ends, ticket, right=True)
+        pixel = (ticket - self.starts.index_select(0, slot)).div_(
+            self.per_pixel.index_select(0, slot), rounding_mode="floor"
+        )
+        return slot, pixel
 
 
 class PixelSampler:
@@ -35,16 +103,24 @@ class PixelSampler:
             num_drawn = torch.stack([masks[start:end].sum() for start, end in bounds])
         if not num_drawn.any():
             raise ValueError("there are no pixels to draw: the masks leave none of these images")
-        self._views = views
         self._offsets = offsets
         self._masks = masks
-        # Each image gets a range of integers, `tickets` for every pixel.
-        self._ticket_ends = (num_pixels * tickets).cumsum(0)
-        self._ticket_starts = self._ticket_ends - num_pixels * tickets
-        self._tickets_per_pixel = tickets
+        ends = (num_pixels * tickets).cumsum(0)
+        self._num_tickets = int(ends[-1])
         # A pixel is drawn with probability tickets / sum(num_drawn * tickets).
         normaliser = (num_drawn * tickets).sum() / (num_drawn * pixel_weights.double()).sum()
-        self._weights = (pixel_weights / tickets * normaliser).float()
+        weights = (pixel_weights / tickets * normaliser).float()
+        self._host = _Tables(views, ends - num_pixels * tickets, ends, tickets, weights)
+        self._there = self._host
+
+    def draw_on(self, device: torch.device) -> PixelSampler:
+        """From now on `draw` gives its pixels on a device: the same ones, for the same generator.
+
+        Returns:
+            The sampler itself.
+        """
+        self._there = _Tables(*(table.to(device) for table in self._host))
+        return self
 
     def draw(
         self, num_rays: int, generator: torch.Generator
@@ -56,21 +132,19 @@ class PixelSampler:
             pixel: [N] int64, its index in the image, row by row.
             weights: [N] float32, its weight; 1 in expectation.
         """
-        slot, pixel = self._draw_any(num_rays, generator)
-        if self._masks is not None:
+        device = self._there.views.device
+        if self._masks is None:
+            tickets = to_device(self._tickets(num_rays, generator), device)
+            slot, pixel = self._there.pixels_of(tickets)
+        else:  # how many are to be drawn again, the processor has to know
+            slot, pixel = self._host.pixels_of(self._tickets(num_rays, generator))
             self._redraw_masked(self._masks, slot, pixel, generator)
-        return self._views.index_select(0, slot), pixel, self._weights.index_select(0, slot)
+            slot, pixel = to_device(slot, device), to_device(pixel, device)
+        views, weights = self._there.views, self._there.weights
+        return views.index_select(0, slot), pixel, weights.index_select(0, slot)
 
-    def _draw_any(
-        self, num_rays: int, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Indices [N] into the list of images, and pixels [N] of those images, masked or not."""
-        ticket = torch.randint(int(self._ticket_ends[-1]), (num_rays,), generator=generator)
-        slot = torch.searchsorted(self._ticket_ends, ticket, right=True)
-        pixel = (ticket - self._ticket_starts.index_select(0, slot)).div_(
-            self._tickets_per_pixel.index_select(0, slot), rounding_mode="floor"
-        )
-        return slot, pixel
+    def _tickets(self, num_rays: int, generator: torch.Generator) -> torch.Tensor:
+        return torch.randint(self._num_tickets, (num_rays,), generator=generator)
 
     def _redraw_masked(
         self,
@@ -84,8 +158,10 @@ class PixelSampler:
         The relative probabilities of the other pixels stay the same.
         """
         while True:
-            at = self._offsets.index_select(0, self._views.index_select(0, slot)) + pixel
+            at = self._offsets.index_select(0, self._host.views.index_select(0, slot)) + pixel
             masked = (~masks.index_select(0, at)).nonzero().squeeze(1)
             if not len(masked):
                 return
-            slot[masked], pixel[masked] = self._draw_any(len(masked), generator)
+            slot[masked], pixel[masked] = self._host.pixels_of(
+                self._tickets(len(masked), generator)
+            )

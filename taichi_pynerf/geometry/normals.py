@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
+from taichi_pynerf.geometry.constants import constant
+
 # The corners of a regular tetrahedron. Four densities give a gradient there; central differences
 # along the axes would need six.
 CORNERS = ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0))
@@ -36,7 +38,7 @@ def density_normals(
         [K, 3]; 0 where the density is constant.
     """
     widths = torch.as_tensor(widths, dtype=points.dtype, device=points.device).expand(len(points))
-    corners = points.new_tensor(CORNERS)
+    corners = constant(sum(CORNERS, ()), points).view(-1, 3)
     around = points[:, None] + 0.5 * widths[:, None, None] * corners
     sigmas = density(around.view(-1, 3)).view(-1, len(CORNERS))
     logs = (sigmas + (NOTHING / widths)[:, None]).log()

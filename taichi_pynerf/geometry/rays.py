@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 
 from taichi_pynerf.geometry.cameras import Cameras
+from taichi_pynerf.geometry.constants import constant
 from taichi_pynerf.geometry.distortion import undistort
 
 WHOLE_RAY = (0.0, math.inf)  # no bounds; rendering needs a finite far
@@ -148,13 +149,25 @@ def _pixel_rays(
     rays_d = x[:, None] * right + y[:, None] * up - forward[:, None] * backward
     # Not only a product with 1 / n, as poses from files are only nearly rotations.
     rays_d = rays_d / rays_d.norm(dim=-1, keepdim=True)
-    near_far = bounds if isinstance(bounds, torch.Tensor) else rays_d.new_tensor(bounds)
+    near_far = bounds if isinstance(bounds, torch.Tensor) else constant(bounds, rays_d)
     return Rays(
         rays_o=position.contiguous(),
         rays_d=rays_d,
         pixel_areas=facing * plane_areas,
-        bounds=near_far.expand(len(rays_d), 2).contiguous(),
+        bounds=near_far.expand(len(rays_d), 2).clone(memory_format=torch.contiguous_format),
     )
+
+
+def along_rays(
+    depths: torch.Tensor, rays: Rays, cameras: Cameras, view_indices: torch.Tensor
+) -> torch.Tensor:
+    """[N] distances along rays of depths [N] along the optical axes of their views [N].
+
+    0 where a ray is all but perpendicular to the axis.
+    """
+    backward = cameras.c2w[:, :, 2].index_select(0, view_indices)
+    cosines = -(rays.rays_d * backward).sum(-1)
+    return torch.where(cosines > 1e-3, depths / cosines.clamp_min(1e-3), 0.0)
 
 
 def parallel_as_cones(
@@ -175,6 +188,6 @@ def parallel_as_cones(
     """
     shift = back * size
     origins = rays.rays_o - shift * rays.rays_d
-    middle = ((rays.rays_o.new_tensor(center) - origins) * rays.rays_d).sum(-1)
+    middle = ((constant(center, rays.rays_o) - origins) * rays.rays_d).sum(-1)
     areas = rays.pixel_areas / middle.clamp_min(0.5 * size).square()
     return Rays(origins, rays.rays_d, areas, rays.bounds + shift), shift

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from taichi_pynerf.geometry.constants import constant
 from taichi_pynerf.geometry.contraction import contract, footprint_scale
 from taichi_pynerf.geometry.rays import Rays
 
@@ -60,8 +61,7 @@ class SceneBox:
 
     def to_unit(self, points: torch.Tensor) -> torch.Tensor:
         """Unit coordinates of world points [..., 3]."""
-        center = torch.tensor(self.center, dtype=points.dtype, device=points.device)
-        return (points - center) / self.size + 0.5
+        return (points - constant(self.center, points)) / self.size + 0.5
 
     def direction_to_unit(self, directions: torch.Tensor) -> torch.Tensor:
         """World directions [..., 3] in unit coordinates, scaled so that t stays in world units."""
@@ -97,7 +97,7 @@ class SceneBox:
 
         If the bounds of the ray exclude that place, the nearest distance within them counts.
         """
-        t = ((rays.rays_o.new_tensor(self.center) - rays.rays_o) * rays.rays_d).sum(-1)
+        t = ((constant(self.center, rays.rays_o) - rays.rays_o) * rays.rays_d).sum(-1)
         t = t.clamp_min(0).maximum(rays.bounds[:, 0]).minimum(rays.bounds[:, 1])
         return rays.pixel_areas.sqrt() * t
 
@@ -108,8 +108,7 @@ class SceneBox:
 
         A ray that misses the box gets an empty interval, with both ends equal.
         """
-        low = torch.tensor(self.reach[:3], dtype=rays_o.dtype, device=rays_o.device)
-        high = torch.tensor(self.reach[3:], dtype=rays_o.dtype, device=rays_o.device)
+        low, high = (constant(corner, rays_o) for corner in (self.reach[:3], self.reach[3:]))
         safe_d = torch.where(rays_d.abs() < 1e-12, torch.full_like(rays_d, 1e-12), rays_d)
         t_low, t_high = (low - rays_o) / safe_d, (high - rays_o) / safe_d
         near = torch.maximum(torch.minimum(t_low, t_high).amax(-1), bounds[:, 0])

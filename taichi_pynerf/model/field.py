@@ -289,10 +289,7 @@ class PyramidField(nn.Module):
         self, positions: torch.Tensor, slices: LevelSlices, known: KnownFeatures | None = None
     ) -> torch.Tensor:
         """Shared-grid features [M, F] of sorted samples; 0 at levels that no head reads."""
-        level_begin = None
-        if self.num_heads > 1:
-            level_begin = torch.tensor(slices.level_begin(), dtype=torch.int32)
-            level_begin = level_begin.to(positions.device)
+        level_begin = slices.level_begin() if self.num_heads > 1 else None
         known_features = None
         if known is not None:
             known_features = known.rows.index_select(0, known.index.index_select(0, slices.order))

@@ -6,8 +6,10 @@ is gathered or scattered per head.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -59,29 +61,39 @@ def first_output(network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     return nn.functional.linear(inputs, last.weight[:1])
 
 
-class LevelSlices(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class LevelSlices:
     """Samples sorted by their lower level.
 
     Attributes:
         order: int64 [M], the given row of each sorted row.
         fraction: [M, 1] share of the upper head, in sorted rows.
-        starts: L + 1 numbers; rows starts[l] to starts[l + 1] - 1 have lower level l.
+        bounds: int64 [L + 1], `starts` on the device.
         two_heads: whether samples use their upper head too.
     """
 
     order: torch.Tensor
     fraction: torch.Tensor
-    starts: list[int]
+    bounds: torch.Tensor
     two_heads: bool
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """L + 1 numbers; rows starts[l] to starts[l + 1] - 1 have lower level l.
+
+        To ask for them is to wait for the device, once.
+        """
+        return self.bounds.tolist()
 
     def rows(self, level: int) -> tuple[int, int]:
         """First row that head `level` works on, and the row after the last."""
         first = self.starts[max(level - 1, 0)] if self.two_heads else self.starts[level]
         return first, self.starts[level + 1]
 
-    def level_begin(self) -> list[int]:
-        """First row that needs each level: the upper head reads one level more."""
-        return [self.rows(level)[0] for level in range(len(self.starts) - 1)]
+    def level_begin(self) -> torch.Tensor:
+        """int32 [L] first row that needs each level: the upper head reads one level more."""
+        first = self.bounds[:-1].int()
+        return torch.cat([first[:1], first[:-1]]) if self.two_heads else first
 
 
 def slice_by_level(
@@ -93,10 +105,10 @@ def slice_by_level(
         floor: int64 [M] lower levels.
         fraction: [M] shares of the upper head.
     """
-    order = torch.sort(floor.to(torch.uint8), stable=True).indices  # short keys sort faster
-    counts = torch.bincount(floor, minlength=num_levels)
-    starts = [0, *counts.cumsum(0).tolist()]
-    return LevelSlices(order, fraction[order].unsqueeze(-1), starts, two_heads)
+    keys, order = torch.sort(floor.to(torch.uint8), stable=True)  # short keys sort faster
+    levels = torch.arange(num_levels + 1, dtype=torch.uint8, device=keys.device)
+    bounds = torch.searchsorted(keys, levels)
+    return LevelSlices(order, fraction[order].unsqueeze(-1), bounds, two_heads)
 
 
 def feature_slices(

@@ -48,6 +48,9 @@ class OccupancyGrid(nn.Module):
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.int64))
         for tensor in (self.occupied, self.blocks):
             keep_on_device(tensor)
+        # The possible cells, of which state of `possible`, and how many of each cascade.
+        self._listed: tuple[torch.Tensor, int, torch.Tensor] | None = None
+        self._num_possible: list[int] = []
 
     def restrict(self, possible: torch.Tensor) -> None:
         """Rule out, for good, the cells where `possible`, bool [K * resolution^3], is false."""
@@ -97,25 +100,35 @@ class OccupancyGrid(nn.Module):
             thresholds,
             self.density.view(self.num_cascades, -1),
             self.possible.view(self.num_cascades, -1),
+            self._possible_cells().split(self._num_possible),
             self.occupied,
             strict=True,
         )
-        for least, density, possible, occupied in cascades:
-            if possible.any():
-                least = min(least, float(density[possible].mean()))
+        for threshold, density, possible, cells, occupied in cascades:
+            least: float | torch.Tensor = threshold
+            if len(cells):
+                least = self.density.index_select(0, cells).mean().clamp_max(threshold)
             occupied.copy_((binarise(density, least) * possible).view_as(occupied))
 
+    def _possible_cells(self) -> torch.Tensor:
+        """int32 [P] numbers of the possible cells. They are listed anew only where they change."""
+        now = self.possible, self.possible._version
+        if self._listed is None or self._listed[0] is not now[0] or self._listed[1] != now[1]:
+            self._listed = *now, self.possible.nonzero().squeeze(-1).int()
+            self._num_possible = self.possible.view(self.num_cascades, -1).sum(1).tolist()
+        return self._listed[2]
+
     def _draw_cells(self, generator: torch.Generator) -> torch.Tensor:
-        def draw(flags: torch.Tensor, share: float) -> torch.Tensor:
-            cells = flags.view(-1).nonzero().squeeze(-1)
+        def draw(cells: torch.Tensor, share: float) -> torch.Tensor:
             count = math.ceil(share * cells.shape[0])
             limit = max(cells.shape[0], 1)
             picks = torch.randint(limit, (count,), generator=generator, device=cells.device)
-            return cells[picks]
+            return cells[picks].long()
 
         if int(self.num_updates) < self.warmup_updates:
-            return draw(self.possible, 1 / 4)
-        return torch.cat([draw(self.possible, 1 / 32), draw(self.occupied, 1 / 2)])
+            return draw(self._possible_cells(), 1 / 4)
+        occupied = self.occupied.view(-1).nonzero().squeeze(-1)
+        return torch.cat([draw(self._possible_cells(), 1 / 32), draw(occupied, 1 / 2)])
 
     def cascade_of(self, positions: torch.Tensor) -> torch.Tensor:
         """int64 [M]: the finest cascade whose cube holds each of the unit positions [M, 3]."""

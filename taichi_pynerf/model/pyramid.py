@@ -14,6 +14,8 @@ from itertools import pairwise
 
 import torch
 
+from taichi_pynerf.geometry.constants import constant
+
 # The pixel of an 800 x 800 image with a 40 degree field of view, as in the Blender scenes. Area at
 # unit distance.
 DEFAULT_PIXEL_AREA = (2 * math.tan(math.radians(20.0)) / 800) ** 2
@@ -121,7 +123,7 @@ def get_pyramid_level(
     if is_geometric(level_resolutions):
         level = (wanted - logs[0]) * (last / (logs[-1] - logs[0]))
     else:
-        knots = torch.tensor(logs, dtype=wanted.dtype, device=wanted.device)
+        knots = constant(tuple(logs), wanted)
         below = (torch.bucketize(wanted.detach(), knots) - 1).clamp(0, last - 1)
         level = below + (wanted - knots[below]) / (knots[below + 1] - knots[below])
     return level.clamp(0, last)

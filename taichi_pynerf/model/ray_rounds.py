@@ -21,7 +21,7 @@ class RayRounds:
 
     Args:
         rays: the N rays.
-        steps: [N] their step lengths, world units; there are only a few different ones.
+        steps: their step lengths, [N] of which only a few differ, or one number.
         march_on: takes K rays, their jitter [K], a step length, the greatest number of samples per
             ray, and the light [K] that is left to them. It returns their sums [K, 6], the distances
             where they stopped [K], and which of them go on, bool [K].
@@ -33,12 +33,13 @@ class RayRounds:
     """
 
     def __init__(
-        self, rays: Rays, steps: torch.Tensor, march_on: Callable, at_once: int, most: int
+        self, rays: Rays, steps: torch.Tensor | float, march_on: Callable, at_once: int, most: int
     ):
         self._rays, self._march_on = rays, march_on
         self._at_once, self._most = at_once, most
-        self._steps, self._lengths = steps, steps.unique().tolist()
         device = rays.rays_o.device
+        self._steps = torch.as_tensor(steps, device=device)
+        self._lengths = [steps] if isinstance(steps, float) else steps.unique().tolist()
         self.sums = torch.zeros(len(rays), 6, device=device)
         self._bounds = rays.bounds.clone()  # of the rest of each ray
         self._jitter = torch.full((len(rays),), 0.5, device=device)
@@ -47,8 +48,13 @@ class RayRounds:
 
     @property
     def num_done(self) -> int:
-        """Number of rays before the first one that has not ended."""
+        """Number of rays before the first one that has not ended. The device has to tell."""
         return int(self._alive[0]) if len(self._alive) else self._begun
+
+    @property
+    def num_ended(self) -> int:
+        """Number of rays that have ended, wherever they stand."""
+        return self._begun - len(self._alive)
 
     @property
     def finished(self) -> bool:
@@ -93,13 +99,17 @@ class RayChunks:
         at_once: greatest K.
 
     Attributes:
-        sums, num_done: as in `RayRounds`.
+        sums, num_done, num_ended: as in `RayRounds`.
     """
 
     def __init__(self, rays: Rays, render: Callable[[Rays], torch.Tensor], at_once: int):
         self._at_once, self.num_done = at_once, 0
         self._rays, self._render = rays, render
         self.sums = torch.zeros(len(rays), 6, device=rays.rays_o.device)
+
+    @property
+    def num_ended(self) -> int:
+        return self.num_done
 
     @property
     def finished(self) -> bool:

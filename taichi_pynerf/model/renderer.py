@@ -82,9 +82,8 @@ class PyramidRenderer:
         self.level_size = self.box.field_size * config.cells_per_footprint
         if fused is None:
             fused = runtime.on_vulkan_gpu() and reason_against_fusing(config) is None
-        self.fused: FusedRenderer | None = None
-        if fused:
-            self.fused = FusedRenderer(config, field, occupancy, trained_levels, self.box)
+        parts = config, field, occupancy, trained_levels, self.box
+        self.fused = FusedRenderer(*parts) if fused else None
 
     @property
     def density_thresholds(self) -> list[float]:
@@ -134,10 +133,8 @@ class PyramidRenderer:
             self.config.early_stop_eps,
         )  # fmt: skip
         depth = pixels.depth / pixels.acc.clamp_min(LEAST_SEEN)
-        return TrainingRender(
-            pixels.rgb, depth, pixels.acc, pixels.weights, samples, positions, levels, out,
-            proposed,
-        )  # fmt: skip
+        sums = pixels.rgb, depth, pixels.acc, pixels.weights
+        return TrainingRender(*sums, samples, positions, levels, out, proposed)
 
     @torch.no_grad()
     def update_occupancy(self, generator: torch.Generator) -> None:
@@ -167,9 +164,8 @@ class PyramidRenderer:
         while not work.finished:
             work.advance()
             if on_rays is not None:
-                done = work.num_done
-                on_rays(done - told)
-                told = done
+                on_rays(work.num_ended - told)
+                told = work.num_ended
         return Rendered.of(work.sums)
 
     @torch.no_grad()
@@ -190,10 +186,12 @@ class PyramidRenderer:
             rays, self._render_steps(rays), march_on, at_once, self.config.max_samples_per_ray
         )
 
-    def _render_steps(self, rays: Rays) -> torch.Tensor:
-        """[N] step lengths of rendering, in those of training."""
+    def _render_steps(self, rays: Rays) -> torch.Tensor | float:
+        """[N] step lengths of rendering in those of training, or one of all rays."""
+        if self.config.render_step == 1:
+            return 1.0
         steps = torch.full_like(rays.pixel_areas, self.config.render_step)
-        return steps if self.config.render_step == 1 else steps.masked_fill_(self.are_wide(rays), 1)
+        return steps.masked_fill_(self.are_wide(rays), 1)
 
     def are_wide(self, rays: Rays) -> torch.Tensor:
         """bool [N]: rays with pixels so wide that training's steps are fine enough for them."""
@@ -225,7 +223,8 @@ class PyramidRenderer:
     @torch.no_grad()
     def _fused_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
         assert self.fused is not None
-        sums, steps = torch.zeros(len(rays), 6, device=rays.rays_o.device), self._render_steps(rays)
+        steps = torch.as_tensor(self._render_steps(rays)).expand(len(rays))
+        sums = torch.zeros(len(rays), 6, device=rays.rays_o.device)
         for step in steps.unique().tolist():
             index = (steps == step).nonzero().squeeze(-1)
             sums[index] = self.fused.sums(rays[index], step * self.step_size, level)
@@ -248,7 +247,8 @@ class PyramidRenderer:
         """[N, 6] weighted sums along rays: rgb, opacity, distance, level."""
         positions, levels = self._place(rays, samples)
         levels = self._levels_to_render(positions, levels, level)
-        if self.config.output_interpolation == "embedding":
+        # On other devices the colours of all samples come sooner than word of which are seen.
+        if self.config.output_interpolation == "embedding" and positions.device.type == "cpu":
             sigmas, rgbs = self._ask_visible(rays, samples, positions, levels, trans)
         else:
             out = self._ask(rays, samples, positions, levels)
@@ -291,25 +291,24 @@ class PyramidRenderer:
     ) -> tuple[torch.Tensor, KnownFeatures | None]:
         """The samples that at least `cull_hidden` of the light reaches.
 
-        Samples behind a surface change nothing. Finding them by density alone is cheaper than
-        running and differentiating the whole field on them. Each look evaluates a few samples per
-        ray, and only where light is left.
+        Samples behind a surface change nothing: finding them by density costs less than training
+        them. Each look evaluates a few samples per ray, and only where light is left.
 
         Returns:
             int64 [K] indices of these samples, and what the field already computed for them, if it
             keeps that.
         """
-        first_of_ray = samples.packed_info[:, 0].index_select(0, samples.ray_indices)
-        rank = torch.arange(len(levels), dtype=torch.int32, device=levels.device) - first_of_ray
+        device, first_of_ray = levels.device, samples.packed_info[:, 0]
+        rank = torch.arange(len(levels), dtype=torch.int32, device=device)
+        rank -= first_of_ray.index_select(0, samples.ray_indices)
         sigmas, trans = torch.zeros_like(levels), torch.ones_like(levels)
-        rows = torch.empty(len(levels), dtype=torch.int64, device=levels.device)
+        rows = torch.empty(len(levels), dtype=torch.int64, device=device)
         features = None if self.field.one_pass else self.field.new_features(len(levels))
         found: list[FieldCodes] = []
-        # On other devices every look waits for the queue to empty, so there is only one.
-        looks = LOOKS if levels.device.type == "cpu" else LOOKS[:1]
+        looks = LOOKS if device.type == "cpu" else ()  # elsewhere a look waits: one, at all samples
         for first, last in pairwise((0, *looks, NO_LIMIT)):
             asked = (rank >= first) & (rank < last) & (trans >= self.config.cull_hidden)
-            asked = asked.nonzero().squeeze(-1)
+            asked = asked.nonzero().squeeze(-1) if looks else torch.arange(len(rank), device=device)
             if len(asked) == 0:
                 break
             given = positions.index_select(0, asked), levels.index_select(0, asked)

@@ -89,8 +89,9 @@ def pack(borders: torch.Tensor) -> Samples:
 def keep_samples(samples: Samples, kept: torch.Tensor) -> Samples:
     """The samples with the ascending indices `kept`, packed again."""
     ray_indices = samples.ray_indices.index_select(0, kept)
-    counts = torch.bincount(ray_indices, minlength=samples.packed_info.shape[0])
-    packed_info = torch.stack([counts.cumsum(0) - counts, counts], -1).int()
+    firsts = torch.searchsorted(kept, samples.packed_info[:, 0].long())
+    counts = firsts.diff(append=torch.full_like(firsts[:1], len(kept)))
+    packed_info = torch.stack([firsts, counts], -1).int()
     return Samples(
         samples.t_starts.index_select(0, kept),
         samples.t_ends.index_select(0, kept),

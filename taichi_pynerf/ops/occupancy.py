@@ -32,7 +32,7 @@ def update_density(
 
 
 @torch.no_grad()
-def binarise(density: torch.Tensor, threshold: float) -> torch.Tensor:
+def binarise(density: torch.Tensor, threshold: float | torch.Tensor) -> torch.Tensor:
     """uint8 of the density's shape: 1 where it exceeds the threshold."""
     return (density > threshold).to(torch.uint8)
 

@@ -1,6 +1,7 @@
 """The training losses: colour, depth, pyramid consistency, distortion, table decay."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,7 +19,7 @@ from taichi_pynerf.training.optimizers import network_parameters
 
 def loss_inputs(
     model: PyNeRF, render: TrainingRender, background: torch.Tensor, progress: float = 1.0
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The inputs that a loss gets for a batch of rays.
 
     Args:
@@ -155,7 +156,7 @@ def pyramid_consistency(
     Returns:
         A scalar; 0 if no sample uses two heads.
     """
-    slices, total, num_runs = field.slices, positions.new_zeros(()), 0
+    slices, total = field.slices, positions.new_zeros(())
     if not slices.two_heads:
         return total
     if not field.head_outputs:
@@ -163,6 +164,7 @@ def pyramid_consistency(
             "the field keeps no outputs of its heads: make the model, too, with a "
             "pyramid_loss_weight above 0"
         )
+    found: list[tuple[torch.Tensor, torch.Tensor]] = []  # differences, and which run each row is of
     for level, resolution in enumerate(resolutions[:-1]):
         first, last = slices.starts[level], slices.starts[level + 1]
         if first == last:
@@ -174,13 +176,18 @@ def pyramid_consistency(
         key = torch.cat([cell, ray_indices.index_select(0, rows).unsqueeze(-1).to(cell)], 1)
         changes = (key[1:] != key[:-1]).any(-1)
         run = torch.cat([changes.new_zeros(1), changes]).cumsum(0)
-        difference = coarse - fine.detach()
-        sums = difference.new_zeros(int(run[-1]) + 1, difference.shape[1])
-        sums = sums.index_add(0, run, difference)
-        mean = sums / torch.bincount(run).unsqueeze(-1)
+        found.append((coarse - fine.detach(), run))
+    if not found:
+        return total
+    last_runs = torch.stack([run[-1] for _, run in found]).tolist()  # in one look at the device
+    for (difference, run), last_run in zip(found, last_runs, strict=True):
+        sums = difference.new_zeros(last_run + 1, difference.shape[1]).index_add(0, run, difference)
+        lengths = difference.new_zeros(last_run + 1).index_add_(
+            0, run, torch.ones_like(difference[:, 0])
+        )
+        mean = sums / lengths.unsqueeze(-1)
         total = total + mean.square().mean(-1).sum()
-        num_runs += mean.shape[0]
-    return total / max(num_runs, 1)
+    return total / (sum(last_runs) + len(last_runs))
 
 
 def distortion(

@@ -13,23 +13,23 @@ from torch import nn
 from tqdm import tqdm
 
 from taichi_pynerf.config import PyNeRFConfig
-from taichi_pynerf.data.datasets import Batch
-from taichi_pynerf.errors import CheckpointError, ConfigError, TrainingError
+from taichi_pynerf.errors import CheckpointError, ConfigError
 from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.model.samples import draws_per_ray
 from taichi_pynerf.presets import AUTO
 from taichi_pynerf.runs.checkpoint import FILE_NAME, save_pyramid_model
+from taichi_pynerf.runtime.transfer import to_device
 from taichi_pynerf.training.carving import possible_cells
 from taichi_pynerf.training.color_correction import LEARNING_RATE as COLOR_LEARNING_RATE
 from taichi_pynerf.training.color_correction import ColorCorrection, within_range
 from taichi_pynerf.training.distributed import Workers
-from taichi_pynerf.training.empty_steps import EmptySteps
 from taichi_pynerf.training.log import TrainingLog
 from taichi_pynerf.training.losses import PyNeRFLoss, loss_inputs
 from taichi_pynerf.training.optimizers import build_optimizers, network_parameters
 from taichi_pynerf.training.pose_refinement import PoseRefinement
 from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays, scale_at
+from taichi_pynerf.training.step_figures import EmptySteps, StepFigures
 from taichi_pynerf.training.validation import validate
 
 LOG_INTERVAL = 20  # steps between lines of the log
@@ -102,9 +102,11 @@ class PyNeRFTrainer:
         if config.color_correction == "affine":
             self.colors = ColorCorrection(train_dataset.names).to(model.device)
             self.optimizers["colors"] = torch.optim.Adam(self.colors.parameters())
-        # Pixels are drawn on the CPU, which holds them; jitter and grid cells where the model is.
+        train_dataset.draw_on(model.device, config.data_device)
+        # Which pixels are drawn is the CPU's choice; jitter and grid cells are the device's.
         self.pixel_generator = torch.Generator().manual_seed(config.seed)
         self.generator = torch.Generator(model.device).manual_seed(config.seed)
+        self.figures = StepFigures(model.device, self.workers)
         self.step = 0
         self.num_rays = config.batch_size
         self.train_seconds = 0.0
@@ -150,6 +152,8 @@ class PyNeRFTrainer:
                 self.train_seconds, self.stop_requested = self.workers.agree(
                     self.train_seconds + time.perf_counter() - started, self.stop_requested
                 )
+                if self.step % LOG_INTERVAL == 0 or self.finished():
+                    figures = self.figures.settle()
                 figures["samples_per_second"] = self.num_samples / self.train_seconds
                 figures["train_seconds"] = self.train_seconds
                 bar.total = round(self.step / self.progress_made())  # an estimate, if timed
@@ -162,6 +166,7 @@ class PyNeRFTrainer:
                 if self.workers.any(self._checkpoint_due(time.monotonic() - saved)):
                     self.workers.merge_trained_levels(self.model)
                     if self.output_dir is not None:
+                        self.figures.settle()  # a loss that is not finite is known before
                         self.save()
                     saved = time.monotonic()
                 if on_step is not None:
@@ -170,7 +175,11 @@ class PyNeRFTrainer:
         return figures
 
     def train_step(self) -> dict:
-        """One step: draw pixels, render them, compare, step the optimizers."""
+        """One step: draw pixels, render them, compare, step the optimizers.
+
+        Returns:
+            Its figures; on another device than the CPU those of the step before (`StepFigures`).
+        """
         config = self.config
         self.model.train()
         self.before_step()
@@ -191,7 +200,6 @@ class PyNeRFTrainer:
         if self.workers.count > 1:
             batch = batch[share]
             background = background[share] if background.dim() == 2 else background
-        batch, background = batch.to(self.model.device), background.to(self.model.device)
         rays = batch.rays
         if self.poses is not None:
             rays = self.poses(rays, batch.view_indices)
@@ -206,19 +214,15 @@ class PyNeRFTrainer:
         if self.colors is not None:
             losses["total_loss"] = losses["total_loss"] + self.colors.penalty()
         part = len(rays) / self.num_rays  # of the batch: 1 if this process is alone
-        figures = self.workers.sum(
-            {
-                **{name: part * value.item() for name, value in losses.items()},
-                "square_error": part * self._square_error(outputs, batch),
-                "num_samples": render.levels.shape[0],
-            }
-        )
-        if not math.isfinite(figures["total_loss"]):
-            raise TrainingError(
-                f"the loss is {figures['total_loss']} at step {self.step}: lower --learning_rate, "
-                "or try --set gradient_clip=1"
-            )
-        num_samples = int(figures.pop("num_samples"))
+        known = {
+            "step": self.step + 1,
+            "learning_rate": learning_rate,
+            "num_rays": self.num_rays,
+            "num_samples": render.levels.shape[0],
+        }
+        square_error = (outputs["rgb"].detach() - batch.rgb).square().mean()
+        figures = self.figures.note(losses, square_error, part, known)
+        num_samples = self.figures.num_samples
         if num_samples:  # else no ray met anything: there is nothing to learn from
             if render.levels.shape[0]:
                 (part * losses["total_loss"]).backward()
@@ -236,15 +240,6 @@ class PyNeRFTrainer:
         self.step += 1
         self.num_samples += num_samples
         self._empty_steps.count(num_samples, self.step)
-        square_error = figures.pop("square_error")
-        figures = {
-            "step": self.step,
-            **{name.removeprefix("total_"): value for name, value in figures.items()},
-            "psnr": -10 * math.log10(max(square_error, 1e-10)),
-            "learning_rate": learning_rate,
-            "num_rays": self.num_rays,
-            "num_samples": num_samples,
-        }
         num_rays = next_num_rays(self.num_rays, num_samples, config.samples_per_batch)
         self.num_rays = max(num_rays, self.workers.count)
         return figures
@@ -332,8 +327,10 @@ class PyNeRFTrainer:
 
     def _background(self) -> torch.Tensor:
         if self.config.background == "random":
-            return torch.rand(self.num_rays, 3, generator=self.pixel_generator)
-        return torch.full((3,), float(self.config.background == "white"))
+            colors = torch.rand(self.num_rays, 3, generator=self.pixel_generator)
+            return to_device(colors, self.model.device)
+        white = float(self.config.background == "white")
+        return torch.full((3,), white, device=self.model.device)
 
     def _validation_due(self) -> bool:
         interval = self.config.val_interval
@@ -355,10 +352,6 @@ class PyNeRFTrainer:
             f"loss {figures['loss']:.4f}, psnr {figures['psnr']:.2f} dB, {validated}"
             f"{figures['samples_per_second'] / 1e3:.0f}k samples/s"
         )
-
-    @staticmethod
-    def _square_error(outputs: dict, batch: Batch) -> float:
-        return (outputs["rgb"].detach() - batch.rgb).square().mean().item()
 
 
 class MultiScaleTrainer(PyNeRFTrainer):

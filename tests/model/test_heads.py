@@ -62,7 +62,7 @@ def test_a_head_works_on_exactly_the_rows_that_need_it(floor, two_heads):
 def test_no_row_before_level_begin_needs_the_level(floor, two_heads):
     slices, _ = sliced(floor, two_heads)
     needed = rows_of_heads(floor, two_heads)
-    for level, begin in enumerate(slices.level_begin()):
+    for level, begin in enumerate(slices.level_begin().tolist()):
         rows = [row for head in range(level, NUM_LEVELS) for row in needed[head]]
         assert begin == min(rows, default=len(floor))
 
