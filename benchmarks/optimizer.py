@@ -35,14 +35,17 @@ def cases(shape: tuple[int, int], share: float) -> dict[str, Case]:
     given[torch.rand(shape[0], generator=generator) >= share] = 0
     given = given.to(device)
     tables = {name: torch.ones(shape, device=device) for name in (OURS, TWIN, ADAM)}
-    squares = {name: torch.zeros(shape, device=device) for name in (OURS, TWIN)}
+    states = {
+        name: (torch.zeros(shape, device=device), torch.zeros(shape[0], device=device))
+        for name in (OURS, TWIN)
+    }
     grads = {name: given.clone() for name in tables}
     adam = torch.optim.Adam([tables[ADAM]], lr=SETTINGS["lr"], betas=(0.9, 0.99), fused=True)
     tables[ADAM].grad = grads[ADAM]
     steps = {OURS: sparse_rmsprop, TWIN: reference.sparse_rmsprop}
 
     def step(name):
-        return lambda: steps[name](tables[name], grads[name], squares[name], 1, *SETTINGS.values())
+        return lambda: steps[name](tables[name], grads[name], *states[name], **SETTINGS)
 
     for name in steps:
         step(name)()

@@ -30,7 +30,8 @@ from taichi_pynerf.model.renderer import PyramidRenderer
 from taichi_pynerf.nerfstudio.convert import convert_to_nerfstudio_format
 from taichi_pynerf.runs.checkpoint import load_pyramid_model, save_pyramid_model
 from taichi_pynerf.runs.nerfstudio_runs import load_nerfstudio_run
-from taichi_pynerf.training.trainer import MultiScaleTrainer, PyNeRFTrainer
+from taichi_pynerf.training.multi_scale_trainer import MultiScaleTrainer
+from taichi_pynerf.training.trainer import PyNeRFTrainer
 
 __all__ = [
     "Camera",

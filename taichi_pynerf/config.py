@@ -103,7 +103,10 @@ class PyNeRFConfig:
         2, "rounds in which the small field is evaluated along a ray (proposal)", 1, 8
     )
     proposal_samples: int = _sampling.whole(
-        32, "samples of a ray in each round of the small field (proposal)", 2, 1024
+        24, "samples of a ray in each round of the small field (proposal)", 2, 1024
+    )
+    proposal_interval: int = _sampling.whole(
+        4, "steps of which one teaches the small field, but at first all do (proposal)", 1
     )
     proposal_resolution: int = _sampling.whole(
         512, "cells of the small field's finest level along each axis (proposal)", 64, 4096

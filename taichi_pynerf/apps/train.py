@@ -42,9 +42,9 @@ from taichi_pynerf.runs.checkpoint import (
 from taichi_pynerf.runs.run_lock import run_lock
 from taichi_pynerf.runs.runs import source_of
 from taichi_pynerf.runs.scene_source import MULTISCALE, SceneSource
-from taichi_pynerf.training.curves import write_curves
 from taichi_pynerf.training.distributed import Workers, claim_device, join, launched_by_torchrun
 from taichi_pynerf.training.log import FILE_NAME as LOG_NAME
+from taichi_pynerf.training.log import write_curves
 from taichi_pynerf.training.setup import (
     DEMO_STEPS,
     check_settings,

@@ -1,11 +1,13 @@
 """RMSProp, with Adam's bias correction, on the rows of a feature table that got a gradient.
 
-    v <- beta v + (1 - beta) g^2,      theta <- theta - lr g / (sqrt(v / (1 - beta^t)) + eps)
+    v <- beta v + (1 - beta) g^2,      w <- beta w + 1 - beta,
+    theta <- theta - lr g / (sqrt(v / w) + eps)
 
-This is Adam (Kingma and Ba 2015, algorithm 1) without its first moment. A row that no sample
-touched in a step keeps its value and its moment, as in instant-ngp (section 4). A first moment
-would do harm here: a rarely touched row would take a tenth of the step that its gradient asks for,
-and the rest never, or much later with another gradient.
+This is Adam (Kingma and Ba 2015, algorithm 1) without its first moment: w = 1 - beta^t corrects the
+bias of v towards its start, 0. A row that no sample touched in a step keeps its value, v and w, as
+in instant-ngp (section 4): t counts the row's own steps. A first moment would then do harm: a
+rarely touched row takes a tenth of the step that its gradient asks for, and the rest of it never,
+or much later with another gradient.
 """
 
 import functools
@@ -34,7 +36,7 @@ def sparse_rmsprop_kernels(num_features: int, dtype) -> SparseRMSPropKernels:
     gets the touched rows as marks, one bit each, and zeroes these.
     """
     row = ti.types.vector(num_features, dtype)
-    rows = ti.types.ndarray(row, 1)
+    rows, numbers = ti.types.ndarray(row, 1), ti.types.ndarray(dtype, 1)
     integer = {ti.f32: ti.u32, ti.f64: ti.u64}[dtype]
 
     @ti.func
@@ -47,30 +49,38 @@ def sparse_rmsprop_kernels(num_features: int, dtype) -> SparseRMSPropKernels:
 
     @ti.func
     def step(
-        table: ti.template(), grad: ti.template(), square_avg: ti.template(), e, lr, beta, root, eps
-    ):
+        table: ti.template(), grad: ti.template(), square_avg: ti.template(),
+        weight: ti.template(), e, lr, beta, eps,
+    ):  # fmt: skip
         g = grad[e]
         v = beta * square_avg[e] + (1 - beta) * g * g
-        table[e] = table[e] - lr * g / (ti.sqrt(v) / root + eps)
-        square_avg[e] = v
+        w = beta * weight[e] + (1 - beta)
+        table[e] = table[e] - lr * g / (ti.sqrt(v / w) + eps)
+        square_avg[e], weight[e] = v, w
         grad[e] = row(0)
 
     @kernel
     def sparse_rmsprop(
-        table: rows, grad: rows, square_avg: rows, lr: dtype, beta: dtype, root: dtype, eps: dtype
+        table: rows,
+        grad: rows,
+        square_avg: rows,
+        weight: numbers,
+        lr: dtype,
+        beta: dtype,
+        eps: dtype,
     ):
         for e in range(table.shape[0]):
             if touched_by(grad[e]):
-                step(table, grad, square_avg, e, lr, beta, root, eps)
+                step(table, grad, square_avg, weight, e, lr, beta, eps)
 
     @kernel
     def sparse_rmsprop_listed(
         table: rows,
         grad: rows,
         square_avg: rows,
+        weight: numbers,
         lr: dtype,
         beta: dtype,
-        root: dtype,
         eps: dtype,
         touched: ti.types.ndarray(ti.i32, 1),
     ):
@@ -81,16 +91,16 @@ def sparse_rmsprop_kernels(num_features: int, dtype) -> SparseRMSPropKernels:
                 touched[first + count] = e
                 count += ti.cast(touched_by(grad[e]), ti.i32)
             for k in range(count):
-                step(table, grad, square_avg, touched[first + k], lr, beta, root, eps)
+                step(table, grad, square_avg, weight, touched[first + k], lr, beta, eps)
 
     @kernel
     def sparse_rmsprop_marked(
         table: rows,
         grad: rows,
         square_avg: rows,
+        weight: numbers,
         lr: dtype,
         beta: dtype,
-        root: dtype,
         eps: dtype,
         touched: ti.types.ndarray(ti.i32, 1),
         marks: ti.types.ndarray(ti.i32, 1),
@@ -109,6 +119,6 @@ def sparse_rmsprop_kernels(num_features: int, dtype) -> SparseRMSPropKernels:
             for k in range(count):
                 e = touched[first + k]
                 if touched_by(grad[e]):  # nearly always
-                    step(table, grad, square_avg, e, lr, beta, root, eps)
+                    step(table, grad, square_avg, weight, e, lr, beta, eps)
 
     return SparseRMSPropKernels(sparse_rmsprop, sparse_rmsprop_listed, sparse_rmsprop_marked)

@@ -20,13 +20,16 @@ from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.encodings import PyramidEncoder
 from taichi_pynerf.model.field import truncated_exp
 from taichi_pynerf.model.heads import mlp
+from taichi_pynerf.ops.proposals import interval_middles
 from taichi_pynerf.ops.resampling import sample_pdf
 
-NUM_LEVELS, BASE_RESOLUTION, FEATURES_PER_LEVEL = 4, 32, 4
-HASH_TABLE_SIZE, HIDDEN_DIM = 2**18, 16
+NUM_LEVELS, BASE_RESOLUTION, FEATURES_PER_LEVEL = 4, 32, 2
+HASH_TABLE_SIZE, HIDDEN_DIM = 2**17, 16
 EXPLORE = 0.02  # share of the samples that fall anywhere on a ray
 GOLDEN = 0.618034  # golden ratio; its multiples modulo 1, the rounds' offsets, spread evenly
 FIRST_LOOK = 0.06  # share of the training after which only `EXPLORE` of the samples fall anywhere
+
+FIRST_LESSONS = 256  # steps, all of which teach the small field
 
 
 class Histogram(NamedTuple):
@@ -45,8 +48,8 @@ class Proposed(NamedTuple):
     """The results of the sampler "proposal" for N rays.
 
     Attributes:
-        borders: [N, S + 1] borders of the samples, in the box's spacing.
-        rounds: the weights of each round of the small field.
+        borders: [N, S + 1] of the samples, in the box's spacing.
+        rounds: the weights of each round of the small field; none where it does not learn.
     """
 
     borders: torch.Tensor
@@ -76,12 +79,11 @@ class ProposalNetwork(nn.Module):
         self.network = mlp([self.encoder.total_features, HIDDEN_DIM, 1])
 
     def forward(self, positions: torch.Tensor) -> torch.Tensor:
-        """Densities [M], per world unit, at field positions [M, 3].
+        """Densities [M] at field positions [M, 3], per world unit.
 
-        In an unbounded scene the network gives them per local size, as in the large field.
+        Of an unbounded scene they are per size of what is around (`SceneBox.closeness`).
         """
-        sigmas = truncated_exp(self.network(self.encoder(positions)).squeeze(-1))
-        return sigmas * self.box.closeness(positions) if self.box.unbounded else sigmas
+        return truncated_exp(self.network(self.encoder(positions)).squeeze(-1))
 
 
 def propose(
@@ -91,8 +93,9 @@ def propose(
     config: PyNeRFConfig,
     generator: torch.Generator | None = None,
     explore: float = EXPLORE,
-) -> tuple[torch.Tensor, tuple[Histogram, ...]]:
-    """Propose where the samples of the large field should fall.
+    learn: bool = True,
+) -> Proposed:
+    """Where the samples of the large field should fall.
 
     Args:
         network: the small field.
@@ -101,15 +104,11 @@ def propose(
         config: the rounds, and the number of samples of each round and of the large field.
         generator: jitters the samples; without it they are the same at every call.
         explore: share of the samples that fall anywhere on a ray.
-
-    Returns:
-        [N, fine_samples + 1] borders of intervals that fill each ray, in the box's spacing, and the
-        histogram of each round, differentiable in the network.
+        learn: whether the rounds are wanted too, differentiable in the network.
     """
     rays_o, rays_d = rays.rays_o.detach(), rays.rays_d.detach()
     ends = box.to_spacing(box.clip(rays_o, rays_d, rays.bounds))
-    origins = box.to_unit(rays_o).unsqueeze(1)
-    dirs = box.direction_to_unit(rays_d).unsqueeze(1)
+    origins, dirs = box.to_unit(rays_o), box.direction_to_unit(rays_d)
     offset = torch.full_like(ends[:, :1], 0.5)
     if generator is not None:  # one number per ray, shared by all rounds: see `Workers.own_draws`
         offset = torch.rand(offset.shape, generator=generator, device=offset.device)
@@ -117,28 +116,24 @@ def propose(
     for number in range(config.proposal_rounds):
         shifted = (offset + (number + 1) * GOLDEN) % 1 if generator is not None else offset
         borders = draw_borders(found, config.proposal_samples, shifted, explore)
-        t = box.from_spacing(borders)
-        middles = (t[:, :-1] + t[:, 1:]) / 2
-        positions = torch.addcmul(origins, dirs, middles.unsqueeze(-1)).view(-1, 3)
-        positions = box.unit_to_field(positions) if box.unbounded else positions.clamp(0, 1)
-        sigmas = network(positions).view_as(middles)
-        weights = histogram_weights(sigmas, t)
-        rounds.append(Histogram(borders, weights))
+        positions, lengths = interval_middles(origins, dirs, borders, box.size, box.unbounded)
+        with torch.set_grad_enabled(learn):
+            weights = histogram_weights(network(positions.view(-1, 3)).view_as(lengths) * lengths)
+        if learn:
+            rounds.append(Histogram(borders, weights))
         found = Histogram(borders, widened(weights.detach()))
-    return draw_borders(found, config.fine_samples, offset, explore), tuple(rounds)
+    return Proposed(draw_borders(found, config.fine_samples, offset, explore), tuple(rounds))
 
 
-def histogram_weights(sigmas: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-    """Compositing weights of rays with equally many samples (NeRF, eq. 3). Differentiable.
+def histogram_weights(depths: torch.Tensor) -> torch.Tensor:
+    """Compositing weights of rays that all have as many samples (NeRF, eq. 3). Differentiable.
 
     Args:
-        sigmas: [N, S] densities, per world unit.
-        t: [N, S + 1] borders of their intervals, world units.
+        depths: [N, S] optical depths of their intervals, densities times lengths.
 
     Returns:
         [N, S]; the sum along a ray is its opacity.
     """
-    depths = sigmas * t.diff(dim=-1)
     before = depths.cumsum(-1) - depths
     return (-before).exp() * -torch.expm1(-depths)
 
@@ -161,6 +156,16 @@ def explore_share(progress: float) -> float:
     drawn from them would see a few places alone, and confirm what they see.
     """
     return max(EXPLORE, 1 - progress / FIRST_LOOK)
+
+
+def learns(config: PyNeRFConfig, step: int, progress: float) -> bool:
+    """Whether the small field learns in a step: always at first, later once in an interval.
+
+    It follows the large field, which changes ever less; its lessons cost as much as a step of the
+    large field (nerfacto skips them too).
+    """
+    at_first = step < FIRST_LESSONS or explore_share(progress) > EXPLORE
+    return at_first or (step + 1) % config.proposal_interval == 0
 
 
 @torch.no_grad()

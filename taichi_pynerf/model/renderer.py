@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from taichi_pynerf.model.field import PyramidField
 from taichi_pynerf.model.field_values import FieldCodes, FieldOutputs, KnownFeatures, known_of
 from taichi_pynerf.model.fused_renderer import FusedRenderer, reason_against_fusing
 from taichi_pynerf.model.occupancy import OccupancyGrid, TrainedLevels, trained_density
-from taichi_pynerf.model.proposals import EXPLORE, ProposalNetwork, Proposed, explore_share, propose
+from taichi_pynerf.model.proposals import ProposalNetwork, Proposed, explore_share, learns, propose
 from taichi_pynerf.model.pyramid import get_pyramid_level
 from taichi_pynerf.model.ray_rounds import SAMPLES_PER_RAY, RayChunks, RayRounds
 from taichi_pynerf.model.renders import LEAST_SEEN, Rendered, TrainingRender
@@ -98,7 +99,7 @@ class PyramidRenderer:
     # ---- training -------------------------------------------------------------------------
 
     def train_rays(
-        self, rays: Rays, generator: torch.Generator, progress: float = 1.0
+        self, rays: Rays, generator: torch.Generator, progress: float = 1.0, step: int = -1
     ) -> TrainingRender:
         """One differentiable pass: all samples of all rays at once.
 
@@ -108,10 +109,12 @@ class PyramidRenderer:
         Args:
             generator: jitters the samples.
             progress: share of the training that is done: at first proposals have less of a say.
+            step: number of the step: proposals learn in some of them.
         """
         proposed = None
         if self.config.sampler == "proposal":
-            samples, proposed = self._proposed(rays, generator, explore_share(progress))
+            how = {"explore": explore_share(progress), "learn": learns(self.config, step, progress)}
+            samples, proposed = self._proposed(rays, generator=generator, **how)
         elif self.config.sampler == "occupancy":
             jitter = torch.rand(len(rays), generator=generator, device=rays.rays_o.device)
             samples, _ = self._march(rays, jitter, self.config.max_samples_per_ray)
@@ -217,7 +220,7 @@ class PyramidRenderer:
 
     def _sampled_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
         if self.config.sampler == "proposal":
-            return self._sums(rays, self._proposed(rays)[0], level)
+            return self._sums(rays, self._proposed(rays, learn=False)[0], level)
         return self._sums(rays, self._hierarchical(rays, None, True, level), level)
 
     @torch.no_grad()
@@ -360,13 +363,11 @@ class PyramidRenderer:
 
         return hierarchical_samples(rays, self.box, self.config, density, generator)
 
-    def _proposed(
-        self, rays: Rays, generator: torch.Generator | None = None, explore: float = EXPLORE
-    ) -> tuple[Samples, Proposed]:
-        """Samples where the small field wants them."""
+    def _proposed(self, rays: Rays, **how: Any) -> tuple[Samples, Proposed]:
+        """Samples where the small field asks for them; `how` as in `propose`."""
         assert self.proposals is not None  # the sampler "proposal" has them
-        borders, rounds = propose(self.proposals, self.box, rays, self.config, generator, explore)
-        return pack(self.box.from_spacing(borders)), Proposed(borders, rounds)
+        proposed = propose(self.proposals, self.box, rays, self.config, **how)
+        return pack(self.box.from_spacing(proposed.borders)), proposed
 
     def _place(
         self, rays: Rays, samples: Samples, t: torch.Tensor | None = None

@@ -96,7 +96,7 @@ class PyNeRFLoss(nn.Module):
             # The term grows with the training, once colours have found their places.
             weight = config.distortion_loss_weight * outputs["progress"] ** 2
             total = total + weight * losses["distortion_loss"]
-        if config.sampler == "proposal":
+        if config.sampler == "proposal" and render.proposed.rounds:
             borders, rounds = render.proposed
             weights = render.weights.detach().view(len(borders), -1)
             losses["proposal_loss"] = sum(

@@ -25,8 +25,19 @@ class TableRMSProp(torch.optim.Optimizer):
 
     def state_dict(self) -> dict:
         for state in self.state.values():
-            to_host(state["square_avg"])
+            for tensor in state.values():
+                to_host(tensor)
         return super().state_dict()
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """The inverse of `state_dict`; also of one that counted the steps of all rows together."""
+        states = {key: dict(state) for key, state in state_dict["state"].items()}
+        for state in states.values():
+            if "step" in state:
+                seen = (state["square_avg"] != 0).any(1)
+                beta = state_dict["param_groups"][0]["beta"]
+                state["weight"] = (1 - beta ** state.pop("step")) * seen.to(torch.float32)
+        super().load_state_dict({**state_dict, "state": states})
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Zero the gradients in place: encoders add into these buffers, which are as large as the
@@ -43,12 +54,12 @@ class TableRMSProp(torch.optim.Optimizer):
                     continue
                 state = self.state[table]
                 if not state:
-                    state["step"] = 0
                     state["square_avg"] = torch.zeros_like(table)
-                state["step"] += 1
-                keep_on_device(state["square_avg"])
+                    state["weight"] = torch.zeros_like(table[:, 0])
+                for tensor in state.values():
+                    keep_on_device(tensor)
                 sparse_rmsprop(
-                    table, table.grad, state["square_avg"], state["step"],
+                    table, table.grad, state["square_avg"], state["weight"],
                     group["lr"], group["beta"], group["eps"],
                 )  # fmt: skip
 

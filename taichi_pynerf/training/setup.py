@@ -20,8 +20,9 @@ from taichi_pynerf.runs.scene_source import SceneSource
 from taichi_pynerf.settings import settings_of
 from taichi_pynerf.training.log import FILE_NAME as LOG_NAME
 from taichi_pynerf.training.log import TENSORBOARD_FOLDER
+from taichi_pynerf.training.multi_scale_trainer import MultiScaleTrainer
 from taichi_pynerf.training.scene_fit import fit_to_scene
-from taichi_pynerf.training.trainer import MultiScaleTrainer, PyNeRFTrainer
+from taichi_pynerf.training.trainer import PyNeRFTrainer
 
 DEMO_STEPS = 1000
 """Steps after which the built-in demo scene is good enough to look at."""

@@ -1,10 +1,10 @@
-"""Training: one loop, used with all image scales at once or from coarse to fine."""
+"""Training: one loop, which other ways of training are made from."""
 
 import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from taichi_pynerf.training.log import TrainingLog
 from taichi_pynerf.training.losses import PyNeRFLoss, loss_inputs
 from taichi_pynerf.training.optimizers import build_optimizers, network_parameters
 from taichi_pynerf.training.pose_refinement import PoseRefinement
-from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays, scale_at
+from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays
 from taichi_pynerf.training.step_figures import EmptySteps, StepFigures
 from taichi_pynerf.training.validation import validate
 
@@ -203,8 +203,9 @@ class PyNeRFTrainer:
         rays = batch.rays
         if self.poses is not None:
             rays = self.poses(rays, batch.view_indices)
+        when = self.progress_made(), self.step
         with self.workers.own_draws(self.generator, self.num_rays, draws_per_ray(config)):
-            render = self.model.renderer.train_rays(rays, self.generator, self.progress_made())
+            render = self.model.renderer.train_rays(rays, self.generator, *when)
         if self.colors is not None:
             rgb = self.colors(render.rgb, render.acc, batch.view_indices)
             render = dataclasses.replace(render, rgb=within_range(rgb, batch.rgb))
@@ -352,42 +353,3 @@ class PyNeRFTrainer:
             f"loss {figures['loss']:.4f}, psnr {figures['psnr']:.2f} dB, {validated}"
             f"{figures['samples_per_second'] / 1e3:.0f}k samples/s"
         )
-
-
-class MultiScaleTrainer(PyNeRFTrainer):
-    """Trains from coarse to fine: first on the small images, later on the larger ones too.
-
-    Args:
-        scale_schedule: {first step: finest image scale in use}; all coarser scales stay in use.
-            The default has all scales from the start.
-    """
-
-    def __init__(
-        self,
-        model: PyNeRF,
-        config: PyNeRFConfig | None = None,
-        train_dataset: Dataset | None = None,
-        *args: Any,
-        scale_schedule: Mapping[int, int] | None = None,
-        **kwargs: Any,
-    ):
-        super().__init__(model, config, train_dataset, *args, **kwargs)
-        self.scale_schedule = dict(scale_schedule or {0: 1})
-        self.scales = sorted(set(self.train_dataset.scales.tolist()))
-        scale_at(0, self.scale_schedule)  # fail now rather than at the first step
-
-    def state_dict(self) -> dict:
-        return {**super().state_dict(), "scale_schedule": self.scale_schedule}
-
-    def load_state_dict(self, state: Any) -> None:
-        super().load_state_dict(state)
-        schedule = state.get("scale_schedule")
-        if not isinstance(schedule, dict) or 0 not in schedule:
-            raise CheckpointError("the checkpoint cannot be resumed: it has no scale_schedule")
-        self.scale_schedule = schedule
-
-    def before_step(self) -> None:
-        finest = scale_at(self.step, self.scale_schedule)
-        active = tuple(scale for scale in self.scales if scale >= finest) or (self.scales[-1],)
-        if active != self.train_dataset.active_scales:
-            self.train_dataset.set_active_scales(active)

@@ -17,7 +17,7 @@ from benchmarks.quality.rows import LOSSMULT, ROWS, TABLES, Images, Row
 from benchmarks.quality.tables import columns_of, markdown, mean_figure
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.training.trainer import MultiScaleTrainer
+from taichi_pynerf.training.multi_scale_trainer import MultiScaleTrainer
 
 _TINY = tiny_config().to_dict()
 SETTINGS = {

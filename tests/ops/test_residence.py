@@ -118,18 +118,20 @@ def test_a_parameter_is_found_again_in_the_backward_pass(generator, assert_match
     buffers = [torch.zeros(4, *shape).unbind() for _ in range(2)]
     grads, moments = ([buffer[k] for buffer in buffers] for k in (0, 1))
     grads[1], moments[1] = keep_on_device(grads[1].clone()), keep_on_device(moments[1].clone())
-    for step in (1, 2):
+    weights = [torch.zeros(shape[0]), keep_on_device(torch.zeros(shape[0]))]
+    for _ in range(2):
         positions = torch.rand(50, 3, generator=generator).requires_grad_()
         cotangents = torch.randn(50, SPEC.num_features, generator=generator)
         found = []
-        for entries, grad, moment in zip((plain, table), grads, moments, strict=True):
+        for entries, grad, *state in zip((plain, table), grads, moments, weights, strict=True):
             features = hash_encode(positions, entries, SPEC, accumulate_into=grad)
             found.append((features, *torch.autograd.grad(features, positions, cotangents)))
             hash_encode(positions, entries, SPEC, accumulate_into=grad).backward(cotangents)
-            sparse_rmsprop(entries, grad, moment, step, **SETTINGS)
+            sparse_rmsprop(entries, grad, *state, **SETTINGS)
         for expected, actual in zip(*found, strict=True):
             assert_matches(actual, expected)
     assert not torch.equal(table, plain)  # the newest values are on the device
     assert_matches(to_host(table), plain)
     assert_matches(to_host(moments[1]), moments[0])
+    assert_matches(to_host(weights[1]), weights[0])
     assert (to_host(grads[1]) == 0).all()

@@ -50,26 +50,28 @@ def test_steps_by_marks_match_the_twin_and_leave_neither_marks_nor_gradient(
     generator, assert_matches
 ):
     grad = mark_touched_rows(torch.zeros(SHAPE))
-    table, square_avg = torch.rand(SHAPE, generator=generator), torch.zeros(SHAPE)
-    twins = table.clone(), square_avg.clone()
-    for step in range(1, 5):
+    table = torch.rand(SHAPE, generator=generator)
+    state = torch.zeros(SHAPE), torch.zeros(SHAPE[0])
+    twin, *twin_state = (tensor.clone() for tensor in (table, *state))
+    for _ in range(4):
         encode_backward(grad, generator)
-        reference.sparse_rmsprop(twins[0], grad.clone(), twins[1], step, **SETTINGS)
-        sparse_rmsprop(table, grad, square_avg, step, **SETTINGS)
+        reference.sparse_rmsprop(twin, grad.clone(), *twin_state, **SETTINGS)
+        sparse_rmsprop(table, grad, *state, **SETTINGS)
         assert not grad.any()
         assert not touched_rows(grad).any()
-    assert_matches(table, twins[0])
-    assert_matches(square_avg, twins[1])
+    for actual, expected in zip((table, *state), (twin, *twin_state), strict=True):
+        assert_matches(actual, expected)
 
 
 def test_a_marked_row_without_gradient_stays(generator):
     grad = mark_touched_rows(torch.zeros(SHAPE))
     touched_rows(grad).fill_(-1)
     table, square_avg = torch.rand(2, *SHAPE, generator=generator).unbind()
-    before = table.clone(), square_avg.clone()
-    sparse_rmsprop(table, grad, square_avg, 3, **SETTINGS)
-    assert torch.equal(table, before[0])
-    assert torch.equal(square_avg, before[1])
+    weight = torch.rand(SHAPE[0], generator=generator)
+    before = table.clone(), square_avg.clone(), weight.clone()
+    sparse_rmsprop(table, grad, square_avg, weight, **SETTINGS)
+    for now, then in zip((table, square_avg, weight), before, strict=True):
+        assert torch.equal(now, then)
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["torch counts it", "torch is not told"])
@@ -83,7 +85,7 @@ def test_what_others_add_is_stepped_too(generator, known):
         touch_all_rows(grad)
     assert touched_rows(grad) is None
     table = torch.zeros(SHAPE)
-    sparse_rmsprop(table, grad, torch.zeros(SHAPE), 1, **SETTINGS)
+    sparse_rmsprop(table, grad, torch.zeros(SHAPE), torch.zeros(SHAPE[0]), **SETTINGS)
     assert (table != 0).all()
     assert not grad.any()
     assert not touched_rows(grad).any()  # and marks hold again

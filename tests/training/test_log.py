@@ -9,8 +9,7 @@ import torch
 from PIL import Image
 
 from taichi_pynerf.errors import MissingPackageError, RunWarning
-from taichi_pynerf.training.curves import write_curves
-from taichi_pynerf.training.log import FILE_NAME, TrainingLog, read_log
+from taichi_pynerf.training.log import FILE_NAME, TrainingLog, read_log, write_curves
 
 
 def lines(count=5):

@@ -18,9 +18,10 @@ from taichi_pynerf.model.images import render_image
 from taichi_pynerf.runs.checkpoint import FILE_NAME, model_from_checkpoint, read_checkpoint
 from taichi_pynerf.training import trainer as trainer_module
 from taichi_pynerf.training.losses import PyNeRFLoss
+from taichi_pynerf.training.multi_scale_trainer import MultiScaleTrainer
 from taichi_pynerf.training.optimizers import build_optimizers, gather_in_place, parameter_groups
 from taichi_pynerf.training.schedules import learning_rate_factor
-from taichi_pynerf.training.trainer import MultiScaleTrainer, PyNeRFTrainer
+from taichi_pynerf.training.trainer import PyNeRFTrainer
 
 
 def dataset(num_views=6, size=16, split="train", **kwargs):
@@ -176,10 +177,29 @@ def test_the_checkpoint_holds_moments_but_no_gradients(tmp_path):
     assert content["training"]["step"] == 2
     shape = trainer.model.field.encoders[0].table.shape
     moments = content["training"]["optimizers"]["tables"]["state"][0]
-    assert moments.pop("step") == 2
-    assert len(moments) > 0
-    assert all(moment.shape == shape and moment.any() for moment in moments.values())
+    assert set(moments) == {"square_avg", "weight"}
+    assert moments["square_avg"].shape == shape
+    assert moments["weight"].shape == shape[:1]
+    assert all(moment.any() for moment in moments.values())
     assert content["model"].keys() == trainer.model.state_dict().keys()
+
+
+def test_a_state_that_counted_the_steps_of_all_rows_is_resumed():
+    """As checkpoints have it that were written before rows counted their own."""
+    trainer = make_trainer(max_steps=5)
+    trainer.train()
+    state = trainer.state_dict()
+    moments = state["optimizers"]["tables"]["state"][0]
+    del moments["weight"]
+    moments["step"] = 5
+    resumed = make_trainer(max_steps=6)
+    resumed.load_state_dict(state)
+    weight = next(iter(resumed.optimizers["tables"].state.values()))["weight"]
+    seen = moments["square_avg"].ne(0).any(1)
+    torch.testing.assert_close(weight[seen], torch.full_like(weight[seen], 1 - 0.99**5))
+    assert not weight[~seen].any()
+    resumed.train()
+    assert resumed.step == 6
 
 
 # ---- how it ends ------------------------------------------------------------------------------
