@@ -196,7 +196,7 @@ def train_and_report(
         clear_run_folder(run_dir)
     write_settings(run_dir, trainer.config, source)
 
-    live = watch(args, trainer, run_dir) if args.gui or args.web else None
+    live = watch(args, trainer, source, run_dir) if args.gui or args.web else None
     with stop_on_interrupt(trainer):
         trainer.train(on_step=live)
     checkpoint = trainer.save()
@@ -303,12 +303,14 @@ def resumed_run_dir(run_or_file: str) -> Path:
     return path.parent
 
 
-def watch(args: argparse.Namespace, trainer: PyNeRFTrainer, run_dir: Path) -> LiveTraining:
+def watch(
+    args: argparse.Namespace, trainer: PyNeRFTrainer, source: SceneSource, run_dir: Path
+) -> LiveTraining:
     """A window, or a page, that shows the training."""
     title = f"taichi_pynerf: {run_dir.name}"
     make_viewer = partial(Viewer, trainer.model, trainer.train_dataset, run_dir, trainer.save)
     if args.web:
-        audience = audience_of(args, title, make_viewer)
+        audience = audience_of(args, title, make_viewer, source)
         return WebTraining(audience, audience.server, trainer)
     print("watching: press H in the window for help; training continues when it is closed")
     return LiveTraining(make_viewer(), Window(title), trainer)

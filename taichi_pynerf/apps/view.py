@@ -66,7 +66,7 @@ def main(argv: list[str]) -> None:
     output_dir = Path(args.output_dir) if args.output_dir else opened.checkpoint.parent
     make_viewer = partial(Viewer, opened.model, dataset, output_dir, crop=crop)
     if args.web:
-        view_in_browser(audience_of(args, title, make_viewer))
+        view_in_browser(audience_of(args, title, make_viewer, opened.source))
     else:
         view_until_closed(make_viewer(), Window(title, args.width, args.height))
 

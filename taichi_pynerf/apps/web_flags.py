@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Callable
 
-from taichi_pynerf.errors import ConfigError
+from taichi_pynerf.errors import ConfigError, SceneError
 from taichi_pynerf.extras import optional
+from taichi_pynerf.runs.scene_source import SceneSource
 from taichi_pynerf.viewer.live import view_until_closed
 from taichi_pynerf.viewer.viewer import Viewer
 from taichi_pynerf.viewer.web.audience import Audience
@@ -40,10 +42,17 @@ def check_web_flags(args: argparse.Namespace) -> None:
 
 
 def audience_of(
-    args: argparse.Namespace, title: str, make_viewer: Callable[[], Viewer]
+    args: argparse.Namespace,
+    title: str,
+    make_viewer: Callable[[], Viewer],
+    source: SceneSource | None,
 ) -> Audience:
     """Start the server of a page with this title, for a viewer for each who opens it."""
-    audience = Audience(make_viewer, WebServer(title, *_place(args)))
+    points = None
+    if source is not None:
+        with contextlib.suppress(SceneError):  # the caller has said what is wrong with the scene
+            points = source.points()
+    audience = Audience(make_viewer, WebServer(title, *_place(args)), points)
     audience.server.announce()
     return audience
 

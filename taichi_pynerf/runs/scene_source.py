@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
+from taichi_pynerf.data.description import standing
 from taichi_pynerf.data.loading import read_scene, read_scene_files
 from taichi_pynerf.data.locating import detect_dataset_type
 from taichi_pynerf.data.placement import Placement, SceneTransform
@@ -165,6 +167,17 @@ class SceneSource:
             SceneError: the scene cannot be read; the message says why.
         """
         return read_scene_files(self.folder(), split, self.dataset_type, self._options())
+
+    def points(self) -> np.ndarray | None:
+        """[K, 3] float64 sparse points in the scene's coordinates, if its format has them.
+
+        Raises:
+            SceneError: the scene cannot be read.
+        """
+        scene = read_scene(self.folder(), self.dataset_type, self._options())
+        if scene.points is None or not len(scene.points):
+            return None
+        return standing(scene, self.placement).transform.apply(scene.points)
 
     def views(self, split: str) -> Views:
         """The cameras of one split at full size, also for poses without images.

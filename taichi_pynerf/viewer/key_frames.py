@@ -41,26 +41,40 @@ class KeyFrames:
         places = np.stack([camera.position for camera in self.cameras])
         return np.stack([places[:-1], places[1:]], axis=1)
 
-    def export(self, path: Path, width: int, height: int, crop: CropBox | None = None) -> None:
-        """Write a camera_path.json with a smooth flight through the key frames.
+    def flight(self, width: int, height: int) -> tuple[Cameras, Cameras]:
+        """A smooth flight through the key frames.
 
         Args:
-            path: the file.
-            width, height: size of the film's frames, pixels.
-            crop: a box; everything outside of it is left out of the film.
+            width, height: size of the frames, pixels.
+
+        Returns:
+            The cameras of the frames, and those of the key frames.
 
         Raises:
             UserError: there are fewer than two key frames.
-            OSError: the file cannot be written.
         """
         if len(self) < 2:
-            raise UserError("a flight needs two key frames: K adds one")
+            raise UserError("a flight needs two key frames")
         keys = Cameras.cat([camera.cameras(width, height) for camera in self.cameras])
         poses = interpolate_poses(keys.c2w, round(FPS * SECONDS_PER_KEY * (len(self) - 1)))
         passes = _passing_frames(poses, keys.c2w)
         # Between key frames the focal length changes geometrically.
         logs = np.interp(np.arange(len(poses)), passes, keys.fy.log().numpy())
-        frames = frame_cameras(poses, torch.from_numpy(np.exp(logs)), width, height)
+        return frame_cameras(poses, torch.from_numpy(np.exp(logs)), width, height), keys
+
+    def export(self, path: Path, width: int, height: int, crop: CropBox | None = None) -> None:
+        """Write a camera_path.json with the flight.
+
+        Args:
+            path: the file.
+            width, height: size of the film's frames, pixels.
+            crop: a box; the film leaves out what is outside.
+
+        Raises:
+            UserError: there are fewer than two key frames.
+            OSError: the file cannot be written.
+        """
+        frames, keys = self.flight(width, height)
         write_camera_path(path, frames, FPS, keyframes=keys, crop=crop)
 
 

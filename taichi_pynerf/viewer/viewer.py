@@ -269,7 +269,7 @@ class Viewer:
         self.close_requested = True
 
     def _screenshot(self) -> None:
-        path = self._free_path("screenshot", ".png")
+        path = self.free_path("screenshot", ".png")
         write_png(path, self.picture())
         self.message = f"saved {path}"
 
@@ -298,7 +298,7 @@ class Viewer:
         write_crop(path, self.settings.crop)
         self.message = f"saved {path}"
 
-    def _free_path(self, stem: str, suffix: str) -> Path:
+    def free_path(self, stem: str, suffix: str) -> Path:
         """An unused path in the output folder."""
         self.output_dir.mkdir(parents=True, exist_ok=True)
         number = 1

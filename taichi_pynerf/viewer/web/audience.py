@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from taichi_pynerf.viewer.drawing.pacing import TimeShare
 from taichi_pynerf.viewer.drawing.progressive import FRAME_SECONDS
 from taichi_pynerf.viewer.figures import TrainingFigures
@@ -22,6 +24,7 @@ class Audience:
     Args:
         make_viewer: makes a viewer of the model, one for each client.
         server: whose clients these are.
+        points: [K, 3] sparse points of the scene, if it has any.
 
     Attributes:
         figures: of the training, if there is one.
@@ -30,12 +33,17 @@ class Audience:
         clients: those who look now, by their number.
     """
 
-    def __init__(self, make_viewer: Callable[[], Viewer], server: WebServer):
+    def __init__(
+        self,
+        make_viewer: Callable[[], Viewer],
+        server: WebServer,
+        points: np.ndarray | None = None,
+    ):
         self.server, self._make_viewer = server, make_viewer
         self.figures: TrainingFigures | None = None
         self.share = TimeShare()
         self.paused = False
-        self._common = Common()
+        self._common = Common(points=points)
         self.clients: dict[int, Client] = {}
         self._turn = 0  # whose still picture is next
         self._panel: TrainingPanel | None = None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from taichi_pynerf.errors import UserError
+from taichi_pynerf.extras import optional
 from taichi_pynerf.viewer.camera import FOV_RANGE, ViewCamera
 from taichi_pynerf.viewer.controls import InputFrame
 from taichi_pynerf.viewer.viewer import Viewer
@@ -31,9 +32,11 @@ class Common:
 
     Attributes:
         training: whether the model is going to change.
+        points: [K, 3] sparse points of the scene, if it has any.
     """
 
     training: bool = False
+    points: np.ndarray | None = None
 
 
 class Client:
@@ -61,7 +64,7 @@ class Client:
         self._known: ViewCamera | None = None  # the browser's, as the viewer has it
         self._sent: np.ndarray | None = None
         self._sent_as = ""
-        self.objects = SceneObjects(handle, viewer, self.later)
+        self.objects = SceneObjects(handle, viewer, self.later, common.points)
         self.panels = Panels(handle, viewer, self.objects, self.later)
         self.path = PathPanel(handle, viewer, self.later)
         self._note_view(handle.camera)
@@ -134,6 +137,8 @@ class Client:
         viewer = self.viewer
         try:
             self._resize(width, height)
+            if self.path.steers:  # this is where the preview was a moment ago
+                return
             camera = browser_camera(viewer, place, wxyz, look_at, fov)
         except (UserError, ValueError, TypeError) as error:
             viewer.message = f"this page's view cannot be used: {error}"
@@ -179,11 +184,13 @@ class Client:
 
     def _move_browser(self, camera: ViewCamera) -> None:
         """Have the browser look from a camera, as after a click on a training view."""
+        browser = self.handle.camera
         with self.handle.atomic():
-            self.handle.camera.up_direction = camera.world_up
-            self.handle.camera.position = camera.position
-            self.handle.camera.look_at = camera.target
-            self.handle.camera.fov = camera.fov_y
+            browser.up_direction = camera.world_up
+            browser.position = camera.position
+            browser.wxyz = wxyz_of(camera)
+            browser.look_at = camera.target
+            browser.fov = camera.fov_y
         self._known = camera
         self.objects.hide_those_near(camera)
 
@@ -219,6 +226,12 @@ def browser_camera(viewer: Viewer, place: Any, wxyz: Any, look_at: Any, fov: Any
     pose = np.concatenate([rotation, place[:, None]], axis=1)
     fov = min(max(float(fov), FOV_RANGE[0]), FOV_RANGE[1])
     return ViewCamera.from_pose(pose, distance, fov, viewer.camera.world_up)
+
+
+def wxyz_of(camera: ViewCamera) -> np.ndarray:
+    """The turn of a camera with OpenCV's axes, as a quaternion [4]."""
+    rotation = camera.rotation @ np.diag([1.0, -1.0, -1.0])
+    return optional("viser.transforms", "web").SO3.from_matrix(rotation).wxyz
 
 
 def rotation_of(wxyz: np.ndarray) -> np.ndarray:

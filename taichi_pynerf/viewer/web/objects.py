@@ -16,6 +16,9 @@ from taichi_pynerf.viewer.camera import ViewCamera
 from taichi_pynerf.viewer.viewer import Viewer
 from taichi_pynerf.viewer.web.widgets import Later
 
+MOST_POINTS = 200_000  # drawn
+POINT_COLOR = (230, 150, 40)
+_POINT_SHARE = 0.002  # size of a point, in sides of the scene box
 MOST_CAMERAS = 200  # drawn; of more, as many evenly spread ones
 THUMBNAIL = 96  # longest side, pixels
 _FRUSTUM_SHARE = 0.04  # height of a frustum, in sides of the scene box, as in the window
@@ -28,10 +31,13 @@ class SceneObjects:
         handle: viser's handle of the client.
         viewer: its viewer.
         later: hands work to the thread that draws.
+        points: [K, 3] sparse points of the scene, if it has any.
     """
 
-    def __init__(self, handle: Any, viewer: Viewer, later: Later):
+    def __init__(self, handle: Any, viewer: Viewer, later: Later, points: np.ndarray | None):
         self.handle, self.viewer, self._later = handle, viewer, later
+        self._points = points
+        self._cloud: Any = None
         self._turns = optional("viser.transforms", "web")
         self._frusta: dict[int, Any] = {}
         self._box: Any = None
@@ -41,7 +47,7 @@ class SceneObjects:
     @property
     def has_points(self) -> bool:
         """Whether the scene has sparse points."""
-        return False
+        return self._points is not None
 
     # ---- training cameras -----------------------------------------------------------------
 
@@ -158,7 +164,19 @@ class SceneObjects:
     # ---- points ---------------------------------------------------------------------------
 
     def show_points(self, on: bool) -> None:
-        """Draw the sparse points."""
+        """Draw the sparse points; of very many, a part evenly drawn."""
+        if self._cloud is not None:
+            self._cloud.remove()
+            self._cloud = None
+        if on and self._points is not None:
+            step = -(-len(self._points) // MOST_POINTS)
+            self._cloud = self.handle.scene.add_point_cloud(
+                "/points",
+                points=self._points[::step].astype(np.float32),
+                colors=POINT_COLOR,
+                point_size=_POINT_SHARE * self.viewer.model.renderer.box.size,
+                precision="float32",
+            )
 
     # ---- parts ----------------------------------------------------------------------------
 

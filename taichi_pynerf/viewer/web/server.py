@@ -73,6 +73,7 @@ class WebServer:
         name = f"[{name}]" if ":" in name else name
         self.link = f"http://{name}:{self.port}/" + (f"{token}/" if token else "")
         self.viser.gui.configure_theme(show_share_button=False, show_logo=False)
+        self.viser.gui.main_panel.dock_right()
         self.viser.on_client_connect(self._came)
         self.viser.on_client_disconnect(self._went)
 
