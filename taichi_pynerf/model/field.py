@@ -24,6 +24,7 @@ from taichi_pynerf.model.heads import (
     mlp,
     run_in_blocks,
     slice_by_level,
+    tiled_codes,
 )
 from taichi_pynerf.model.pyramid import split_level
 from taichi_pynerf.ops.spherical_harmonics import NUM_COEFFICIENTS, spherical_harmonics
@@ -142,6 +143,12 @@ class PyramidField(nn.Module):
         slices = self._slices(levels)
         features = self._features(positions.index_select(0, slices.order), slices, known)
         basis = spherical_harmonics(dirs.index_select(0, slices.order))
+        if positions.device.type != "cpu":  # launches cost more there than memory
+            tiled = tiled_codes(features, slices, list(self.heads))
+            sigmas, rgbs = truncated_exp(tiled[:, :1]), torch.sigmoid(self._color(0, tiled, basis))
+            outputs = _Unsort.apply(torch.cat([sigmas, rgbs], 1), slices.order)
+            sigmas = self._per_world_unit(outputs[:, 0], positions)
+            return FieldOutputs(sigmas, outputs[:, 1:], slices, [])
         codes = None
         if known is not None and known.codes is not None:
             codes = known.codes.index_select(0, known.index.index_select(0, slices.order))
@@ -158,7 +165,11 @@ class PyramidField(nn.Module):
         Args:
             keep: a buffer for the grid's features, for a later call of `forward`.
         """
-        if self.config.output_interpolation == "embedding":
+        if self.one_pass and positions.device.type != "cpu":
+            slices = self._slices(levels)
+            features = self._features(positions.index_select(0, slices.order), slices)
+            sigmas = truncated_exp(tiled_codes(features, slices, list(self.heads))[:, :1])
+        elif self.config.output_interpolation == "embedding":
             slices, blended = self._blend(first_output, positions, levels, keep)
             sigmas = truncated_exp(blended.float())
         else:
@@ -177,7 +188,8 @@ class PyramidField(nn.Module):
         if self.one_pass:
             slices = self._slices(levels)
             features = self._features(positions.index_select(0, slices.order), slices)
-            codes = head_codes(features, slices, list(self.heads))
+            run = head_codes if positions.device.type == "cpu" else tiled_codes
+            codes = run(features, slices, list(self.heads))
         else:
             slices, codes = self._blend(nn.Sequential.__call__, positions, levels)
         rows = inverse(slices.order)

@@ -23,14 +23,14 @@ from taichi_pynerf.viewer.views import TrainingViews
 
 # Settings, and the most waits of a round or of a chunk of rays.
 WAYS = {
-    "occupancy": ({}, 3),
-    "hierarchical": ({"sampler": "hierarchical"}, 2),
-    "proposal": ({"sampler": "proposal"}, 1),
+    "occupancy": ({}, 2),
+    "hierarchical": ({"sampler": "hierarchical"}, 0),
+    "proposal": ({"sampler": "proposal"}, 0),
     "colours blended": ({"output_interpolation": "color"}, 3),
     "a grid for each level": ({"share_feature_grid": False}, 3),
-    "unbounded": ({"unbounded": True, "num_cascades": 3}, 3),
+    "unbounded": ({"unbounded": True, "num_cascades": 3}, 2),
     "mixed precision": ({"mixed_precision": True}, 3),
-    "one level": ({"single_level": True}, 3),
+    "one level": ({"single_level": True}, 2),
 }
 
 
