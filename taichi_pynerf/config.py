@@ -160,6 +160,9 @@ class PyNeRFConfig:
     gradient_clip: float = _training.number(
         0.0, "greatest norm of the networks' gradient; 0: no limit"
     )
+    skip_bad_steps: int = _training.whole(
+        0, "steps with NaN or infinity that are left out; one more ends the training"
+    )
     background: str = _training.choice(
         "white",
         "colour behind transparent pixels in training; auto: as the images need it",

@@ -22,7 +22,10 @@ FROM_1 = [
     "march_resolution", "max_samples_per_ray", "occupancy_resolution", "occupancy_interval",
     "batch_size", "max_steps",
 ]  # fmt: skip
-FROM_0 = ["num_importance", "geo_feature_dim", "samples_per_batch", "warmup_steps", "val_interval"]
+FROM_0 = [
+    "num_importance", "geo_feature_dim", "samples_per_batch", "warmup_steps", "val_interval",
+    "skip_bad_steps",
+]  # fmt: skip
 WEIGHTS = [
     "color_loss_weight", "pyramid_loss_weight", "distortion_loss_weight", "hash_decay",
     "gradient_clip", "max_seconds", "checkpoint_interval", "gradient_distance",
@@ -83,7 +86,7 @@ GOOD_VALUES = {
     "color_loss_weight": 0, "pyramid_loss_weight": 0.25, "distortion_loss_weight": 0.125,
     "hash_decay": 0.5, "depth_loss_weight": 0.5, "depth_loss": "l1",
     "opacity_loss_weight": 0.5, "weight_decay": 0.5,
-    "gradient_clip": 0.75, "mixed_precision": True, "compile": True,
+    "gradient_clip": 0.75, "skip_bad_steps": 4, "mixed_precision": True, "compile": True,
     "background": "random", "color_correction": "affine", "val_interval": 0,
     "checkpoint_interval": 60, "data_device": "cpu", "seed": 2**63 - 1,
 }  # fmt: skip

@@ -251,7 +251,7 @@ def resumed_settings(args: argparse.Namespace, content: dict) -> tuple[SceneSour
     given += [
         f"--{name}" if getattr(args, name) is not None else f"--set {name}"
         for name in changes
-        if name not in ("max_steps", "max_seconds", "data_device")
+        if name not in ("max_steps", "max_seconds", "data_device", "skip_bad_steps")
     ]
     if given:
         raise ConfigError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -107,6 +108,16 @@ def read_log(path: str | Path) -> list[dict]:
             if isinstance(content, dict) and isinstance(content.get("step"), int):
                 lines.append(content)
     return lines
+
+
+def bar_text(figures: dict, val_psnr: float | None) -> str:
+    """A step's figures for the progress bar, with the PSNR of the last validation if known."""
+    known = val_psnr is not None and not math.isnan(val_psnr)
+    return (
+        f"loss {figures['loss']:.4f}, psnr {figures['psnr']:.2f} dB, "
+        + (f"val {val_psnr:.2f} dB, " if known else "")
+        + f"{figures['samples_per_second'] / 1e3:.0f}k samples/s"
+    )
 
 
 def _scalars(figures: dict, prefix: str = "") -> Iterator[tuple[str, float]]:

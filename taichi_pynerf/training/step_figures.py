@@ -3,19 +3,25 @@
 To read a number is to wait until the device has come to it. Where the model is on the processor its
 numbers are there. Elsewhere a step's figures are read when the next step is under way.
 
-A training whose steps learn nothing is stopped here too.
+Steps with NaN or infinity are found here too, and a training whose steps learn nothing is stopped.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
-from taichi_pynerf.errors import TrainingError
+from taichi_pynerf.data.datasets import Batch
+from taichi_pynerf.errors import Notice, TrainingError
+from taichi_pynerf.geometry.rays import Rays
+from taichi_pynerf.model.renders import TrainingRender
+from taichi_pynerf.runs.finite import first_fault, tensors_in
 from taichi_pynerf.runtime.transfer import Reading
 from taichi_pynerf.training.distributed import Workers
 
@@ -30,22 +36,51 @@ class _Noted:
     scalars: Reading
     part: float
     known: dict[str, Any]
+    suspects: Mapping[str, Any]
 
-    def complete(self, workers: Workers) -> dict[str, Any]:
-        """All figures. Raises TrainingError where a loss is not finite."""
+    def complete(self, workers: Workers) -> tuple[dict[str, Any], str | None]:
+        """All figures, and the fault in words if the loss is not finite."""
         values = dict(zip(self.names, self.scalars.tolist(), strict=True))
         values = {name: self.part * value for name, value in values.items()}
         values = workers.sum({**values, "num_samples": self.known["num_samples"]})
         known = {**self.known, "num_samples": int(values.pop("num_samples"))}
-        if not math.isfinite(values["total_loss"]):
-            raise TrainingError(
-                f"the loss is {values['total_loss']} at step {known['step'] - 1}: lower "
-                "--learning_rate, or try --set gradient_clip=1"
-            )
+        fault = _fault_of_loss(values, self.suspects)
         psnr = -10 * math.log10(max(values.pop("square_error"), 1e-10))
         step = known.pop("step")
         losses = {name.removeprefix("total_"): value for name, value in values.items()}
-        return {"step": step, **losses, "psnr": psnr, **known}
+        return {"step": step, **losses, "psnr": psnr, **known}, fault
+
+
+def suspects_of(batch: Batch, rays: Rays, render: TrainingRender, learned: dict) -> dict[str, Any]:
+    """The tensors that may be the cause of a loss that is not finite, in the order of suspicion."""
+    cast = {"rays_o": rays.rays_o, "rays_d": rays.rays_d, "pixel_areas": rays.pixel_areas}
+    pixels = {"rgb": batch.rgb, "weights": batch.weights, "acc": batch.acc, "depth": batch.depth}
+    seen = {"sigmas": render.field.sigmas, "rgbs": render.field.rgbs, "weights": render.weights,
+            "rgb": render.rgb, "acc": render.acc, "depth": render.depth}  # fmt: skip
+    # Detached: the figures of a step may outlive its graph.
+    parts = {name: {key: x.detach() for key, x in part.items()}
+             for name, part in {"batch": pixels, "rays": cast, "render": seen}.items()}  # fmt: skip
+    return {"batch": parts.pop("batch"), **learned, **parts}
+
+
+def _fault_of_loss(losses: Mapping[str, float], suspects: Mapping[str, Any]) -> str | None:
+    """The cause of a loss that is not finite, in words; None if the loss is finite."""
+    if math.isfinite(losses["total_loss"]):
+        return None
+    suspects = {
+        name: part.state_dict() if isinstance(part, nn.Module) else part
+        for name, part in suspects.items()
+    }
+    if "batch" in suspects:  # NaN stands for an unknown depth
+        depth = suspects["batch"]["depth"].nan_to_num(0.0, math.inf, -math.inf)
+        suspects["batch"] = {**suspects["batch"], "depth": depth}
+    terms = [
+        f"{name} is {value}"
+        for name, value in losses.items()
+        if name not in ("total_loss", "square_error") and not math.isfinite(value)
+    ]
+    cause = first_fault(tensors_in(suspects)) or next(iter(terms), "")
+    return f"the loss is {losses['total_loss']}" + (f" ({cause})" if cause else "")
 
 
 class StepFigures:
@@ -54,14 +89,18 @@ class StepFigures:
     Args:
         device: where the model is.
         workers: the processes that train together. Those of several are added up at once.
+        bad_steps: counts the steps that are left out. To leave out any, figures are waited for.
 
     Attributes:
+        late: whether figures are those of the step before.
         num_samples: samples of the last step, those of all processes.
+        fault: why the last step's loss is not finite, in words; None if it is, or not known yet.
     """
 
-    def __init__(self, device: torch.device, workers: Workers):
-        self._workers = workers
-        self._late = device.type != "cpu" and workers.count == 1
+    def __init__(self, device: torch.device, workers: Workers, bad_steps: BadSteps):
+        self._workers, self._bad_steps = workers, bad_steps
+        self.late = device.type != "cpu" and workers.count == 1 and bad_steps.most == 0
+        self.fault: str | None = None
         self._last: _Noted | None = None
         self._complete: dict[str, Any] | None = None  # the last step's
         self.num_samples = 0
@@ -72,6 +111,7 @@ class StepFigures:
         square_error: torch.Tensor,
         part: float,
         known: dict[str, Any],
+        suspects: Mapping[str, Any],
     ) -> dict[str, Any]:
         """Take a step's figures.
 
@@ -81,21 +121,23 @@ class StepFigures:
             part: this process's share of the batch, over which they are means.
             known: what else the figures hold: the step's number as "step", and "num_samples", of
                 this process.
+            suspects: see `suspects_of`.
 
         Returns:
             The newest figures that are there: this step's, or on a device those of the step before;
             after the first step its own.
 
         Raises:
-            TrainingError: a loss is not finite.
+            TrainingError: if `late`, the loss of the step before is not finite.
         """
         scalars = [*losses.values(), square_error]
         values = torch.stack([torch.as_tensor(x, device=square_error.device) for x in scalars])
         before, self._complete = self._last, None
-        self._last = _Noted((*losses, "square_error"), Reading(values.detach()), part, known)
-        if self._late and before is not None:
+        names = (*losses, "square_error")
+        self._last = _Noted(names, Reading(values.detach()), part, known, suspects)
+        if self.late and before is not None:
             self.num_samples = known["num_samples"]
-            return before.complete(self._workers)
+            return self._checked(before)
         found = self.settle()
         self.num_samples = found["num_samples"]
         return found
@@ -109,8 +151,50 @@ class StepFigures:
         if self._last is None:
             return {}
         if self._complete is None:
-            self._complete = self._last.complete(self._workers)
+            self._complete = self._checked(self._last)
         return self._complete
+
+    def _checked(self, noted: _Noted) -> dict[str, Any]:
+        figures, self.fault = noted.complete(self._workers)
+        if self.late and self.fault is not None:
+            self._bad_steps.leave_out(figures["step"] - 1, self.fault)
+        return figures
+
+
+class BadSteps:
+    """Counts the steps that are left out because a number in them is not finite.
+
+    Args:
+        most: greatest number of such steps; one more ends the training.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most, self.num_left_out = most, 0
+
+    def leave_out(self, step: int, fault: str, learned: Iterable[nn.Module] = ()) -> None:
+        """Take one more such step into account, with a warning, and drop its gradients.
+
+        Args:
+            step: number of the step.
+            fault: the number that is not finite, in words.
+            learned: what has the gradients, those of the tables too.
+
+        Raises:
+            TrainingError: `most` steps were left out before.
+        """
+        for module in learned:
+            module.zero_grad(set_to_none=True)
+        if self.num_left_out == self.most:
+            others = f", and {self.most} such steps were left out" if self.most else ""
+            raise TrainingError(
+                f"{fault} at step {step}{others}: lower --learning_rate, try --gradient_clip 1, or "
+                f"leave such steps out with --skip_bad_steps {10 * max(self.most, 1)}"
+            )
+        self.num_left_out += 1
+        warnings.warn(
+            Notice(f"{fault} at step {step}: step left out ({self.num_left_out} of {self.most})"),
+            stacklevel=2,
+        )
 
 
 class EmptySteps:

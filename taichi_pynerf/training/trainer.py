@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,17 +18,18 @@ from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.model.samples import draws_per_ray
 from taichi_pynerf.presets import AUTO
 from taichi_pynerf.runs.checkpoint import FILE_NAME, save_pyramid_model
+from taichi_pynerf.runs.finite import check_before_saving, fault_of_gradients, fault_of_training
 from taichi_pynerf.runtime.transfer import to_device
 from taichi_pynerf.training.carving import possible_cells
 from taichi_pynerf.training.color_correction import LEARNING_RATE as COLOR_LEARNING_RATE
 from taichi_pynerf.training.color_correction import ColorCorrection, within_range
 from taichi_pynerf.training.distributed import Workers
-from taichi_pynerf.training.log import TrainingLog
+from taichi_pynerf.training.log import TrainingLog, bar_text
 from taichi_pynerf.training.losses import PyNeRFLoss, loss_inputs
 from taichi_pynerf.training.optimizers import build_optimizers, network_parameters
 from taichi_pynerf.training.pose_refinement import PoseRefinement
 from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays
-from taichi_pynerf.training.step_figures import EmptySteps, StepFigures
+from taichi_pynerf.training.step_figures import BadSteps, EmptySteps, StepFigures, suspects_of
 from taichi_pynerf.training.validation import validate
 
 LOG_INTERVAL = 20  # steps between lines of the log
@@ -102,11 +102,14 @@ class PyNeRFTrainer:
         if config.color_correction == "affine":
             self.colors = ColorCorrection(train_dataset.names).to(model.device)
             self.optimizers["colors"] = torch.optim.Adam(self.colors.parameters())
+        learned = {"model": model, "poses": self.poses, "colors": self.colors}
+        self.learned = {name: part for name, part in learned.items() if part is not None}
         train_dataset.draw_on(model.device, config.data_device)
         # Which pixels are drawn is the CPU's choice; jitter and grid cells are the device's.
         self.pixel_generator = torch.Generator().manual_seed(config.seed)
         self.generator = torch.Generator(model.device).manual_seed(config.seed)
-        self.figures = StepFigures(model.device, self.workers)
+        self.bad_steps = BadSteps(config.skip_bad_steps)
+        self.figures = StepFigures(model.device, self.workers, self.bad_steps)
         self.step = 0
         self.num_rays = config.batch_size
         self.train_seconds = 0.0
@@ -127,7 +130,7 @@ class PyNeRFTrainer:
             The last step's figures: "loss", "psnr", "samples_per_second", …
 
         Raises:
-            TrainingError: the loss is not finite, or no ray meets anything.
+            TrainingError: a loss or gradient is not finite, or no ray meets anything.
         """
         figures: dict = {}
         self.workers.copy_from_first(self.model)
@@ -158,7 +161,7 @@ class PyNeRFTrainer:
                 figures["train_seconds"] = self.train_seconds
                 bar.total = round(self.step / self.progress_made())  # an estimate, if timed
                 bar.update(1)
-                bar.set_postfix_str(self._postfix(figures), refresh=False)
+                bar.set_postfix_str(bar_text(figures, self._val_psnr), refresh=False)
                 if self.step % LOG_INTERVAL == 0:
                     self.log.write(figures)
                 if self._validation_due():
@@ -222,21 +225,28 @@ class PyNeRFTrainer:
             "num_samples": render.levels.shape[0],
         }
         square_error = (outputs["rgb"].detach() - batch.rgb).square().mean()
-        figures = self.figures.note(losses, square_error, part, known)
-        num_samples = self.figures.num_samples
-        if num_samples:  # else no ray met anything: there is nothing to learn from
+        learned = {} if self.figures.late else self.learned  # later all of it may be NaN
+        suspects = suspects_of(batch, rays, render, learned)
+        figures = self.figures.note(losses, square_error, part, known, suspects)
+        num_samples, fault = self.figures.num_samples, self.figures.fault
+        if num_samples and fault is None:  # without samples there is nothing to learn from
             if render.levels.shape[0]:
                 (part * losses["total_loss"]).backward()
             for optimizer in self.optimizers.values():
                 self.workers.add_gradients(optimizer.param_groups[0]["params"])
+            if not self.figures.late:  # else the next step's loss tells
+                fault = fault_of_gradients(self.learned)
             if config.gradient_clip > 0:
                 nn.utils.clip_grad_norm_(network_parameters(self.model), config.gradient_clip)
             for name, optimizer in self.optimizers.items():
-                if name != "poses" or self.step >= POSE_WAIT * config.warmup_steps:
+                due = name != "poses" or self.step >= POSE_WAIT * config.warmup_steps
+                if due and fault is None:
                     optimizer.step()
             for name, optimizer in self.optimizers.items():
                 if name != "tables":  # its own step leaves zeros
                     optimizer.zero_grad(set_to_none=True)
+        if fault is not None:
+            self.bad_steps.leave_out(self.step, fault, self.learned.values())
 
         self.step += 1
         self.num_samples += num_samples
@@ -274,11 +284,13 @@ class PyNeRFTrainer:
         return {"step": self.step, "val": found}
 
     def save(self) -> Path:
-        """Write `checkpoint.pth` into the output folder."""
+        """Write `checkpoint.pth`, if all numbers are finite; else an earlier one stays, and a
+        TrainingError names the first that is not."""
         if self.output_dir is None:
             raise ValueError("the trainer has no output_dir to save to")
-        path = self.output_dir / FILE_NAME
-        return save_pyramid_model(self.model, self.config, path, self.state_dict(), self.scene)
+        path, state = self.output_dir / FILE_NAME, self.state_dict()
+        check_before_saving(path, self.model, state)
+        return save_pyramid_model(self.model, self.config, path, state, self.scene)
 
     def state_dict(self) -> dict:
         """All that the next step depends on, besides the model: tensors and plain values."""
@@ -318,6 +330,8 @@ class PyNeRFTrainer:
             self.train_seconds = float(state["train_seconds"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"the checkpoint cannot be resumed: {error!r}") from None
+        if (fault := fault_of_training(self.model, state)) is not None:
+            raise CheckpointError(f"the checkpoint cannot be resumed: {fault}")
 
     # ---- small parts ----------------------------------------------------------------------
 
@@ -345,11 +359,3 @@ class PyNeRFTrainer:
     def _checkpoint_due(self, seconds: float) -> bool:
         interval = self.config.checkpoint_interval
         return self.output_dir is not None and 0 < interval <= seconds and not self.finished()
-
-    def _postfix(self, figures: dict) -> str:
-        known = self._val_psnr is not None and not math.isnan(self._val_psnr)
-        validated = f"val {self._val_psnr:.2f} dB, " if known else ""
-        return (
-            f"loss {figures['loss']:.4f}, psnr {figures['psnr']:.2f} dB, {validated}"
-            f"{figures['samples_per_second'] / 1e3:.0f}k samples/s"
-        )
