@@ -27,9 +27,9 @@ from taichi_pynerf.evaluation.evaluation import evaluate
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.runs.scene_source import MULTISCALE, SceneSource
+from taichi_pynerf.training.multi_scale_trainer import MultiScaleTrainer
 from taichi_pynerf.training.pose_refinement import PoseRefinement
 from taichi_pynerf.training.scene_fit import fit_to_scene
-from taichi_pynerf.training.trainer import MultiScaleTrainer
 
 
 def perturbed(cameras: Cameras, degrees: float, shift: float, seed: int) -> Cameras:

@@ -24,7 +24,8 @@ from taichi_pynerf import runtime
 from taichi_pynerf.apps.cli import Parser, run
 from taichi_pynerf.model.images import render_image
 from taichi_pynerf.runs.runs import open_run
-from taichi_pynerf.training.trainer import MultiScaleTrainer, PyNeRFTrainer
+from taichi_pynerf.training.multi_scale_trainer import MultiScaleTrainer
+from taichi_pynerf.training.trainer import PyNeRFTrainer
 from taichi_pynerf.viewer.controls import InputFrame
 from taichi_pynerf.viewer.ggui.window import Window
 from taichi_pynerf.viewer.live import ROUND_SECONDS, LiveTraining

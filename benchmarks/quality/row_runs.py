@@ -30,8 +30,8 @@ from taichi_pynerf.files import atomic_write_text, json_text
 from taichi_pynerf.model.occupancy import TrainedLevels
 from taichi_pynerf.runs.checkpoint import FILE_NAME, model_from_checkpoint, read_checkpoint
 from taichi_pynerf.training.losses import PyNeRFLoss
+from taichi_pynerf.training.multi_scale_trainer import MultiScaleTrainer
 from taichi_pynerf.training.scene_fit import fit_to_scene
-from taichi_pynerf.training.trainer import MultiScaleTrainer
 
 RESULT = "result.json"
 UNLIMITED_STEPS = 10**6  # where seconds are the limit

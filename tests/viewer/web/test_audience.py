@@ -16,7 +16,7 @@ from tiny import ball_scene, tiny_config
 
 from taichi_pynerf.data.datasets import MultiScaleDataset
 from taichi_pynerf.model.model import PyNeRF
-from taichi_pynerf.training.trainer import MultiScaleTrainer
+from taichi_pynerf.training.multi_scale_trainer import MultiScaleTrainer
 from taichi_pynerf.viewer import viewer as viewer_module
 from taichi_pynerf.viewer.settings import Mode
 from taichi_pynerf.viewer.viewer import Viewer
