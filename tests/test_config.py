@@ -20,7 +20,7 @@ HUGE = 10**400  # a whole number too large for a float
 FROM_1 = [
     "num_levels", "base_resolution", "features_per_level", "hidden_dim", "num_samples",
     "march_resolution", "max_samples_per_ray", "occupancy_resolution", "occupancy_interval",
-    "batch_size", "max_steps",
+    "batch_size", "max_steps", "proposal_interval",
 ]  # fmt: skip
 FROM_0 = [
     "num_importance", "geo_feature_dim", "samples_per_batch", "warmup_steps", "val_interval",
@@ -77,7 +77,8 @@ GOOD_VALUES = {
     "hidden_dim": 32, "num_layers": 2, "geo_feature_dim": 0,
     "aabb": (-1.0, -2.0, -3.0, 0.5, 0.25, 0.125), "sampler": "hierarchical", "num_samples": 7,
     "unbounded": True, "num_cascades": 2, "cone_angle": 0, "gradient_distance": 0.5,
-    "proposal_rounds": 3, "proposal_samples": 24, "proposal_resolution": 256, "fine_samples": 9,
+    "proposal_interval": 2,
+    "proposal_rounds": 3, "proposal_samples": 20, "proposal_resolution": 256, "fine_samples": 9,
     "num_importance": 0, "march_resolution": 99, "render_step": 0.7, "max_samples_per_ray": 77,
     "occupancy_resolution": 32, "occupancy_interval": 3, "occupancy_threshold": 0,
     "early_stop_eps": 0.5, "carve": False, "cull_hidden": 0.25, "batch_size": 11,
