@@ -4,7 +4,14 @@ import taichi as ti
 import taichi.math as tm
 
 from taichi_pynerf.demo.surroundings_kernels import nearest_surroundings
-from taichi_pynerf.demo.tracer_kernels import BITS_PER_WORD, NO_HIT, Kinds, Table, nearest_shape
+from taichi_pynerf.demo.tracer_kernels import (
+    BITS_PER_WORD,
+    NO_HIT,
+    Kinds,
+    Table,
+    camera_axes,
+    nearest_shape,
+)
 from taichi_pynerf.kernels.launch import kernel
 
 
@@ -23,10 +30,7 @@ def render_view_depth(
     """Distances along the optical axis, in world units, of the nearest surfaces."""
     height, width = image.shape[0], image.shape[1]
     for y, x in ti.ndrange(height, width):
-        right = ti.Vector([camera[0].x, camera[1].x, camera[2].x])
-        up = ti.Vector([camera[0].y, camera[1].y, camera[2].y])
-        back = ti.Vector([camera[0].z, camera[1].z, camera[2].z])
-        eye = ti.Vector([camera[0].w, camera[1].w, camera[2].w])
+        right, up, back, eye = camera_axes(camera)
         column, row = x + 0.5 - 0.5 * width, 0.5 * height - y - 0.5
         d = tm.normalize(column * right + row * up - focal * back)
         words = ti.Vector([0, 0])

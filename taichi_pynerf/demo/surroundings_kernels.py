@@ -10,6 +10,7 @@ import taichi.math as tm
 from taichi_pynerf.demo.tracer_kernels import (
     HORIZON,
     NO_HIT,
+    camera_axes,
     display,
     hash_u32,
     hit_cylinder,
@@ -17,7 +18,7 @@ from taichi_pynerf.demo.tracer_kernels import (
 )
 from taichi_pynerf.kernels.launch import kernel
 
-HAZE_DISTANCE = 60.0
+HAZE_DISTANCE = 60.0  # distance at which haze has taken 1 - 1/e of the ground, world units
 TO_LIGHT = (-0.52, -0.50, 0.69)
 ZENITH, CLOUD = (0.10, 0.22, 0.48), (0.85, 0.86, 0.88)
 STONE, GRASS, MOUNTAIN = (0.42, 0.36, 0.29), (0.10, 0.17, 0.06), (0.13, 0.15, 0.21)
@@ -144,10 +145,7 @@ def render_surroundings(
     """Render the surroundings alone; a pixel is the mean of its samples over its square."""
     height, width = image.shape[0], image.shape[1]
     for y, x in ti.ndrange(height, width):
-        right = ti.Vector([camera[0].x, camera[1].x, camera[2].x])
-        up = ti.Vector([camera[0].y, camera[1].y, camera[2].y])
-        back = ti.Vector([camera[0].z, camera[1].z, camera[2].z])
-        eye = ti.Vector([camera[0].w, camera[1].w, camera[2].w])
+        right, up, back, eye = camera_axes(camera)
         pixel_bits = hash_u32(ti.cast(y * width + x, ti.u32) ^ hash_u32(ti.cast(seed, ti.u32)))
         total = ti.Vector([0.0, 0.0, 0.0])
         for s in range(strata * strata):

@@ -77,6 +77,16 @@ def unit_float(bits: ti.u32) -> ti.f32:
 
 
 @ti.func
+def camera_axes(camera: ti.template()):
+    """A camera's right, up and backward axes, and its position, from the rows of its pose."""
+    right = ti.Vector([camera[0].x, camera[1].x, camera[2].x])
+    up = ti.Vector([camera[0].y, camera[1].y, camera[2].y])
+    back = ti.Vector([camera[0].z, camera[1].z, camera[2].z])
+    eye = ti.Vector([camera[0].w, camera[1].w, camera[2].w])
+    return right, up, back, eye
+
+
+@ti.func
 def passes_near(o, d, a, b, reach):
     """Whether the line `o + t d` comes within `reach` of the segment ab."""
     pa = a - o - d * tm.dot(a - o, d)
@@ -382,10 +392,7 @@ def render_demo_view(
     height, width = image.shape[0], image.shape[1]
     for y, x in ti.ndrange(height, width):
         total = ti.Vector([0.0, 0.0, 0.0, 0.0])
-        right = ti.Vector([camera[0].x, camera[1].x, camera[2].x])
-        up = ti.Vector([camera[0].y, camera[1].y, camera[2].y])
-        back = ti.Vector([camera[0].z, camera[1].z, camera[2].z])
-        eye = ti.Vector([camera[0].w, camera[1].w, camera[2].w])
+        right, up, back, eye = camera_axes(camera)
         column, row = x + 0.5 - 0.5 * width, 0.5 * height - y - 0.5
         centre_d = tm.normalize(column * right + row * up - focal * back)
 
