@@ -30,7 +30,7 @@ def build_parser() -> Parser:
     defaults = Options()
     parser = Parser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks; by default most")
-    parser.add_argument("--list", action="store_true", help="say what each measures, and end")
+    parser.add_argument("--list", action="store_true", help="list what each measures, and end")
     parser.add_argument("--quick", action="store_true", help="try all in seconds; no true figures")
     parser.add_argument("--repeats", type=int, default=0, help="rounds counted; 0: each its own")
     parser.add_argument("--backend", choices=runtime.BACKENDS, default="auto")

@@ -1,7 +1,7 @@
-"""One of the two programs that `step_beside` sets side by side: steps and frames when told to.
+"""One of the two programs that `step_beside` compares: it runs steps and frames on request.
 
-It is run as a file, with some checkout's package to import, and so uses public names alone. It
-reads lines {"case": …, "turns": …} and answers each with a line of JSON.
+It is run as a file, with the package of some checkout, so it uses only public names. It reads lines
+{"case": …, "turns": …} and answers each with a line of JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FEW_RAYS = 8
 
 
 class Clock:
-    """Time since it was made: on the wall, and of processors, which other programs stretch less."""
+    """Time since it was made: wall time, and processor time, which other programs affect less."""
 
     def __init__(self):
         self._begun = time.perf_counter(), time.process_time()
@@ -34,7 +34,7 @@ class Clock:
 
 
 class Child:
-    """A trained model and what can be asked of it.
+    """A trained model and the measurements that can be requested of it.
 
     Args:
         checkpoint: a checkpoint file.
@@ -60,7 +60,7 @@ class Child:
         return {**clock.milliseconds(STEPS), "samples": samples}
 
     def _trainer(self, changes: dict) -> PyNeRFTrainer:
-        """Of a model that stays as it is: both programs go on having the same samples."""
+        """A trainer whose model stays as it is, so that both programs keep the same samples."""
         model, config = load_pyramid_model(None, self._checkpoint)
         config = config.replace(
             learning_rate=1e-30, max_steps=10**6, max_seconds=0.0, val_interval=0, **changes

@@ -1,4 +1,4 @@
-"""Measurements in processes of their own: of memory, and with fewer processors."""
+"""Measurements in separate processes: of memory, and with fewer processors."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from benchmarks.harness import Options
 
 
 def run_child(module: str, options: Options, num_threads: int | None = None) -> dict:
-    """What `python -m benchmarks.MODULE OPTIONS` prints last, in a process of its own.
+    """The last output of `python -m benchmarks.MODULE OPTIONS`, run in its own process.
 
     Args:
         num_threads: processors it may use; all of this process's if None.
 
     Raises:
-        RuntimeError: it failed; with its last line.
+        RuntimeError: the process failed; the message is its last line.
     """
     processors = None
     environment = dict(os.environ)
@@ -43,5 +43,5 @@ def run_child(module: str, options: Options, num_threads: int | None = None) -> 
 
 
 def child_options() -> Options:
-    """What `run_child` was called with, in the child."""
+    """In the child: the options that `run_child` was called with."""
     return Options(**json.loads(sys.argv[1]))

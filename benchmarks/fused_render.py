@@ -18,9 +18,9 @@ from taichi_pynerf.runs.runs import open_run
 
 
 def compare(model, dataset, view: int, repeats: int) -> dict:
-    """Median seconds of a frame in both ways, after one that is not counted, and how they differ.
+    """Median seconds of a frame in both ways, without the first, and their greatest difference.
 
-    The ways take turns, so that what else the machine does meets both.
+    The ways take turns, so that other load on the machine affects both.
     """
     parts = (model.config, model.field, model.occupancy, model.trained_levels)
     renderers = {

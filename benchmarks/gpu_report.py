@@ -1,4 +1,4 @@
-"""The report of `benchmarks/gpu_check.sh`: what its parts left, as JSON and as Markdown.
+"""The report of `benchmarks/gpu_check.sh`: the results of its parts, as JSON and as Markdown.
 
     python -m benchmarks.gpu_report FOLDER
 
@@ -19,7 +19,7 @@ SHOWN_LINES = 12  # of the log of a part that failed
 
 
 def collect(folder: Path) -> dict:
-    """All figures of a run: the machine, how its parts ended, and what they measured."""
+    """All figures of a run: the machine, the results of its parts, and their measurements."""
     parts = {}
     for line in (folder / "parts.tsv").read_text().splitlines():
         name, status, seconds, command = line.split("\t")
@@ -34,7 +34,7 @@ def collect(folder: Path) -> dict:
 
 
 def machine() -> dict[str, str]:
-    """What the figures were measured on."""
+    """The machine that the figures were measured on."""
     facts = {
         "system": platform.platform(), "python": platform.python_version(),
         "torch": torch.__version__, "cuda": str(torch.version.cuda),

@@ -1,4 +1,4 @@
-"""How every benchmark measures: calls in turn, medians, and what machine it was."""
+"""The harness of all benchmarks: calls in turn, medians, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ PACKAGES = ("torch", "taichi", "numpy", "nerfstudio", "nerfacc", "tinycudann")
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says.
+    """The options of the command line.
 
     Attributes:
-        quick: sizes so small that a benchmark ends within seconds; its figures mean nothing.
-        repeats: rounds that are counted; 0: as many as the benchmark finds right.
+        quick: sizes so small that a benchmark ends within seconds; its figures are meaningless.
+        repeats: rounds that are counted; 0: the benchmark's own number.
         data_dir: a scene folder; None: the built-in demo scene.
         img_downscale: reduce the scene's images by this factor.
         checkpoint: a trained run; None: train a little first.
-        seconds: of training, for time to quality.
+        seconds: seconds of training, for time to quality.
         peer: a script to run beside time to quality, with its arguments.
         other: another checkout of this project, for `step_beside`.
     """
@@ -49,11 +49,11 @@ class Options:
     other: str | None = None
 
     def rounds(self, usual: int) -> int:
-        """How many rounds to count."""
+        """Number of rounds to count."""
         return self.repeats or (1 if self.quick else usual)
 
     def size(self, usual: int, quick: int) -> int:
-        """A size, by whether all is to be over quickly."""
+        """A size, depending on `quick`."""
         return quick if self.quick else usual
 
 
@@ -67,12 +67,12 @@ class Timing(NamedTuple):
 
 @dataclass
 class Report:
-    """What a benchmark found.
+    """The results of a benchmark.
 
     Attributes:
         title: one line, with the sizes that were measured.
-        tables: {heading: rows}, a row being {column: number or text}.
-        findings: {name: number}: the ratios and slopes that a claim is about.
+        tables: {heading: rows}; a row is {column: number or text}.
+        findings: {name: number}: ratios and slopes that support a claim.
     """
 
     title: str
@@ -95,14 +95,14 @@ class Report:
 
 
 class Case(NamedTuple):
-    """A call to measure, and what has to be done before each, uncounted."""
+    """A call to measure, and a preparation before each call that is not counted."""
 
     run: Callable[[], object]
     prepare: Callable[[], object] = lambda: None
 
 
 def time_calls(cases: Mapping[str, Callable | Case], rounds: int, warm_up: int = 1):
-    """{name: Timing} of calls, made in turn so that a drift of the machine's speed hits all alike.
+    """{name: Timing} of calls, made in turn so that drifts of the machine's speed affect all alike.
 
     The first `warm_up` rounds, in which kernels are compiled and memory is touched, do not count.
     """
@@ -130,7 +130,7 @@ def timing(milliseconds: Sequence[float]) -> Timing:
 
 
 def synchronize() -> None:
-    """Wait for the device; a processor has nothing to wait for."""
+    """Wait for the device; on a processor there is nothing to wait for."""
     if not runtime.on_cpu():
         ti.sync()
     if torch.cuda.is_available():
@@ -138,7 +138,7 @@ def synchronize() -> None:
 
 
 def rows_of(timings: Mapping[str, Timing], base: str | None = None, **columns) -> list[dict]:
-    """A table's rows: each call's median, least and greatest time, and how often it fits `base`'s.
+    """Rows of a table: each call's median, least and greatest time, and its speed against `base`.
 
     Args:
         columns: {column: {name of a call: value}} in front of the times.
@@ -154,7 +154,7 @@ def rows_of(timings: Mapping[str, Timing], base: str | None = None, **columns) -
 
 
 def require_equal(what: str, ours: torch.Tensor, theirs: torch.Tensor, tolerance: float) -> None:
-    """Refuse to time two implementations that do not compute the same.
+    """Refuse to time two implementations that give different results.
 
     Raises:
         RuntimeError: they differ by more than `tolerance` of the greatest value.
@@ -173,7 +173,7 @@ def log_log_slope(sizes: Sequence[float], times: Sequence[float]) -> float:
 
 
 def machine() -> dict:
-    """What was measured on: processor or device, threads, versions."""
+    """The machine: processor or device, threads, versions."""
     versions = {"python": platform.python_version(), "taichi_pynerf": taichi_pynerf.__version__}
     for name in PACKAGES:
         try:

@@ -36,7 +36,7 @@ def measure(options: Options) -> Report:
 def trainer_with(work: Workload, changes: dict) -> PyNeRFTrainer:
     """A trainer whose model has the same weights and grids, as far as it has the same parts.
 
-    It stays as it is: the learning rate is next to nothing, and the grid is not measured anew.
+    The model hardly changes: the learning rate is tiny, and the grid is not measured again.
     """
     config = work.trainer.config.replace(
         samples_per_batch=0, batch_size=work.trainer.num_rays, learning_rate=1e-30,

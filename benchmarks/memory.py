@@ -1,6 +1,6 @@
-"""Memory of a training and of a frame: the process's peak, and what of it is kept by whom.
+"""Memory of a training and of a frame: the peak of the process, and its largest parts.
 
-Measured in a process of its own.
+It is measured in a separate process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One optimizer step of the feature table, by the share of its rows that got a gradient."""
+"""One optimizer step of the feature table, for several shares of rows that got a gradient."""
 
 from __future__ import annotations
 

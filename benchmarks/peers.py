@@ -30,8 +30,8 @@ def _import(module: str, name: str):
 class NerfstudioEncoding:
     """nerfstudio's `HashEncoding(implementation="torch")`, with the features of a table of ours.
 
-    It hashes every level, ours index small ones densely: vertices of a small level that share a
-    hashed entry have equal features in the table of ours.
+    It hashes every level, while ours indexes small levels densely. Vertices of a small level that
+    share a hashed entry therefore get equal features in our table.
 
     Attributes:
         encoding: the module.
@@ -70,8 +70,8 @@ class NerfstudioEncoding:
 class NerfactoStep:
     """One training step of nerfstudio's nerfacto field in torch, on samples that are given.
 
-    It is spared marching, and its compositing is ours, which takes next to no time: what is
-    measured is the field, its gradient and its optimizer, with nerfacto's own settings.
+    There is no marching, and compositing is ours, which takes hardly any time. So the measurement
+    covers the field, its gradient and its optimizer, with nerfacto's own settings.
     """
 
     def __init__(self, aabb: torch.Tensor, num_images: int):

@@ -1,14 +1,14 @@
-"""How much of the PSNR that wrong camera poses cost comes back when poses are learned too.
+"""The share of the PSNR lost to wrong camera poses that learning the poses recovers.
 
     python -m benchmarks.pose_refinement                  the demo scene, 128 x 128, four scales
     python -m benchmarks.pose_refinement --data_dir path/to/lego --img_downscale 4
 
 Every training camera is turned by `--degrees` about a random axis, and moved by `--shift` times
 the scene box's side. Three models learn from the true poses, from the wrong ones as they are, and
-from the wrong ones with `pose_learning_rate`. A scene learned from wrong poses stands a little off
-as a whole; so the true test cameras are brought to it by the rigid motion that fits the training
-cameras best, for the wrong poses as for the refined ones. Prints a table and JSON, with what is
-left of the error of the poses: how far from its place a camera shows a point of the scene.
+from the wrong ones with `pose_learning_rate`. A scene learned from wrong poses is displaced a
+little as a whole. So the true test cameras are moved to it by the rigid motion that fits the
+training cameras best, for wrong and for refined poses. Prints a table and JSON, with the remaining
+error of the poses: the distance by which cameras misplace points of the scene.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Motion:
 
     Attributes:
         turn, shift: [3, 3] and [3]; a point x goes to turn @ x + shift.
-        residual: mean distance of what the cameras show from where this motion has it, world
-            units: how far off the poses are that no motion of all of them together explains.
+        residual: mean distance by which cameras misplace points after this motion, world units:
+            the error of the poses that no common motion explains.
     """
 
     turn: torch.Tensor
@@ -64,10 +64,10 @@ class Motion:
 
 
 def scene_motion(true: Cameras, found: Cameras, box: SceneBox) -> Motion:
-    """How the scene is moved that was learned from `found` in place of `true`.
+    """The motion of a scene that was learned from the poses `found` in place of `true`.
 
-    What a training camera sees at the corners of the scene box it shows elsewhere, if its pose is
-    another. The rigid motion that fits all of these best (Kabsch 1976) is that of the scene.
+    A camera with another pose shows the corners of the scene box elsewhere. The rigid motion that
+    fits all of these displacements best (Kabsch 1976) is that of the scene.
     """
     signs = torch.cartesian_prod(*[torch.tensor([-0.25, 0.25])] * 3)
     corners = torch.tensor(box.center) + box.size * signs

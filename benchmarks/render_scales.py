@@ -1,7 +1,7 @@
-"""What an image costs at full size and at 1/2, 1/4 and 1/8 of it, and how good it is.
+"""Cost and quality of an image at full size and at 1/2, 1/4 and 1/8 of it.
 
-An eighth has a 64th of the rays; each of them is wider, asks coarser levels, and costs no more, so
-that the image costs less than a 32nd. All scales render the same views in turn. The scene is the
+An eighth has a 64th of the rays. Each of them is wider, uses coarser levels and costs no more, so
+the image costs less than a 32nd. All scales render the same views in turn. The scene is the
 checkpoint's, at all four scales.
 """
 

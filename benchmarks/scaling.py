@@ -1,6 +1,6 @@
-"""How the cost grows: with points, levels, table size, samples, image size and threads.
+"""Growth of the cost with points, levels, table size, samples, image size and threads.
 
-The slope is that of the logarithm of the time over the logarithm of the size: 1 is in proportion.
+The slope is that of the logarithm of the time over the logarithm of the size; 1 is proportional.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How much a film shimmers: a dolly from far to near, held against frames without aliasing.
+"""Shimmer of a film: a dolly from far to near, compared with frames without aliasing.
 
     python -m benchmarks.shimmer RUN_OR_FILE [RUN_OR_FILE …]
 
-Detail smaller than a pixel comes and goes from frame to frame. What the eye sees of that is the
-change of a pixel's error, while an error that stays, such as a blur, does not flicker. Shimmer is
+Detail smaller than a pixel comes and goes from frame to frame. The eye sees the change of a pixel's
+error, while a constant error, such as a blur, does not flicker. Shimmer is
 the root mean square of this change over pixels, channels and neighbouring frames, in 255ths:
 
     shimmer^2 = mean of ((image[f + 1] - truth[f + 1]) - (image[f] - truth[f]))^2

@@ -1,7 +1,7 @@
 """Steps and frames beside those of another checkout, in turn, from the same trained weights.
 
-Each checkout runs in a program of its own, with one of them at work at a time. A turn is sixteen
-training steps or one frame; what is compared are the medians of the turns.
+Each checkout runs in its own program, and only one of them works at a time. A turn is sixteen
+training steps or one frame; the medians of the turns are compared.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Program:
         )  # fmt: skip
 
     def ask(self, name: str) -> dict:
-        """What one turn of a case gave. Raises RuntimeError where the program has ended."""
+        """The result of one turn of a case. Raises RuntimeError if the program has ended."""
         try:
             self._process.stdin.write(json.dumps({"name": name, "changes": CASES[name]}) + "\n")
             self._process.stdin.flush()

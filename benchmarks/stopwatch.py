@@ -1,4 +1,4 @@
-"""Where the time goes: calls of named methods and of Taichi kernels, counted and timed."""
+"""Time spent in named methods and in Taichi kernels, with counts of their calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from taichi_pynerf.kernels import launch
 
 
 class Stopwatch:
-    """Adds up seconds and calls by name, of the outermost watched call alone."""
+    """Adds up seconds and calls by name, counting only the outermost watched call."""
 
     def __init__(self):
         self.seconds: dict[str, float] = defaultdict(float)

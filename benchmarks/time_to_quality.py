@@ -1,8 +1,8 @@
 """PSNR on the test images over the seconds of training, and when it passes 25, 28, 30, 32 dB.
 
-Give the scene by --data_dir and --img_downscale. With --peer a command is run before, on the same
-machine, and what it prints is kept: `--peer "python other.py {data_dir} --time {seconds}"`.
-Training stands still while it is tested, and testing does not count.
+Give the scene by --data_dir and --img_downscale. With --peer another command is run before, on the
+same machine, and its output is kept: `--peer "python other.py {data_dir} --time {seconds}"`.
+Training pauses during tests, and their time does not count.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def scene_name(options: Options) -> str:
 def time_to(mark: float, curve: list[dict]) -> float | None:
     """Seconds at which the curve passes a PSNR, by straight lines; None if it does not.
 
-    A first point that is past it already says "by then at the latest".
+    If the first point is already past it, that time is an upper bound.
     """
     if curve[0]["PSNR dB"] >= mark:
         return curve[0]["seconds"]

@@ -1,4 +1,4 @@
-"""The viewer under random input: moves, modes, sizes, pauses, keys; does it last, does it leak?
+"""The viewer under random input (moves, modes, sizes, pauses, keys): a test for crashes and leaks.
 
     xvfb-run -a -s "-screen 0 1400x900x24 -noreset" python -m benchmarks.viewer_soak --events 1000
 

@@ -1,4 +1,4 @@
-"""What a training step costs on Vulkan beside the CPU: time by kernel, and bytes copied.
+"""Cost of a training step on Vulkan beside the CPU: time by kernel, and bytes copied.
 
     python -m benchmarks.vulkan_step [--steps 48] [--warmup 32] [--other vulkan]
 

@@ -1,11 +1,11 @@
-"""How good the images are: rows of the tables in docs/results.md.
+"""Quality of images: rows of the tables in docs/results.md.
 
     python -m benchmarks.quality --list
     python -m benchmarks.quality lego400-pyramid lego400-single --data_dir path/to/scenes
     python -m benchmarks.quality demo-steps            every row of a table
 
-Finished rows are not run again, interrupted ones go on from their last checkpoint. Each row leaves
-OUTPUT_DIR/ROW/seed<N>/result.json; the tables are printed, and written to OUTPUT_DIR/TABLE.md.
+Finished rows are not run again, and interrupted ones continue from their last checkpoint. Each row
+writes OUTPUT_DIR/ROW/seed<N>/result.json. Tables are printed, and written to OUTPUT_DIR/TABLE.md.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""What the literature reports on the same images. Means over scales where there are some.
+"""Figures of the literature for the same images; means over scales if there are several.
 
-Some of these figures are not from the method's own paper but from later ones that ran it again.
-LPIPS is left out: the papers take different networks for it.
+Some of these figures are not from the method's own paper but from later papers that ran it again.
+LPIPS is left out, because papers use different networks for it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Train and test one row; what was found and all that it depends on go into one JSON file.
+"""Train and test one row; the results and everything that they depend on go into one JSON file.
 
-A finished row is not run again, and one that was interrupted goes on from its checkpoint.
+A finished row is not run again, and one that was interrupted continues from its checkpoint.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FIGURES = {"mse": lambda x, y: (x - y).square().mean().item(), **METRICS}
 
 
 class UnweightedLoss(PyNeRFLoss):
-    """The loss for which every pixel counts alike, whatever area it has."""
+    """The loss in which every pixel has the same weight, whatever its area."""
 
     def forward(self, outputs: dict, targets: dict) -> dict[str, torch.Tensor]:
         ones = torch.ones_like(targets["weights"])

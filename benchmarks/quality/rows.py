@@ -1,4 +1,4 @@
-"""The rows of the tables, in plain data: which images, which settings, when to stop."""
+"""The rows of the tables, in plain data: images, settings, and when to stop."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ DEMO = "demo"
 BLENDER_SCENES = ["chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship"]
 
 LOSSMULT = {"drawn": "scales", "weighted": "pixels", "off": "pixels"}
-"""How coarse pixels come to count for their area: {name: `MultiScaleDataset.sampling`}."""
+"""Ways to weight coarse pixels by area: {name: `MultiScaleDataset.sampling`}."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """What a row trains and tests on.
+    """The images that a row trains and tests on.
 
     Attributes:
         scene: a folder's name, or "demo" for the built-in still life.
-        img_downscale: what is called full size is the files' size divided by this.
+        img_downscale: divisor of the files' size; the quotient counts as full size.
         scales: reductions of the full size that are trained and tested on.
         train_distances: demo only, the cameras' distances from the scene in world units.
         test_distances: demo only; each distance is tested by itself, at full size.
@@ -43,9 +43,9 @@ class Row:
 
     Attributes:
         table: the key of its table in `TABLES`.
-        label: what the table calls it.
-        images: what it trains and tests on.
-        settings: of `PyNeRFConfig`, on top of the preset.
+        label: its name in the table.
+        images: the images that it trains and tests on.
+        settings: settings of `PyNeRFConfig`, on top of the preset.
         max_steps, max_seconds: when to stop; 0 seconds is no limit.
         lossmult: a key of `LOSSMULT`.
         scale_schedule: {first step: finest image scale}, for training from coarse to fine.
@@ -153,9 +153,9 @@ def _distances(table: str, images: Images) -> dict[str, Row]:
     }  # fmt: skip
 
 
-# From 4 units on the whole scene is in the picture. Cameras at 2.6 leave out what is below the
-# plinth, and what no training view shows no model can know. A far camera sees the scene as the
-# 1/8 scale of a near one does.
+# From 4 units on the whole scene is in the picture. Cameras at 2.6 do not see what is below the
+# plinth, and no model can know what no training view shows. A far camera sees the scene like the
+# 1/8 scale of a near one.
 NEAR, FAR = 4.0, 32.0
 
 ROWS: dict[str, Row] = {

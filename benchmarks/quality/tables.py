@@ -1,4 +1,4 @@
-"""Results as Markdown: a table of rows, with what others report below."""
+"""Results as Markdown: a table of rows, with published figures below."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from benchmarks.quality.rows import TABLES
 
 
 def markdown(table: str, results: Sequence[dict]) -> str:
-    """A table with a line per row; of several seeds it has means and standard deviations.
+    """A table with a line per row; for several seeds it has means and standard deviations.
 
-    "MSE" is the mean over scales, or over distances, of the mean over images. The PSNR beside it
-    is the mean in dB of the same, as papers give it.
+    "MSE" is the mean over scales, or over distances, of the mean over images. The PSNR beside it is
+    the same mean in dB, as in papers.
 
     Args:
         table: its key.

@@ -1,7 +1,8 @@
-"""Copies between the processor and the device that nobody waits for.
+"""Copies between the processor and a device without waiting.
 
-A plain copy waits for all that the device has been given to do before it. One from or to pinned
-memory joins the queue of that work, and the program goes on. On the processor nothing is copied.
+A plain copy waits until the device has done all the work that it was given before. A copy from or
+to pinned memory joins the queue of that work, and the program goes on. On the processor nothing is
+copied.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import torch
 
 
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """A tensor of the processor on a device; the tensor itself where that is the processor."""
+    """A tensor of the processor on a device; the tensor itself if the device is the processor."""
     if device.type == "cpu":
         return tensor
     return tensor.pin_memory().to(device, non_blocking=True)
@@ -19,8 +20,8 @@ def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 class Reading:
     """A small tensor on its way to the processor.
 
-    The copy begins at once. To read it waits for what the device was given before, and for nothing
-    where that is long done.
+    The copy begins at once. Reading it waits for the work that the device was given before, if that
+    is not done yet.
 
     Args:
         tensor: any shape, on any device.

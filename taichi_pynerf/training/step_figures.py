@@ -1,7 +1,8 @@
-"""The figures of training steps: on a device nobody waits for them.
+"""The figures of training steps, read from a device without waiting.
 
-To read a number is to wait until the device has come to it. Where the model is on the processor its
-numbers are there. Elsewhere a step's figures are read when the next step is under way.
+Reading a number from a device waits until the device has computed it. If the model is on the
+processor, its numbers are there at once. Otherwise a step's figures are read while the next step is
+under way.
 
 Steps with NaN or infinity are found here too, and a training whose steps learn nothing is stopped.
 """
@@ -84,16 +85,16 @@ def _fault_of_loss(losses: Mapping[str, float], suspects: Mapping[str, Any]) -> 
 
 
 class StepFigures:
-    """Takes each step's figures, and gives the newest that are there.
+    """Takes each step's figures, and returns the newest that are known.
 
     Args:
-        device: where the model is.
-        workers: the processes that train together. Those of several are added up at once.
+        device: the model's device.
+        workers: the processes that train together. Figures of several are added up at once.
         bad_steps: counts the steps that are left out. To leave out any, figures are waited for.
 
     Attributes:
         late: whether figures are those of the step before.
-        num_samples: samples of the last step, those of all processes.
+        num_samples: samples of the last step, of all processes.
         fault: why the last step's loss is not finite, in words; None if it is, or not known yet.
     """
 
@@ -119,12 +120,11 @@ class StepFigures:
             losses: scalars by name, "total_loss" among them.
             square_error: mean square error of the colours, a scalar.
             part: this process's share of the batch, over which they are means.
-            known: what else the figures hold: the step's number as "step", and "num_samples", of
-                this process.
+            known: other figures of this process: the step's number as "step", "num_samples", ….
             suspects: see `suspects_of`.
 
         Returns:
-            The newest figures that are there: this step's, or on a device those of the step before;
+            The newest figures that are known: this step's, or if `late`, those of the step before;
             after the first step its own.
 
         Raises:
@@ -143,7 +143,7 @@ class StepFigures:
         return found
 
     def settle(self) -> dict[str, Any]:
-        """The last step's figures, waited for; none before the first step.
+        """The last step's figures, after waiting for them; empty before the first step.
 
         Raises:
             TrainingError: as `note` does.
