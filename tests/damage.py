@@ -1,4 +1,4 @@
-"""Files damaged in ways that disks, downloads, editors and spite do; the same for the same seed."""
+"""Files damaged as by disks, downloads, editors and malice; the same seed gives the same damage."""
 
 import json
 import re
@@ -22,7 +22,7 @@ JUNK = (
 
 
 def damaged_bytes(data: bytes, seed: int) -> bytes:
-    """Some bytes changed, cut off, doubled, put in or taken out."""
+    """Change, cut off, double, insert or remove some bytes."""
     random = np.random.default_rng(seed)
     result = bytearray(data)
     for _ in range(int(random.integers(1, 4))):
@@ -47,7 +47,7 @@ def damaged_bytes(data: bytes, seed: int) -> bytes:
 
 
 def damaged_text(data: bytes, seed: int) -> bytes:
-    """Numbers and words replaced by others, lines taken out or doubled; at times mere bytes."""
+    """Replace numbers and words, remove or double lines; sometimes only change bytes."""
     random = np.random.default_rng(seed)
     if random.integers(4) == 0:
         return damaged_bytes(data, seed)
@@ -69,7 +69,7 @@ def damaged_text(data: bytes, seed: int) -> bytes:
 
 
 def damaged_json(data: bytes, seed: int) -> bytes:
-    """Values of other types, numbers that are none, keys and entries taken out; at times text."""
+    """Use values of other types, invalid numbers, remove keys and entries; sometimes edit text."""
     random = np.random.default_rng(seed)
     if random.integers(3) == 0:
         return damaged_text(data, seed)

@@ -146,7 +146,7 @@ def multiscale_metadata(poses, split, width=16, height=8, focal=20.0):
 
 
 def assert_rays_are(scene, view, expected_o, expected_d):
-    """That a view's rays, brought back to the file's world, are the analytic ones."""
+    """Check that a view's rays, brought back to the file's world, are the analytic ones."""
     rays = view_rays(scene.cameras, view)
     rays_o = scene.transform.undo(rays.rays_o[:1].double().numpy())[0]
     rays_d = rays.rays_d.double().numpy() @ scene.transform.matrix[:, :3]

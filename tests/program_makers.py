@@ -21,7 +21,7 @@ def names(poses, suffix=".png"):
 
 
 def quaternion(rotation):
-    """w, x, y, z of a rotation: the eigenvector of K (Bar-Itzhack 2000) to the eigenvalue 1."""
+    """w, x, y, z of a rotation: the eigenvector of K (Bar-Itzhack 2000) for the eigenvalue 1."""
     r = rotation
     k = np.array([
         [r[0, 0] - r[1, 1] - r[2, 2], 0, 0, 0],

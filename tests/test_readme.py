@@ -1,4 +1,4 @@
-"""What the README tells a newcomer to type works as it stands there."""
+"""The commands and examples of the README work as written."""
 
 import importlib
 import re

@@ -1,4 +1,4 @@
-"""One source, several backends: what one computes, trains and renders, the others do too.
+"""One source, several backends: all compute, train and render the same.
 
 Each backend runs in processes of its own, as Taichi has one backend per process. The CPU's ops are
 held to their twins by `tests/ops`; here the other backends are, and then all are held to the CPU.
@@ -33,7 +33,7 @@ OTHERS = [
 
 
 def call(*arguments, **environment):
-    """Run Python in a process of its own; its output is the message if it fails."""
+    """Run Python in its own process; if it fails, its output is the message."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)], env={**os.environ, **environment},
         cwd=TESTS.parent, capture_output=True, text=True,
@@ -55,14 +55,14 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cpu(folder):
-    """A training on the CPU, and what it rendered."""
+    """A training on the CPU, and its renders."""
     work("cpu", folder / "cpu")
     return folder / "cpu"
 
 
 @pytest.fixture(scope="module", params=OTHERS)
 def other(request, folder, cpu):
-    """The same on another backend, which renders the CPU's checkpoint too, and the CPU its own."""
+    """The same on another backend. Each of the two also renders the other's checkpoint."""
     name = request.param
     work(name, folder / name, cpu / "checkpoint.pth")
     work("cpu", cpu, folder / name / "checkpoint.pth", "--render_only")

@@ -227,7 +227,7 @@ def test_a_saved_model_renders_the_same_after_loading(model, camera, tmp_path):
 
 
 def make_run(folder, model):
-    """A run folder that holds no more than a saved model."""
+    """A run folder that holds only a saved model."""
     run = folder / "run"
     run.mkdir()
     model.save(run / "checkpoint.pth")

@@ -1,4 +1,4 @@
-"""Cameras made from a pose and a focal length, and what is refused of them."""
+"""Cameras made from a pose and a focal length, and the values that are refused."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What all programs share: names of commands, errors and warnings in one line."""
+"""Shared parts of all programs: names of commands, errors and warnings in one line."""
 
 import re
 import subprocess

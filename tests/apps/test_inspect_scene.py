@@ -1,4 +1,4 @@
-"""What the inspection says of good and of spoilt scenes, and what it draws."""
+"""Reports and pictures of the inspection, for good and for spoilt scenes."""
 
 import json
 
@@ -142,7 +142,7 @@ def test_app(scene, tmp_path, capsys):
 
 
 def inspected(folder, tmp_path, capsys):
-    """What the program prints of a folder, and what it ends with."""
+    """The program's output for a folder, and its exit status."""
     error = None
     try:
         inspect_scene_app.main([str(folder), "--output", str(tmp_path / "look.png")])

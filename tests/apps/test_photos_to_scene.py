@@ -30,7 +30,7 @@ def pycolmap():
 
 @pytest.fixture(scope="module")
 def result(pycolmap, tmp_path_factory):
-    """True poses, the folder made of their photos and of one of a blank wall, and the report."""
+    """True poses, the folder made from their photos and one of a blank wall, and the report."""
     folder = tmp_path_factory.mktemp("photos")
     poses = take_photos(folder / "in", NUM_PHOTOS, WIDTH, HEIGHT, FOCAL, K1)
     blank = Image.new("RGB", (WIDTH, HEIGHT), (90, 90, 90))
@@ -266,7 +266,7 @@ def test_pairs_are_compared_once(matching, num):
 
 
 class Token:
-    """pycolmap's token, as far as a phase uses it."""
+    """The part of pycolmap's token that a phase uses."""
 
     def __init__(self):
         self.is_set = threading.Event()
@@ -277,7 +277,7 @@ class Token:
 
 @pytest.fixture
 def interrupts():
-    """Ctrl-C interrupts here, also where these tests were started in the background."""
+    """Let Ctrl-C interrupt, even if these tests were started in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -65,7 +65,7 @@ def scene(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
-    """Start the app in a process of its own: `start(*arguments) -> Popen`."""
+    """Start the program in its own process: `start(*arguments) -> Popen`."""
     cache = tmp_path_factory.mktemp("cache")
 
     def start(*arguments):
@@ -207,7 +207,7 @@ def test_a_seed_gives_one_model_and_a_single_level_has_one_head(train, scene, tm
 
 
 def interrupt_at(monkeypatch, step):
-    """Let Ctrl-C come while the training is in a certain step."""
+    """Send Ctrl-C while the training is in a certain step."""
     train_step = PyNeRFTrainer.train_step
 
     def interrupted(trainer):
@@ -274,7 +274,7 @@ def test_two_trainings_do_not_write_into_one_folder(train, scene, tmp_path):
 
 @pytest.fixture
 def old_run(tmp_path):
-    """The folder of a run that must stay as it is; its scene is called "broken"."""
+    """The folder of a run that must stay unchanged; its scene is named "broken"."""
     run_dir = tmp_path / "outputs" / "broken"
     run_dir.mkdir(parents=True)
     for name in RUN_FILES:
@@ -508,7 +508,7 @@ def test_the_process_ends_with_one_line_and_status_2(start, broken, old_run, mul
 
 
 def refused_in_one_line(message, *parts):
-    """An error message is one line, and says what is wrong where."""
+    """Check that an error message is one line that names the fault and its place."""
     assert "\n" not in message
     assert "Traceback" not in message
     assert [part for part in parts if part not in message] == []

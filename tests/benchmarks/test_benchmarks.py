@@ -1,4 +1,4 @@
-"""Each benchmark runs in its quick form; its figures mean nothing there, its findings do exist."""
+"""Each benchmark runs in its quick form, where figures are meaningless but findings must exist."""
 
 import json
 import math
@@ -17,7 +17,7 @@ QUICK = [name for name in program.NAMES if name not in LEFT_OUT]
 
 @pytest.fixture(scope="module", autouse=True)
 def scenes(tmp_path_factory):
-    """A cache of scenes that ends with the tests."""
+    """A cache of scenes that is removed after the tests."""
     patch = pytest.MonkeyPatch()
     patch.setenv("TAICHI_PYNERF_CACHE", str(tmp_path_factory.mktemp("cache")))
     workload.workload.cache_clear()

@@ -16,7 +16,7 @@ STEP = {"ms_per_step": 61.25, "torch_and_rest_ms": 40.5, "bytes_per_step": 2_500
 
 @pytest.fixture
 def folder(tmp_path):
-    """What a run leaves of which the tests failed."""
+    """The files of a run whose tests failed."""
     (tmp_path / "logs").mkdir()
     (tmp_path / "training").mkdir()
     parts = [("tests", 1, 80, "pytest tests"), ("rendering", 0, 7, "r"), ("steps", 0, 9, "s")]

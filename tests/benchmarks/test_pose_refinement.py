@@ -1,4 +1,4 @@
-"""The benchmark of refined poses: what it does to cameras."""
+"""The benchmark of refined poses: its changes to cameras."""
 
 import dataclasses
 import math
@@ -44,7 +44,7 @@ def test_a_motion_of_all_cameras_is_that_of_the_scene():
 
 
 def test_what_no_motion_explains_is_left():
-    """A turn of 3 degrees shows a point that is 3 units off 0.16 units away, less what fits."""
+    """A turn of 3 degrees displaces a point 3 units away by 0.16 units, less the common motion."""
     true = make_cameras(60, width=8, height=8, focal=9.0)
     distance = float(true.c2w[:, :, 3].norm(dim=-1).mean())
     wrong = perturbed(true, degrees=3.0, shift=0.0, seed=0)

@@ -47,7 +47,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture
 def steps_done(monkeypatch):
-    """How many steps the trainers of this test have made."""
+    """The number of steps made by the trainers of this test."""
     counted = []
     step = MultiScaleTrainer.train_step
 

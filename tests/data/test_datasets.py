@@ -158,7 +158,7 @@ def test_a_dataset_shares_the_pixels_of_its_scene():
 
 
 def expected_loss(dataset, scales, loss_of_view):
-    """What all samplers must agree on: every scale counts the same, every pixel in it as well."""
+    """The common rule of all samplers: equal weight for every scale, and for every pixel in it."""
     per_scale = [
         sum(loss_of_view[i] for i in range(len(dataset)) if dataset.scales[i] == scale) / 3
         for scale in scales

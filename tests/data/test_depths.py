@@ -1,4 +1,4 @@
-"""Depth images: read, brought to the size of their photographs, and handed to losses."""
+"""Depth images: read, brought to the size of their photographs, and passed to losses."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from taichi_pynerf.errors import SceneError
 
 
 def some_depths(height, width, seed=0):
-    """Whole numbers, a tenth of them unknown."""
+    """Integers, a tenth of them unknown."""
     random = np.random.default_rng(seed)
     values = random.integers(500, 9000, (height, width)).astype(np.uint16)
     values[random.random((height, width)) < 0.1] = 0

@@ -1,4 +1,4 @@
-"""Images of every kind that people have, linear ones through a tone curve, and names that lie."""
+"""Images of all common kinds, linear ones through a tone curve, and wrong suffixes."""
 
 import threading
 

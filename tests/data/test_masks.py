@@ -154,7 +154,7 @@ def test_pixels_that_the_lens_cannot_see_are_masked(tmp_path):
 
 
 def carved_ball(cameras, masks=None):
-    """What is left of a grid by pictures of a ball, seen through some lenses."""
+    """The cells of a grid that pictures of a ball leave, seen through several lenses."""
     images = []
     for view in range(len(cameras)):
         points = 0.35 * torch.nn.functional.normalize(

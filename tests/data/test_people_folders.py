@@ -1,4 +1,4 @@
-"""Folders as people have them: what other programs leave, each made small."""
+"""Folders as people have them: small versions of what other programs write."""
 
 import json
 import warnings

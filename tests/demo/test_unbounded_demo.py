@@ -1,4 +1,4 @@
-"""The demo scene in its landscape: what stands around it, and its nerfstudio folder."""
+"""The demo scene in its landscape: the surroundings, and the nerfstudio folder."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""LPIPS where it can be had, and in words where not."""
+"""LPIPS if it is available, and the message if it is not."""
 
 import sys
 import types

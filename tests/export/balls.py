@@ -1,4 +1,4 @@
-"""A model of a ball that needs no training: its field is written down."""
+"""A model of a ball that needs no training, because its field is a formula."""
 
 import torch
 from tiny import tiny_model

@@ -1,4 +1,4 @@
-"""Cameras that are no lens: panoramas, stereo pairs, parallel rays."""
+"""Cameras without a lens: panoramas, stereo pairs, parallel rays."""
 
 import math
 from dataclasses import replace

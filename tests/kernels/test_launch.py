@@ -1,4 +1,4 @@
-"""Kernels launched past Taichi's looking over: what they give and what they refuse."""
+"""Direct launches of kernels: their results, and the arguments that they refuse."""
 
 from types import SimpleNamespace
 
@@ -149,7 +149,7 @@ def test_tensors_that_want_gradients_and_derivatives_are_taichis(launches):
 
 
 class Lacking:
-    """Stands in for something of Taichi's that has lost a part, or whose part is another now."""
+    """Stands in for an object of Taichi's that lacks a part, or has a changed one."""
 
     def __init__(self, whole, lost=None, **changed):
         self.__dict__.update(_whole=whole, _lost=lost, **changed)

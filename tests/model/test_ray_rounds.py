@@ -1,4 +1,4 @@
-"""Rays on their way: all of them arrive, few at a time, and those in front first."""
+"""Rounds of rays: all rays finish, few at a time, and the first ones first."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ NEAR = 2.0
 
 
 def rays_of(num_rays):
-    """Rays that can be told from each other by their origins."""
+    """Rays that are identified by their origins."""
     rays_o = torch.arange(float(num_rays)).unsqueeze(1).repeat(1, 3)
     bounds = torch.tensor([[NEAR, 1e9]]).repeat(num_rays, 1)
     return Rays(rays_o, torch.ones_like(rays_o), torch.ones(num_rays), bounds)

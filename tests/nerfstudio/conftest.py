@@ -1,4 +1,4 @@
-"""What the tests of the plugin share. They are skipped where nerfstudio is not installed."""
+"""Shared parts of the plugin's tests, which are skipped if nerfstudio is not installed."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""One seed is one training: the plugin draws and learns what `apps/train.py` does."""
+"""One seed gives one training: the plugin draws and learns the same as `apps/train.py`."""
 
 import shutil
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""`ns-train` on a small scene, and what becomes of its run."""
+"""`ns-train` on a small scene, and uses of its run."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""What the tests of every op need: seeded numbers and one way to compare."""
+"""Shared parts of the ops' tests: seeded numbers and one way to compare."""
 
 import pytest
 import torch

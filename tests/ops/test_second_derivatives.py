@@ -1,4 +1,4 @@
-"""Ops have first derivatives alone: whoever asks for the second ones is told, and gets no zeros."""
+"""Ops have only first derivatives: asking for second ones is an error, and does not give zeros."""
 
 import pytest
 import torch

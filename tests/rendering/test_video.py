@@ -1,4 +1,4 @@
-"""Films: what a player finds in them."""
+"""Films as a player reads them."""
 
 import sys
 

@@ -23,7 +23,7 @@ from taichi_pynerf.training.trainer import PyNeRFTrainer
 
 @pytest.fixture(scope="module")
 def model():
-    """A model that has been trained a little, and so has no tensor of its beginnings."""
+    """A model that has been trained a little, so that no tensor has its initial values."""
     model = tiny_model(max_steps=2, batch_size=32)
     dataset = PyNeRFDataset.from_scene(ball_scene(num_views=2, size=8), white_background=True)
     PyNeRFTrainer(model, train_dataset=dataset, progress=False).train()

@@ -1,4 +1,4 @@
-"""A killed process must not cost every later one its compiled kernels."""
+"""A killed process must not deprive later ones of their compiled kernels."""
 
 import os
 import time

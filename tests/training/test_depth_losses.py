@@ -127,7 +127,7 @@ def ball_with_depth(num_views=3, size=24):
 
 @pytest.mark.parametrize("name", DEPTH_LOSSES)
 def test_training_with_depth_finds_the_surface(name):
-    """Two views say little of where a ball's colours are; its depths say it."""
+    """Two views hardly show the place of a ball's colours; its depths do."""
     data = PyNeRFDataset.from_scene(ball_with_depth(2))
     errors = {}
     for weight in (0.0, 0.3):

@@ -1,4 +1,4 @@
-"""Several processes train together what one trains alone."""
+"""Several processes together train what one trains alone."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def torchrun(*command, num_processes=2):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """What two processes saw, and where the first one wrote."""
+    """The records of two processes, and the folder of the first one."""
     folder = tmp_path_factory.mktemp("together")
     torchrun(Path(__file__).parent / "distributed_run.py", folder)
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)], folder

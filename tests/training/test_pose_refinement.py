@@ -1,4 +1,4 @@
-"""Poses corrected with the scene: the motion itself, its gradients, and that it finds its way."""
+"""Poses corrected with the scene: the motion, its gradients, and its convergence."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Watching a training: it goes the way of one that nobody watches, and shares the time."""
+"""A watched training: it equals one that is not watched, and shares the time."""
 
 import time
 

@@ -220,7 +220,7 @@ def test_a_model_without_images_can_be_looked_at(model, tmp_path):
 
 
 def random_frame(generator):
-    """Keys, buttons, sizes and places as no sane person would have them."""
+    """Senseless keys, buttons, sizes and places."""
     keys = [key for key in ACTIONS if key not in ("Escape", "p", "F12")] + list("wasdqe")
     pressed = generator.choices(keys, k=generator.randrange(3))
     held = [b for b in ("LMB", "RMB", "MMB", "Shift", "w", "Up") if generator.random() < 0.25]

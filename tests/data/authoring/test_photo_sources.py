@@ -1,4 +1,4 @@
-"""Photos, videos and masks that a scene is made of."""
+"""Photos, videos and masks as sources of a scene."""
 
 import numpy as np
 import pytest

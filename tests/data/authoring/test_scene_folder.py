@@ -1,4 +1,4 @@
-"""Scene folders appear whole or not at all, and never in the place of something else."""
+"""Scene folders appear complete or not at all, and never replace something else."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Sharp frames out of a video that is written here."""
+"""Sharp frames from a video that is written here."""
 
 import numpy as np
 import pytest

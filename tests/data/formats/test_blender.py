@@ -169,7 +169,7 @@ INFINITE = float("inf")
 
 
 def changed(*keys, value):
-    """A good description, but for the value at the place that `keys` lead to."""
+    """A good description except for the value at the place given by `keys`."""
     transforms = blender_transforms()
     place = transforms
     for key in keys[:-1]:

@@ -171,7 +171,7 @@ def test_listed_splits(scene_dir, poses):
 
 
 def test_listed_names_of_no_frame_are_left_out_with_a_warning(scene_dir, poses):
-    """A listed frame whose image is missing is told of already, and is no stranger."""
+    """A listed frame whose image is missing is already reported, and is not an unknown name."""
     (scene_dir / "images" / "0005.png").unlink()
     names = ["images/0001.png", "images/0005.png", "images/gone.png", "images/lost.png"]
     lists = {"train_filenames": names, "test_filenames": ["nowhere.png"]}
@@ -245,7 +245,7 @@ def test_files_of_another_size_scale_the_cameras(scene_dir):
 
 @pytest.mark.parametrize(("orientation", "turned"), [(6, True), (3, False), (8, True)])
 def test_exif_is_followed_where_width_and_height_ask_for_it(scene_dir, orientation, turned):
-    """Stored 32x18, upright 18x32: the scene says 18x32. Half a turn cannot be told: as stored."""
+    """Stored 32x18, upright 18x32, described 18x32. Half a turn is ambiguous: taken as stored."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = random_rgba(*((18, 32) if turned else (32, 18)))[..., :3]

@@ -1,4 +1,4 @@
-"""What other programs and phone apps export gives the rays of the cameras that it was made from."""
+"""Exports of other programs and phone apps give the rays of the cameras they were made from."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Progressive drawing: what is drawn when, and that in the end it is the renderer's own picture."""
+"""Progressive drawing: the order of passes, and a final picture equal to the renderer's."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Ways of showing a picture, against pictures whose colours are known."""
+"""Display modes, compared with pictures of known colours."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Where there is no screen or no driver, one line says so."""
+"""Without a screen or driver, one line says so."""
 
 import ctypes
 import sys
