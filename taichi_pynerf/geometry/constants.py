@@ -8,9 +8,9 @@ import torch
 
 
 def constant(values: tuple[float, ...], like: torch.Tensor) -> torch.Tensor:
-    """[K] the values in the type and on the device of `like`. The same tensor each time: read it.
+    """The values [K] in the type and on the device of `like`. Do not change the shared tensor.
 
-    Making a tensor of Python's numbers anew waits for all that the device has been given to do.
+    Making a tensor from Python's numbers each time would wait for the device to finish its work.
     """
     return _constant(values, like.dtype, like.device)
 

@@ -1,1 +1,1 @@
-"""The viewer in the browser, by way of viser: a link instead of a window, for any number."""
+"""The viewer in the browser, through viser: a link instead of a window, for several people."""

@@ -1,4 +1,4 @@
-"""All who look at the page: each has a viewer of their own; one thread draws for them in turn."""
+"""The clients of the page: each has its own viewer, and one thread draws for them in turn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from taichi_pynerf.viewer.web.client import Client, Common
 from taichi_pynerf.viewer.web.server import WebServer
 from taichi_pynerf.viewer.web.training_panel import TrainingPanel
 
-_AWAY = 0.03  # seconds for one of the still pictures in a round in which others move
+_AWAY = 0.03  # time for one still picture in a round in which other pictures move, s
 
 
 class Audience:
@@ -23,14 +23,14 @@ class Audience:
 
     Args:
         make_viewer: makes a viewer of the model, one for each client.
-        server: whose clients these are.
+        server: the server of these clients.
         points: [K, 3] sparse points of the scene, if it has any.
 
     Attributes:
-        figures: of the training, if there is one.
-        share: how it and the drawing share the time.
-        paused: whether somebody holds the training.
-        clients: those who look now, by their number.
+        figures: figures of the training, if there is one.
+        share: division of the time between training and drawing.
+        paused: whether a client has paused the training.
+        clients: the present clients, by number.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class Audience:
     def round(self, screen: WebServer, seconds: float) -> bool:
         """A round of every client whose picture moves, and of the others in turn.
 
-        Those that move share the rate of one. What is refined meanwhile gets little at a time, so
-        that nobody's moves wait for another's picture.
+        Moving pictures share the frame rate of one. Pictures that are refined meanwhile get little
+        time in each round, so that no client's moves wait for another's picture.
         """
         busy = self._welcome()
         if self._panel is not None:
@@ -95,7 +95,7 @@ class Audience:
         return busy
 
     def _welcome(self) -> bool:
-        """Take in who came, and forget who went; returns whether anyone did."""
+        """Add clients that came and remove those that left; returns whether there were any."""
         arrivals, departures = self.server.arrivals, self.server.departures
         changed = bool(arrivals or departures)
         while arrivals:

@@ -1,4 +1,4 @@
-"""One who looks at the page: the browser's camera and widgets come in, pictures go out."""
+"""A client of the page: the browser's camera and widgets come in, pictures go out."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from taichi_pynerf.viewer.web.objects import SceneObjects
 from taichi_pynerf.viewer.web.panels import Panels
 from taichi_pynerf.viewer.web.path_panel import PathPanel
 
-SIDES = (16, 4096)  # of a picture, pixels
-MOVING_QUALITY, STILL_QUALITY = 80, 92  # of JPEG
-_SAME_POSE = 1e-4  # of a camera that comes back as it was sent, in distances to the target
-_FARTHEST = 1e4  # from the scene box, in sides of it
+SIDES = (16, 4096)  # least and greatest side of a picture, pixels
+MOVING_QUALITY, STILL_QUALITY = 80, 92  # quality of JPEG
+_SAME_POSE = 1e-4  # rounding of a camera sent and returned, in distances to the target
+_FARTHEST = 1e4  # greatest distance of a camera from the scene box, in sides of the box
 _SLOWED = 0.5  # a canvas that a slow browser has reduced by less than this gets the same picture
 
 
 @dataclass
 class Common:
-    """What all clients of a server share.
+    """The values that all clients of a server share.
 
     Attributes:
         training: whether the model is going to change.
@@ -42,14 +42,14 @@ class Common:
 class Client:
     """A screen for a viewer, in a browser.
 
-    What comes from the browser is noted by the server's thread and taken up in `poll`, on the
-    thread that draws. Of several values for one widget the last counts. Pictures are handed to
-    the server, which sends the newest when the client is ready for one; nothing here waits.
+    The server's thread notes input from the browser, and `poll` applies it on the thread that
+    draws. Of several values for one widget the last counts. Pictures are passed to the server,
+    which sends the newest when the client is ready for one. Nothing here waits.
 
     Args:
         handle: viser's handle of the client.
-        viewer: what it sees; its own.
-        common: what is shared with the others.
+        viewer: the client's own viewer.
+        common: the values shared with the other clients.
     """
 
     how_to_close = "close the page"
@@ -87,7 +87,7 @@ class Client:
 
     @property
     def was_moved(self) -> bool:
-        """Whether the browser's camera waits to be taken up."""
+        """Whether the browser's camera has moved and has not been applied yet."""
         return self._view is not None
 
     def round(self, seconds: float) -> bool:
@@ -103,7 +103,7 @@ class Client:
     # ---- from the browser -----------------------------------------------------------------
 
     def later(self, key: object, act: Callable[[], object]) -> None:
-        """Have something done by the thread that draws; a later one of the same key replaces it."""
+        """Let the thread that draws do something; a later request of the same key replaces it."""
         with self._lock:
             self._inbox[key] = act
 
@@ -133,7 +133,7 @@ class Client:
         return InputFrame(size=self._size, touched=bool(waiting) or moved)
 
     def _take(self, place: Any, wxyz: Any, look_at: Any, fov: Any, width: Any, height: Any) -> None:
-        """Take up the browser's camera and the size of its canvas, if they can be used."""
+        """Apply the browser's camera and the size of its canvas, if they are valid."""
         viewer = self.viewer
         try:
             self._resize(width, height)
@@ -171,7 +171,7 @@ class Client:
         return False
 
     def _send_picture(self, viewer: Viewer) -> None:
-        """Send the picture if it is another: JPEG while it changes, PNG once it is complete."""
+        """Send the picture if it has changed: JPEG while it changes, PNG once it is complete."""
         image = viewer.canvas.image(viewer.layout.picture_size, viewer.settings.background)
         resting = not (viewer.moving or self.common.training)
         kind = "png" if resting and viewer.renderer.complete else "jpeg"
@@ -183,7 +183,7 @@ class Client:
         self.handle.flush()
 
     def _move_browser(self, camera: ViewCamera) -> None:
-        """Have the browser look from a camera, as after a click on a training view."""
+        """Move the browser's view to a camera, for example after a click on a training view."""
         browser = self.handle.camera
         with self.handle.atomic():
             browser.up_direction = camera.world_up
@@ -202,9 +202,9 @@ def browser_camera(viewer: Viewer, place: Any, wxyz: Any, look_at: Any, fov: Any
     """The browser's camera: from viser's conventions (OpenCV's axes) to the viewer's.
 
     Args:
-        viewer: whose scene it looks at.
-        place, look_at: [3] world units.
-        wxyz: [4] the camera's turn in the world as a quaternion.
+        viewer: the viewer of the scene.
+        place, look_at: [3] position and target, world units.
+        wxyz: [4] the camera's rotation in the world, a quaternion.
         fov: vertical angle of view, radians.
 
     Raises:
@@ -229,13 +229,13 @@ def browser_camera(viewer: Viewer, place: Any, wxyz: Any, look_at: Any, fov: Any
 
 
 def wxyz_of(camera: ViewCamera) -> np.ndarray:
-    """The turn of a camera with OpenCV's axes, as a quaternion [4]."""
+    """The rotation of a camera with OpenCV's axes, as a quaternion [4]."""
     rotation = camera.rotation @ np.diag([1.0, -1.0, -1.0])
     return optional("viser.transforms", "web").SO3.from_matrix(rotation).wxyz
 
 
 def rotation_of(wxyz: np.ndarray) -> np.ndarray:
-    """[3, 3] rotation of a unit quaternion [4]."""
+    """The rotation [3, 3] of a unit quaternion [4]."""
     w, x, y, z = wxyz
     return np.array(
         [

@@ -1,4 +1,4 @@
-"""A film that is rendered piece by piece, between the pictures of those who look."""
+"""A film that is rendered piece by piece, between the pictures of the clients."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class _Given(Exception):
 class Film:
     """Frames with the steps of final renders, as the viewer shows them now.
 
-    Rays are rendered in `advance`, by the thread that draws. Another thread encodes. The file
-    appears once it is whole.
+    `advance` renders rays, on the thread that draws. Another thread encodes. The file appears when
+    it is complete.
 
     Args:
-        viewer: whose model, mode and colours.
-        cameras: of the frames.
-        width, height: of a frame, pixels.
+        viewer: gives the model, the display mode and the colours.
+        cameras: the cameras of the frames.
+        width, height: size of a frame, pixels.
         path: the file.
         fps: frames per second.
     """
@@ -73,7 +73,7 @@ class Film:
 
     @property
     def finished(self) -> bool:
-        """Whether the file is there, or never will be."""
+        """Whether the file is complete, or the film has failed."""
         return not self._encoder.is_alive()
 
     def advance(self, seconds: float) -> None:
@@ -95,7 +95,7 @@ class Film:
             self._frames.put(None)  # a second one is never read
 
     def give_up(self) -> None:
-        """Make no film after all; nothing is left of it."""
+        """Abandon the film; nothing is left of it."""
         self._given_up.set()
         self._encoder.join()
 
@@ -123,7 +123,7 @@ class Film:
             normals = surface_normals(viewer.model, self._rays, rendered)
         layers = Layers.empty(height, width, self._shot.normals)
         layers.store(torch.arange(width * height), rendered, normals)
-        # One range for all frames: otherwise colours of depths would flicker.
+        # One range for all frames, as otherwise the colours of depths would flicker.
         self._depths = self._depths or depth_range(layers)
         return shade(
             Patch(layers, (0, 0, width, height), self._size, self._shot),
@@ -143,7 +143,7 @@ class Film:
             self.error = f"no film: {error}"
 
     def _taken(self) -> Iterator[np.ndarray]:
-        """The frames, as they come."""
+        """The frames, as they are rendered."""
         while True:
             if self._given_up.is_set():
                 raise _Given

@@ -1,7 +1,7 @@
-"""Who may reach the page, and what happens to those who send rubbish.
+"""Access to the page, and the handling of invalid messages.
 
-viser's server lets in whoever reaches its port, and a message that it cannot read ends in a
-traceback. What stands here goes in front of it, in the options of the server that viser starts.
+viser's server admits anyone who reaches its port, and a message that it cannot read ends in a
+traceback. This gate goes in front of it, through the options of the server that viser starts.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-MOST_CLIENTS = 16  # connections at a time
-MOST_BYTES = 2**20  # of a message from a browser; pictures go the other way
-SEND_BUFFER = 2**18  # bytes on their way to a client: a slow one gets newer pictures, not all
-_QUIET_SECONDS = 1.0  # between two lines about rubbish
+MOST_CLIENTS = 16  # greatest number of connections
+MOST_BYTES = 2**20  # greatest message from a browser, bytes; pictures go the other way
+SEND_BUFFER = 2**18  # bytes under way to a client: a slow client skips pictures
+_QUIET_SECONDS = 1.0  # least time between two lines about invalid messages, s
 
 _SILENT = logging.getLogger("taichi_pynerf.viewer.web")
 _SILENT.addHandler(logging.NullHandler())
@@ -32,8 +32,8 @@ class Gate:
     """Decides on requests by their path and headers.
 
     With a token, every path must begin with it. Without one, the port is open to programs of this
-    machine; a browser on it may be showing a stranger's page, so requests have to be for this
-    machine by name, and come from a page of the same server.
+    machine. A browser among them may show a stranger's page, so requests must name this machine
+    and come from a page of this server.
 
     Args:
         token: the first part of all paths, or None.
@@ -57,7 +57,7 @@ class Gate:
         return f"/{rest if slash else ''}" + (f"?{query}" if query else "")
 
     def refusal(self, path: str, headers: Mapping[str, str]) -> str | None:
-        """Why a request is refused, as a line for the one who asks; None if it is not."""
+        """The reason to refuse a request, as a line for the client; None if it is accepted."""
         if self.path_within(path) is None:
             return "open the link that the program printed: it ends in a token"
         if self.token is None:
@@ -94,7 +94,7 @@ class Gate:
             server.serve = start  # type: ignore[misc]
 
     def note(self, what: object) -> None:
-        """Say in one line that a client sent what cannot be used; not more often than is useful."""
+        """Report in one line, and not too often, that a client sent an invalid message."""
         now = time.monotonic()
         if now - self._noted_at >= _QUIET_SECONDS:
             self._noted_at = now
@@ -126,7 +126,7 @@ class Gate:
         return process
 
     def _calmly(self, handler: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable]:
-        """A handler of connections that ends one that sends rubbish, and no other."""
+        """A handler of connections that ends only those that send invalid messages."""
 
         def failed_later(_: object, context: dict) -> None:
             self.note(_said(context.get("exception") or context.get("message")))

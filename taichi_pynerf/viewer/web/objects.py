@@ -1,4 +1,4 @@
-"""What stands in the scene before the picture: training cameras, boxes, points."""
+"""Objects drawn over the picture in three dimensions: training cameras, boxes, points."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from taichi_pynerf.viewer.camera import ViewCamera
 from taichi_pynerf.viewer.viewer import Viewer
 from taichi_pynerf.viewer.web.widgets import Later
 
-MOST_POINTS = 200_000  # drawn
+MOST_POINTS = 200_000  # greatest number of points drawn
 POINT_COLOR = (230, 150, 40)
 _POINT_SHARE = 0.002  # size of a point, in sides of the scene box
-MOST_CAMERAS = 200  # drawn; of more, as many evenly spread ones
+MOST_CAMERAS = 200  # greatest number of cameras drawn, evenly spread
 THUMBNAIL = 96  # longest side, pixels
 _FRUSTUM_SHARE = 0.04  # height of a frustum, in sides of the scene box, as in the window
 
 
 class SceneObjects:
-    """Things of three dimensions in one client's page.
+    """The three-dimensional objects in a client's page.
 
     Args:
         handle: viser's handle of the client.
@@ -66,7 +66,7 @@ class SceneObjects:
         self.hide_those_near(self.viewer.camera)
 
     def hide_those_near(self, camera: ViewCamera) -> None:
-        """Hide the frustums that a camera stands in: their images would cover the picture."""
+        """Hide frustums that contain a camera, as their images would cover the picture."""
         views = self.viewer.views
         if views is None:
             return
@@ -164,7 +164,7 @@ class SceneObjects:
     # ---- points ---------------------------------------------------------------------------
 
     def show_points(self, on: bool) -> None:
-        """Draw the sparse points; of very many, a part evenly drawn."""
+        """Draw the sparse points, or an even sample of them if there are very many."""
         if self._cloud is not None:
             self._cloud.remove()
             self._cloud = None

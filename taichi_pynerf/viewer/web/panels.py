@@ -1,4 +1,4 @@
-"""The widgets of one client: what the picture shows and how."""
+"""The widgets of one client, for the content and the look of the picture."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Panels:
             self._add_crop(gui)
 
     def update(self) -> None:
-        """Show what is new, now and then."""
+        """Update the texts, at intervals."""
         now = time.perf_counter()
         if now - self._updated_at < _SECONDS:
             return

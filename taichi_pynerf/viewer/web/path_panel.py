@@ -24,7 +24,7 @@ FILM_SIZES = {
     "1920 x 1080": (1920, 1080),
 }  # fmt: skip
 _SECONDS = 0.3  # between two updates of the progress
-_ECHO_SECONDS = 0.5  # how long the browser may still report where a preview had put it
+_ECHO_SECONDS = 0.5  # time for which the browser may still report a preview's camera, s
 
 
 class PathPanel:
@@ -98,7 +98,7 @@ class PathPanel:
         return True
 
     def update(self) -> None:
-        """Show how far a film is."""
+        """Show the progress of a film."""
         film, now = self._film, time.perf_counter()
         if film is not None and now - self._updated_at >= _SECONDS:
             self._updated_at = now
@@ -114,7 +114,7 @@ class PathPanel:
     # ---- what buttons do ------------------------------------------------------------------
 
     def _change(self, action: str) -> None:
-        """Add or remove a key frame, and draw the flight anew."""
+        """Add or remove a key frame, and draw the flight again."""
         self.viewer.act(action)
         if self._line is not None:
             self._line.remove()

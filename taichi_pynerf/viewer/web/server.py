@@ -1,4 +1,4 @@
-"""The server of the page: its address, its link, and who comes and goes."""
+"""The server of the page: its address, its link, and its clients coming and going."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from taichi_pynerf.viewer.web.gate import Gate
 
 HOST, PORT = "127.0.0.1", 7007
 PORTS_TRIED = 20
-ALONE_SECONDS = 10.0  # a page that is loaded anew is away for a moment, s
+ALONE_SECONDS = 10.0  # time without clients before closing, s; reloading a page takes a moment
 
 
 class WebServer:
-    """Serves the page until it is closed. Coming and going is noted for the thread that draws.
+    """Serves the page until it is closed, and notes arrivals and departures for the drawing thread.
 
     Args:
-        title: of the page.
-        host, port: where to listen; if the port is taken, at the next free one. Port 0 is any.
+        title: title of the page.
+        host, port: address to listen at; if the port is taken, the next free one. 0 is any port.
 
     Attributes:
-        link: what to open.
-        arrivals, departures: handles of clients that came and went, to be taken from the left.
-        close_when_alone: close by itself once nobody looks any more.
+        link: the link to open.
+        arrivals, departures: handles of clients that came and left, to be taken from the left.
+        close_when_alone: close automatically when no client is left.
 
     Raises:
         MissingPackageError: viser is not installed.
@@ -78,14 +78,14 @@ class WebServer:
         self.viser.on_client_disconnect(self._went)
 
     def start_at(self, camera: ViewCamera) -> None:
-        """Have new clients look from a camera, with its axis of orbits upwards."""
+        """Let new clients look from a camera, with its axis of orbits upwards."""
         self.viser.scene.set_up_direction(tuple(camera.world_up.tolist()))
         start = self.viser.initial_camera
         start.position, start.look_at = camera.position, camera.target
         start.up, start.fov = camera.world_up, camera.fov_y
 
     def announce(self) -> None:
-        """Print the link, and a warning where others can reach it."""
+        """Print the link, and a warning if others can reach it."""
         print(f"in the browser: {self.link}", flush=True)
         if self.gate.token is not None:
             print(
@@ -125,7 +125,7 @@ class WebServer:
 
 
 def is_local(host: str) -> bool:
-    """Whether programs of this machine alone can reach what listens at `host`."""
+    """Whether only programs of this machine can reach a server that listens at `host`."""
     if host == "localhost":
         return True
     try:

@@ -9,10 +9,10 @@ from taichi_pynerf.viewer.web.server import WebServer
 
 
 class WebTraining(LiveTraining):
-    """Draws between the steps of a training for those who look; ends when the last has gone.
+    """Draws between the steps of a training for the clients; ends when the last one has left.
 
     Args:
-        audience: those who look.
+        audience: the clients.
         server: the server of the page.
         trainer: the trainer.
     """
@@ -22,7 +22,7 @@ class WebTraining(LiveTraining):
         self._server = server
 
     def finish(self) -> None:
-        """Called after the training: show the model as long as somebody looks."""
+        """Called after the training: show the model as long as there are clients."""
         self._server.close_when_alone = True
         super().finish()
         self._server.close()

@@ -1,4 +1,4 @@
-"""The training in the page: its figures, its curves, its share of the time. One for all clients."""
+"""The training in the page: figures, curves and share of the time, the same for all clients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LEAST_POINTS = 2  # of a curve
 
 
 class Steered(Protocol):
-    """What the panel shows and changes."""
+    """The values that the panel shows and changes."""
 
     figures: TrainingFigures | None
     share: TimeShare
@@ -63,7 +63,7 @@ class TrainingPanel:
                     self._asked["save"] = True
 
     def update(self) -> bool:
-        """Do what clients asked, and show what is new; returns whether anything was asked."""
+        """Apply the clients' requests and update the page; returns whether there were any."""
         asked, self._asked = self._asked, {}
         steered = self._steered
         if "share" in asked:
@@ -84,7 +84,7 @@ class TrainingPanel:
         return bool(asked)
 
     def resume(self) -> None:
-        """Nobody is there to end a pause."""
+        """End a pause, as no client is left to do so."""
         if self._pause is not None and self._steered.paused:
             self._steered.paused = False
             self._pause.value = False

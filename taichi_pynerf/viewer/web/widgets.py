@@ -1,4 +1,4 @@
-"""What the panels share: how a widget's change reaches the thread that draws."""
+"""Shared part of the panels: passing a widget's changes to the thread that draws."""
 
 from __future__ import annotations
 
