@@ -32,10 +32,11 @@ class PageClient:
         reading: whether it takes what is sent; one that does not is a page that hangs.
 
     Attributes:
-        pictures: (time, kind, bytes) of each picture that has come.
+        pictures: (time, kind, bytes) of each picture that has come; the bytes of the newest alone.
         widgets: {label: (uuid, the message that made it)}.
         nodes: names of the things in the scene, with the message that made them.
         files: {name: bytes} of downloads.
+        start: where the server has new clients begin: "Position", "LookAt", "Fov", "UpDirection".
         moved_to: [3] where the server has last put the camera.
     """
 
@@ -44,7 +45,9 @@ class PageClient:
         self.pictures: list[tuple[float, str, bytes]] = []
         self.widgets: dict[str, tuple[str, dict]] = {}
         self.nodes: dict[str, dict] = {}
+        self.markdown: dict[str, dict] = {}
         self.files: dict[str, bytes] = {}
+        self.start: dict[str, dict] = {}
         self.moved_to: list[float] | None = None
         self.num_messages = 0
         self._parts: dict[str, tuple[str, list]] = {}
@@ -84,6 +87,28 @@ class PageClient:
         wxyz = viser.transforms.SO3.from_matrix(rotation).wxyz
         vectors = (v.tolist() for v in (wxyz, place, target, up))
         self.send_view(*vectors, fov, size or self.size)
+
+    def orbit(self, angle: float, nearer: float = 1.0, turned: float = 0.0) -> None:
+        """Look at the scene from where clients begin, turned about the vertical by `angle`.
+
+        Args:
+            angle: radians.
+            nearer: the distance, as a share of that at the beginning.
+            turned: turn of the view to the side, as a share of the distance.
+        """
+        self.wait(lambda: len(self.start) >= 4, "the first view")
+        target = np.array(self.start["LookAt"]["look_at"], dtype=np.float64)
+        up = np.array(self.start["UpDirection"]["position"], dtype=np.float64)
+        arm = nearer * (np.array(self.start["Position"]["position"]) - target)
+        side = np.cross(up, arm)
+        turn = viser.transforms.SO3.exp(angle * up).as_matrix()
+        self.look(target + turn @ arm, target + turned * turn @ side, up, self.start["Fov"]["fov"])
+
+    def words(self) -> str:
+        """All texts of the panels."""
+        texts = (made["props"].get("_markdown", made["props"].get("content", ""))
+                 for made in self.markdown.values())  # fmt: skip
+        return "\n".join(map(str, texts))
 
     def send_view(
         self, wxyz: Any, place: Any, target: Any, up: Any, fov: Any, size: tuple[Any, Any]
@@ -154,14 +179,20 @@ class PageClient:
         self.num_messages += 1
         kind = message["type"]
         if kind == "BackgroundImageMessage" and message["rgb_data"]:
+            if self.pictures:  # they would be gigabytes soon
+                self.pictures[-1] = (*self.pictures[-1][:2], b"")
             self.pictures.append((time.perf_counter(), message["format"], message["rgb_data"]))
+        elif kind == "GuiMarkdownMessage":
+            self.markdown[message["uuid"]] = message
         elif kind.startswith("Gui") and "props" in message:
             self.widgets[message["props"].get("label") or kind] = (message["uuid"], message)
         elif kind == "GuiUpdateMessage":
-            for uuid, made in self.widgets.values():
-                if uuid == message["uuid"]:
-                    made["props"].update(message["updates"])
-        elif kind == "SetCameraPositionMessage" and not message["initial"]:
+            made = self.markdown.get(message["uuid"])
+            if made is not None:
+                made["props"].update(message["updates"])
+        elif kind.startswith("SetCamera") and message.get("initial"):
+            self.start[kind.removeprefix("SetCamera").removesuffix("Message")] = message
+        elif kind == "SetCameraPositionMessage":
             self.moved_to = message["position"]
         elif kind == "RemoveSceneNodeMessage":
             self.nodes.pop(message["name"], None)

@@ -13,12 +13,14 @@ class TrainingFigures:
 
     Attributes:
         max_steps: greatest number of steps.
+        first_step: the first of this training that was noted; a resumed one begins later than 1.
         step, loss, psnr, samples_per_second: those of the last step.
         losses, psnrs: their smoothed curves.
         finished: whether the training has ended.
     """
 
     max_steps: int
+    first_step: int | None = None
     step: int = 0
     loss: float = float("nan")
     psnr: float = float("nan")
@@ -31,5 +33,7 @@ class TrainingFigures:
         """Take a step's figures as `PyNeRFTrainer.train` gives them."""
         self.step, self.loss, self.psnr = figures["step"], figures["loss"], figures["psnr"]
         self.samples_per_second = figures["samples_per_second"]
+        if self.first_step is None:
+            self.first_step = self.step
         self.losses.add(self.loss)
         self.psnrs.add(self.psnr)

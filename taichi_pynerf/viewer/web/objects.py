@@ -86,6 +86,8 @@ class SceneObjects:
             fov=2.0 * math.atan(0.5 * height / float(cameras.fy[view])),
             aspect=width / height,
             scale=_FRUSTUM_SHARE * self.viewer.model.renderer.box.size,
+            thickness=1.5,
+            thickness_units="screen",
             color=overlays.FRUSTUM_COLOR,
             image=self._thumbnail(view),
             format="jpeg",

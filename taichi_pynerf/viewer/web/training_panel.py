@@ -110,7 +110,7 @@ class TrainingPanel:
                 "" if measured is None else f"training has {measured:.0%} of the time",
                 *lines,
             ]
-            self._show_curves(figures.losses, figures.psnrs, figures.step)
+            self._show_curves(figures.losses, figures.psnrs, figures.first_step or 0, figures.step)
         text = "  \n".join(line for line in [*lines, self._text] if line)
         if text != self._words.content:
             self._words.content = text
@@ -136,9 +136,9 @@ class TrainingPanel:
             aspect=1.4,
         )
 
-    def _show_curves(self, losses: Curve, psnrs: Curve, step: int) -> None:
+    def _show_curves(self, losses: Curve, psnrs: Curve, first: int, last: int) -> None:
         loss, psnr = losses.values(), psnrs.values()
         count = min(len(loss), len(psnr))
         if count >= _LEAST_POINTS:
-            steps = np.linspace(step / count, step, count)
+            steps = np.linspace(first, last, count)
             self._chart.data = (steps, np.maximum(loss[:count], 1e-12), psnr[:count])
