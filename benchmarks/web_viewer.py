@@ -104,10 +104,10 @@ def pictures_in_chromium(link: str) -> dict:
             time.sleep(15.0)  # the first picture, and the browser's own compilation
             canvas = driver.find_element("css selector", "canvas")
             size = canvas.size
-            chain = ActionChains(driver, duration=40)
+            chain = ActionChains(driver, duration=5)
             chain.move_to_element(canvas).click_and_hold()
-            for step in range(150):
-                chain.move_by_offset(2 if step // 40 % 2 else -2, 0)
+            for step in range(500):
+                chain.move_by_offset(1 if step // 80 % 2 else -1, 0)
             chain.release()
             begin = driver.execute_script("return performance.now()")
             chain.perform()
