@@ -63,7 +63,8 @@ def move_and_rest(client: PageClient, place: int) -> dict:
     full = next(
         when for when, kind, _ in client.pictures[begin:] if kind == "png" and when > rested
     )
-    while client.pictures[-1][0] > time.perf_counter() - 4.0:  # tiles of the finest steps
+    # The words say what is being drawn, up to a second late.
+    while client.pictures[-1][0] > time.perf_counter() - 2.0 or ", then " in client.words():
         time.sleep(0.1)
     return {
         "place": place,
