@@ -112,7 +112,7 @@ class PyNeRFConfig:
         512, "cells of the small field's finest level along each axis (proposal)", 64, 4096
     )
     fine_samples: int = _sampling.whole(
-        12, "samples of a ray in the pyramid field (proposal)", 2, 1024
+        16, "samples of a ray in the pyramid field (proposal)", 2, 1024
     )
     march_resolution: int = _sampling.whole(
         1024, "steps across the diagonal of the field's cube (occupancy)", 1
