@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything that a machine with a GPU can tell about this project, in one run and without network:
-# the table of backends, the test suite, a training, the cost of a step, rendering times.
+# the table of backends, the test suite, a training, the time of each kernel of a step, memory, peers,
+# rendering times, fused rendering under Vulkan on the same card.
 #
 #   benchmarks/gpu_check.sh --wheels DIR [--lego DIR] [--out DIR] [--backend cuda] [--max_steps 20000]
 #   benchmarks/gpu_check.sh --backend cpu --quick          a rehearsal on any machine, in minutes
@@ -11,6 +12,7 @@
 #   --out DIR        where the report goes (gpu_report): report.md, report.json, and logs/ of all parts
 #   --backend NAME   cuda, vulkan or cpu
 #   --max_steps N    of the training
+#   --seconds N      of the training at most (60)
 #   --quick          20 steps at a quarter of the size, and the tests of ops alone
 #
 # Needs Python 3.10 to 3.13 with torch (PYTHON chooses the interpreter, python3 by default). All
@@ -21,17 +23,17 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 
 # Paths are relative to where the script was called.
 from_caller() { case $1 in /*) echo "$1" ;; *) echo "$caller/$1" ;; esac; }
-wheels= lego= out=$(from_caller gpu_report) backend=cuda max_steps=20000 quick=
+wheels= lego= out=$(from_caller gpu_report) backend=cuda max_steps=20000 seconds=60 quick=
 usage_error() { echo "error: $*; the head of benchmarks/gpu_check.sh lists the flags" >&2; exit 2; }
 while [ $# -gt 0 ]; do
   case $1 in
     --quick) quick=1; shift; continue ;;
-    --wheels | --lego | --out | --backend | --max_steps) [ $# -ge 2 ] || usage_error "$1 needs a value" ;;
+    --wheels | --lego | --out | --backend | --max_steps | --seconds) [ $# -ge 2 ] || usage_error "$1 needs a value" ;;
     *) usage_error "unknown flag $1" ;;
   esac
   case $1 in
     --wheels) wheels=$(from_caller "$2") ;; --lego) lego=$(from_caller "$2") ;; --out) out=$(from_caller "$2") ;;
-    --backend) backend=$2 ;; --max_steps) max_steps=$2 ;;
+    --backend) backend=$2 ;; --max_steps) max_steps=$2 ;; --seconds) seconds=$2 ;;
   esac
   shift 2
 done
@@ -90,11 +92,19 @@ part starts "$python" -c "from taichi_pynerf import runtime; runtime.start('$bac
 tests=(tests)
 [ -z "$quick" ] || tests=(tests/ops)
 part tests "$python" -m pytest --durations=10 "${tests[@]}"
-training=(--backend "$backend" --max_steps "$max_steps" --output_dir "$out" --experiment_name training)
+training=(--backend "$backend" --max_steps "$max_steps" --max_seconds "$seconds" --output_dir "$out" --experiment_name training)
 [ -z "$lego" ] || training+=(--data_dir "$lego")
 [ -z "$quick" ] || training+=(--img_downscale 4)
 part training "$python" apps/train.py "${training[@]}"
 part rendering "$python" -m benchmarks.fused_render --checkpoint "$out/training" --backend "$backend" \
   --repeats 3 --scale "$([ -z "$quick" ] && echo 1 || echo 8)"
 part steps "$python" -m benchmarks.vulkan_step --other "$backend" --steps "$([ -z "$quick" ] && echo 64 || echo 4)"
+measure=("$python" -m benchmarks --backend "$backend" --checkpoint "$out/training")
+[ -z "$quick" ] || measure+=(--quick)
+part kernels "${measure[@]}" train_step  # beside peers, where these are installed
+part encoding "${measure[@]}" encode
+part memory "${measure[@]}" memory
+# Fused rendering was made for cards that torch cannot use, and this one will do.
+[ "$backend" != cuda ] || part vulkan "$python" -m benchmarks.fused_render --checkpoint "$out/training" \
+  --backend vulkan --repeats 3 --scale "$([ -z "$quick" ] && echo 1 || echo 8)"
 "$python" -m benchmarks.gpu_report "$out"
