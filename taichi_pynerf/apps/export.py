@@ -1,7 +1,8 @@
-"""Export a trained field for other programs: a point cloud, a mesh, or a nerfstudio run.
+"""Export a trained field for other programs: a point cloud, a mesh, a web page, a nerfstudio run.
 
 python apps/export.py --checkpoint outputs/demo --format pointcloud
 python apps/export.py --checkpoint outputs/lego --format mesh --output lego.glb
+python apps/export.py --checkpoint outputs/lego --format web --output lego.html
 python apps/export.py --checkpoint outputs/lego --format nerfstudio
 python apps/export.py --checkpoint outputs/lego/taichi-pynerf-synthetic/2026-01-31_120000 \\
     --format checkpoint --output lego.pth        (a run of ns-train brought back)
@@ -15,6 +16,7 @@ from pathlib import Path
 from taichi_pynerf import convert_to_nerfstudio_format, runtime, save_pyramid_model
 from taichi_pynerf.apps.cli import Parser, run
 from taichi_pynerf.apps.crop_flags import add_crop_flag, crop_from
+from taichi_pynerf.apps.page_flags import add_page_flags, export_page, page_options_from
 from taichi_pynerf.data.placement import SceneTransform
 from taichi_pynerf.errors import ConfigError, SceneError
 from taichi_pynerf.export.mesh import MESH_SUFFIXES, extract_mesh, move_back, write_mesh
@@ -32,10 +34,16 @@ from taichi_pynerf.runs.runs import Run, open_run
 DEFAULT_NAMES = {
     "pointcloud": "pointcloud.ply",
     "mesh": "mesh.ply",
+    "web": "scene.html",
     "nerfstudio": "nerfstudio",
     "checkpoint": "checkpoint.pth",
 }
-SUFFIXES = {"pointcloud": (".ply",), "mesh": MESH_SUFFIXES, "checkpoint": (".pth",)}
+SUFFIXES = {
+    "pointcloud": (".ply",),
+    "mesh": MESH_SUFFIXES,
+    "web": (".html",),
+    "checkpoint": (".pth",),
+}
 NEEDED = {  # formats, the module that each needs, and the extra that installs it
     "pointcloud": ("plyfile", "export"),
     "mesh": ("trimesh", "export"),
@@ -56,9 +64,9 @@ def build_parser() -> Parser:
     )
     parser.add_argument(
         "--output",
-        help="file to write: .ply, or .obj and .glb for a mesh, .pth for a checkpoint; for "
-        "nerfstudio a folder (pointcloud.ply, mesh.ply, nerfstudio or checkpoint.pth in the run "
-        "folder)",
+        help="file to write: .ply, or .obj and .glb for a mesh, .html for the web, .pth for a "
+        "checkpoint; for nerfstudio, and with --folder, a folder (pointcloud.ply, mesh.ply, "
+        "scene.html, nerfstudio or checkpoint.pth in the run folder)",
     )
     parser.add_argument("--data_dir", help="where the run's scene is now, if it has moved")
     parser.add_argument(
@@ -102,6 +110,7 @@ def build_parser() -> Parser:
         help="with --texture: simplify the surface to so many triangles before it is unwrapped",
     )  # fmt: skip
     mesh.add_argument("--texture_size", type=int, default=2048, help="side of the texture, texels")
+    add_page_flags(parser)
     return parser
 
 
@@ -110,6 +119,7 @@ def main(argv: list[str]) -> None:
     if args.crop and args.format not in ("pointcloud", "mesh"):
         raise ConfigError(f"--crop cuts point clouds and meshes, not --format {args.format}")
     crop_from(args)  # checked before anything is loaded
+    page = page_options_from(args)
     if args.texture and args.format != "mesh":
         raise ConfigError("--texture needs --format mesh")
     if args.texture:
@@ -125,6 +135,8 @@ def main(argv: list[str]) -> None:
         export_point_cloud(args, opened, path, at_hand)
     elif args.format == "mesh":
         export_mesh(args, opened, path, at_hand)
+    elif args.format == "web":
+        export_page(args, opened, path, page, at_hand)
     elif args.format == "nerfstudio":
         source = opened.source if at_hand else None
         settings = convert_to_nerfstudio_format(
@@ -185,9 +197,10 @@ def output_path(args: argparse.Namespace, opened: Run) -> Path:
             "nerfstudio"
         )
     default = "mesh.glb" if args.texture else DEFAULT_NAMES[args.format]
+    default = "web" if args.folder else default
     path = opened.folder / default
     path = path if args.output is None else Path(args.output)
-    known = SUFFIXES.get(args.format)
+    known = None if args.folder else SUFFIXES.get(args.format)
     if known is not None and path.suffix.lower() not in known:
         raise ConfigError(f"--output {path}: a {args.format} is written as {', '.join(known)}")
     if args.texture and path.suffix.lower() != ".glb":

@@ -1,0 +1,86 @@
+// Steps through the occupancy grid (kernels/ray_march.py).
+
+uniform highp usampler2DArray occupied;  // 32 cells along x in each texel
+uniform highp usampler2DArray blocks;
+
+const int WORDS = (OCCUPANCY + 31) / 32;
+const int NUM_BLOCKS = (OCCUPANCY + BLOCK - 1) / BLOCK;
+const int BLOCK_WORDS = (NUM_BLOCKS + 31) / 32;
+const float OUTER = float(1 << (CASCADES - 1));
+
+bool is_set(highp usampler2DArray bits, int words, int cascade, ivec3 g) {
+  uint word = texelFetch(bits, ivec3(g.z, g.y, cascade * words + (g.x >> 5)), 0).x;
+  return ((word >> uint(g.x & 31)) & 1u) != 0u;
+}
+
+float step_at(float t, float cone_angle, float step_size) {
+  return clamp(t * cone_angle, step_size, OUTER * step_size);
+}
+
+int cascade_of(vec3 p) {
+  int k = 0;
+#if CASCADES > 1
+  float reach = 2.0 * largest(abs(p - 0.5));
+  while (k < CASCADES - 1 && reach > 1.0) {
+    reach *= 0.5;
+    k++;
+  }
+#endif
+  return k;
+}
+
+// On to the first step whose middle is in an occupied cell: whether there is one.
+bool seek(vec3 o, vec3 d, vec3 inverse_d, inout float t, inout float dt, float t_exit,
+          float cone_angle, float step_size) {
+  dt = step_at(t, cone_angle, step_size);
+  while (t < t_exit && t + dt > t) {
+    vec3 p = o + (t + 0.5 * dt) * d;
+    int k = cascade_of(p);
+    float side = float(1 << k);
+    vec3 q = (p - 0.5) / side + 0.5;
+    ivec3 g = clamp(ivec3(floor(q * float(OCCUPANCY))), 0, OCCUPANCY - 1);
+    if (is_set(occupied, WORDS, k, g)) return true;
+    ivec3 low = g, b = g / BLOCK;
+    float width = 1.0;
+    if (!is_set(blocks, BLOCK_WORDS, k, b)) {
+      low = b * BLOCK;
+      width = float(BLOCK);
+    }
+    vec3 border = (vec3(low) + vec3(greaterThan(d, vec3(0.0))) * width) / float(OCCUPANCY);
+    border = (border - 0.5) * side + 0.5;
+    vec3 leaves = mix((border - o) * inverse_d, vec3(1e30), lessThan(abs(d), vec3(1e-12)));
+    float t_leave = min(least(leaves), t_exit);
+    t += dt;
+#ifdef UNBOUNDED
+    dt = step_at(t, cone_angle, step_size);
+    while (t + 0.5 * dt < t_leave && t + dt > t) {
+      t += dt;
+      dt = step_at(t, cone_angle, step_size);
+    }
+#else
+    t += max(0.0, ceil((t_leave - t) / dt - 0.5)) * dt;
+#endif
+  }
+  return false;
+}
+
+Pixel render(Ray ray) {
+  Pixel pixel = Pixel(vec3(0.0), 0.0, 0.0, 0.0, 1.0);
+  float middle = clamp(dot(CENTER - ray.origin, ray.direction), 0.0, 1e30);
+  middle = min(max(middle, ray.near), ray.far);
+  float share = sqrt(ray.area) * middle >= WIDE_PIXEL * STEP_SIZE ? 1.0 : RENDER_STEP;
+  float step_size = share * STEP_SIZE, cone_angle = share * CONE_ANGLE;
+  clip(ray);
+  vec3 o = to_unit(ray.origin), d = ray.direction / SIZE, inverse_d = inverse_of(d);
+  vec3 low = (0.5 - 0.5 * OUTER - o) * inverse_d, high = (0.5 + 0.5 * OUTER - o) * inverse_d;
+  float t = max(ray.near, largest(min(low, high)));
+  float t_exit = min(ray.far, least(max(low, high)));
+  float dt = 0.0;
+  t += 0.5 * step_at(t, cone_angle, step_size);
+  while (pixel.light >= EARLY_STOP_EPS
+         && seek(o, d, inverse_d, t, dt, t_exit, cone_angle, step_size)) {
+    composite(pixel, ray, o, d, t, dt);
+    t += dt;
+  }
+  return pixel;
+}

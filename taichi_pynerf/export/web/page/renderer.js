@@ -1,0 +1,274 @@
+// Pictures of the scene: few pixels while the camera moves, all of them when it rests.
+
+const MOVING_MS = 40;   // of a picture while the camera moves
+const TILE_MS = 60;     // of a tile: input is seen in between
+const REST_MS = 150;    // without input until the full size is begun
+const LEAST_WIDTH = 24; // pixels, of the smallest picture
+const COARSE_MS = 2000; // a picture that takes longer has coarser ones before it
+
+class Renderer {
+  constructor(gpu, canvas, header) {
+    Object.assign(this, {gpu, canvas, header});
+    this.camera = null;
+    this.fixedLevel = -1;
+    this.finest = -1;       // level that has been loaded
+    this.mode = "color";
+    this.rate = 1;          // pixels a millisecond
+    this.base = null;       // the newest picture that is complete
+    this.work = null;       // what is being drawn: {target, tiles}
+    this.stale = false;     // the picture is of another camera or level
+    this.moved = 0;         // when the camera was last moved
+    this.drawing = 0;       // pictures and tiles that have been asked for
+    this.frames = 0;
+    this.pictureMs = 0;
+    this.turn = Promise.resolve();
+    this.wake = () => {};
+    this.onStatus = () => {};
+  }
+
+  async start(shader, display) {
+    [this.scene, this.display] = await Promise.all(
+      [this.gpu.program(shader), this.gpu.program(display)]);
+    const {gl, textures} = this.gpu;
+    gl.useProgram(this.scene.program);
+    for (const [name, texture] of Object.entries(textures)) {
+      if (this.scene.places[name]) gl.uniform1i(this.scene.places[name], texture.unit);
+    }
+    gl.useProgram(this.display.program);
+    gl.uniform1i(this.display.places.colors, this.gpu.freeUnit);
+    gl.uniform1i(this.display.places.facts, this.gpu.freeUnit + 1);
+  }
+
+  // The picture is another one now: draw it anew.
+  invalidate(moving = false) {
+    this.stale = true;
+    if (moving) this.moved = performance.now();
+    this.wake();
+  }
+
+  // One after the other: what `act` draws is drawn without others in between.
+  exclusive(act) {
+    this.drawing++;
+    const done = this.turn.then(act).finally(() => this.drawing--);
+    this.turn = done.catch(() => {});
+    return done;
+  }
+
+  // Whether the picture on the screen is what there is to see, in full size.
+  get complete() {
+    return !this.stale && !this.work && !this.drawing && this.base !== null;
+  }
+
+  async run() {
+    for (;;) {
+      if (this.camera && this.finest >= 0) {
+        this.fit();
+        if (this.stale) await this.exclusive(() => this.drawMoving());
+        else if (this.resting && this.work) await this.exclusive(() => this.drawTile());
+      }
+      if (!this.stale && !(this.work && this.resting)) {
+        const wait = this.work ? REST_MS : 1e9;
+        await new Promise((resolve) => {
+          this.wake = resolve;
+          setTimeout(resolve, Math.min(wait, 2 ** 30));
+        });
+      } else {
+        await pause(0);
+      }
+    }
+  }
+
+  get resting() {
+    return performance.now() - this.moved > REST_MS;
+  }
+
+  // Follow the window's size.
+  fit() {
+    const ratio = Math.min(window.devicePixelRatio || 1, 2);
+    const width = Math.max(1, Math.round(ratio * this.canvas.clientWidth));
+    const height = Math.max(1, Math.round(ratio * this.canvas.clientHeight));
+    if (this.canvas.width !== width || this.canvas.height !== height) {
+      Object.assign(this.canvas, {width, height});
+      this.stale = true;
+    }
+  }
+
+  draw(target, pinhole, tile, options = {}) {
+    const {gl} = this.gpu, {program, places} = this.scene;
+    const level = options.level ?? this.fixedLevel;
+    for (const texture of Object.values(this.gpu.textures)) this.gpu.bind(texture);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, target.frame);
+    gl.viewport(0, 0, target.width, target.height);
+    gl.enable(gl.SCISSOR_TEST);
+    gl.scissor(tile.x, tile.y, tile.width, tile.height);
+    gl.useProgram(program);
+    gl.uniform3fv(places.eye, pinhole.eye);
+    gl.uniformMatrix3fv(places.axes, false, pinhole.axes);
+    gl.uniform4fv(places.lens, pinhole.lens);
+    gl.uniform2f(places.bounds, this.header.near, this.header.far);
+    gl.uniform1f(places.height, target.height);
+    gl.uniform1f(places.fixed_level, level);
+    gl.uniform1f(places.finest, this.finest);
+    gl.uniform1i(places.counts, options.counts ? 1 : 0);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+    gl.disable(gl.SCISSOR_TEST);
+  }
+
+  // A whole picture with as many pixels as there is time for.
+  async drawMoving() {
+    this.stale = false;
+    const {width, height} = this.canvas;
+    const share = Math.min(1, Math.sqrt(this.rate * MOVING_MS / (width * height)));
+    const small = [width, height].map((n) => Math.max(1, Math.round(n * share)));
+    if (small[0] < LEAST_WIDTH && width > LEAST_WIDTH) {
+      small[0] = LEAST_WIDTH;
+      small[1] = Math.max(1, Math.round(LEAST_WIDTH * height / width));
+    }
+    const target = this.gpu.target(...small), begun = performance.now();
+    this.draw(target, this.camera.pinhole(...small), whole(target));
+    await this.gpu.finished();
+    const ms = Math.max(performance.now() - begun, 0.5);
+    this.measured(small[0] * small[1], ms);
+    this.drop(this.work);
+    this.work = null;
+    this.finish(target, ms);
+    if (!this.stale) this.plan();
+  }
+
+  // Next, a larger picture; before a slow one a third as wide.
+  plan() {
+    const {width, height} = this.canvas;
+    if (this.base.width >= width && this.base.height >= height) return this.status();
+    let size = [width, height];
+    while (size[0] * size[1] / this.rate > COARSE_MS && size[0] > 7 * this.base.width) {
+      size = size.map((n) => Math.max(1, Math.round(n / 3)));
+    }
+    const target = this.gpu.target(...size);
+    const side = Math.round(Math.min(512, Math.max(8, Math.sqrt(this.rate * TILE_MS))));
+    this.work = {target, tiles: tilesOf(target, side), begun: performance.now()};
+    this.status();
+  }
+
+  async drawTile() {
+    const {target, tiles} = this.work, tile = tiles.shift(), begun = performance.now();
+    this.draw(target, this.camera.pinhole(target.width, target.height), tile);
+    await this.gpu.finished();
+    this.measured(tile.width * tile.height, performance.now() - begun);
+    if (tiles.length) {
+      this.show(target, tile);
+    } else {
+      const ms = performance.now() - this.work.begun;
+      this.work = null;
+      this.finish(target, ms);
+      if (!this.stale) this.plan();
+    }
+    this.status();
+  }
+
+  measured(pixels, ms) {
+    this.rate = 0.7 * this.rate + 0.3 * Math.min(pixels / Math.max(ms, 0.5), 10 * this.rate);
+  }
+
+  finish(target, ms) {
+    this.drop({target: this.base});
+    this.base = target;
+    this.frames++;
+    this.pictureMs = ms;
+    this.show();
+  }
+
+  drop(work) {
+    if (work && work.target) this.gpu.release(work.target);
+  }
+
+  // The modes show what has been drawn in another way.
+  setMode(mode) {
+    this.mode = mode;
+    if (this.base) {
+      this.show();
+      if (this.work) this.invalidate();  // its tiles are on the screen alone
+    }
+  }
+
+  // Put a target on the screen, whole or a tile of it.
+  show(target = this.base, tile = null) {
+    const {gl} = this.gpu, {program, places} = this.display, {width, height} = this.canvas;
+    if (!tile && this.mode === "depth") this.depths = this.depthRange(target);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+    gl.viewport(0, 0, width, height);
+    if (tile) {
+      const x = width / target.width, y = height / target.height;
+      const left = Math.floor(tile.x * x), bottom = Math.floor(tile.y * y);
+      gl.enable(gl.SCISSOR_TEST);
+      gl.scissor(left, bottom, Math.ceil((tile.x + tile.width) * x) - left,
+        Math.ceil((tile.y + tile.height) * y) - bottom);
+    }
+    this.gpu.bind(target.colors);
+    this.gpu.bind(target.facts);
+    gl.useProgram(program);
+    gl.uniform2f(places.screen, width, height);
+    gl.uniform1i(places.mode, {color: 0, level: 1, depth: 2}[this.mode]);
+    gl.uniform3fv(places.background, this.header.background);
+    gl.uniform2fv(places.depths, this.depths || [0, 1]);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+    gl.disable(gl.SCISSOR_TEST);
+  }
+
+  // Of what is seen in a target, as depth / (depth + size).
+  depthRange(target) {
+    const [colors, facts] = this.gpu.pixels(target);
+    let low = 1, high = 0;
+    for (let i = 0; i < colors.length; i += 4) {
+      if (colors[i + 3] < 128) continue;
+      const depth = twoBytes(facts, i + 2);
+      low = Math.min(low, depth);
+      high = Math.max(high, depth);
+    }
+    return low < high ? [low, high] : [0, 1];
+  }
+
+  // A picture of its own, beside what is on the screen: what each pixel says, rows from the top.
+  async picture(pinhole, options = {}) {
+    return this.exclusive(async () => {
+      const {width, height} = pinhole, target = this.gpu.target(width, height);
+      const begun = performance.now();
+      const side = options.side || 64;
+      for (const tile of tilesOf(target, side)) {
+        this.draw(target, pinhole, tile, options);
+        await this.gpu.finished();
+      }
+      const ms = performance.now() - begun, [colors, facts] = this.gpu.pixels(target);
+      this.gpu.release(target);
+      return {width, height, ms, colors: fromTop(colors, width), facts: fromTop(facts, width)};
+    });
+  }
+
+  status() {
+    this.onStatus();
+  }
+}
+
+const whole = ({width, height}) => ({x: 0, y: 0, width, height});
+
+const twoBytes = (bytes, i) => (256 * bytes[i] + bytes[i + 1]) / 65535;
+
+// Tiles of a target, those in the middle first.
+function tilesOf({width, height}, side) {
+  const tiles = [];
+  for (let y = 0; y < height; y += side) {
+    for (let x = 0; x < width; x += side) {
+      tiles.push({x, y, width: Math.min(side, width - x), height: Math.min(side, height - y)});
+    }
+  }
+  const far = (t) => Math.hypot(
+    t.x + t.width / 2 - width / 2, t.y + t.height / 2 - height / 2);
+  return tiles.sort((a, b) => far(a) - far(b));
+}
+
+function fromTop(bytes, width) {
+  const row = 4 * width, rows = bytes.length / row, turned = new Uint8Array(bytes.length);
+  for (let y = 0; y < rows; y++) {
+    turned.set(bytes.subarray(y * row, (y + 1) * row), (rows - 1 - y) * row);
+  }
+  return turned;
+}
