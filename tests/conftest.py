@@ -21,7 +21,7 @@ MOST_WORKERS = 4  # each has a torch and a Taichi of its own, about 1 GB
 # `pytest -m "not slow"` leaves out.
 SLOW = (
     "agreement/", "apps/test_cli", "apps/test_export", "apps/test_render", "apps/test_train",
-    "benchmarks/", "model/test_renderer", "test_readme", "training/", "viewer/ggui/",
+    "benchmarks/", "export/web/", "model/test_renderer", "test_readme", "training/", "viewer/ggui/",
     "viewer/test_live", "viewer/test_viewer", "viewer/web/test_audience", "viewer/web/test_browser",
 )  # fmt: skip
 

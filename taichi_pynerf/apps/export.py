@@ -135,7 +135,7 @@ def main(argv: list[str]) -> None:
         export_point_cloud(args, opened, path, at_hand)
     elif args.format == "mesh":
         export_mesh(args, opened, path, at_hand)
-    elif args.format == "web":
+    elif page is not None:
         export_page(args, opened, path, page, at_hand)
     elif args.format == "nerfstudio":
         source = opened.source if at_hand else None

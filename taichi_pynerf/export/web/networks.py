@@ -1,4 +1,4 @@
-"""The networks as one texture and as GLSL: loops over what a layer reads, its outputs written out."""
+"""The networks as one texture, and as GLSL: loops over inputs, with outputs written out."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.model.encodings import PyramidEncoder
@@ -67,7 +68,7 @@ def quantise(model: PyNeRF, bits: int = 8) -> QuantisedModel:
     """
     twin = PyNeRF(model.config).eval()
     twin.load_state_dict(model.state_dict())
-    networks = [twin.field.heads, twin.field.color_heads]
+    networks: list[nn.Module] = [twin.field.heads, twin.field.color_heads]
     grid = _quantise_encoder(twin.field.shared_encoder, bits)
     proposal_grid = None
     if twin.proposals is not None:

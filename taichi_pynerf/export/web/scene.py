@@ -119,7 +119,8 @@ def write_web_scene(
         num_levels -= 1
     if num_levels < whole:
         say(
-            f"max_megabytes is {limit:g}: left out the {whole - num_levels} finest of {whole} levels"
+            f"max_megabytes is {limit:g}: left out the {whole - num_levels} finest of {whole} "
+            "levels"
         )
     folder = Path(path) if options.folder else Path(path).parent
     write_files(folder, files)

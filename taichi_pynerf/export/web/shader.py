@@ -10,11 +10,11 @@ from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.export.web.networks import Network, WeightTexture, chain_text, quads
 from taichi_pynerf.export.web.quantise import RANGE_STEPS, QuantisedGrid, QuantisedModel
 from taichi_pynerf.model.model import PyNeRF
-from taichi_pynerf.model.pyramid import is_geometric, level_knots
 from taichi_pynerf.model.proposals import EXPLORE
+from taichi_pynerf.model.pyramid import is_geometric, level_knots
 from taichi_pynerf.model.renderer import UNSEEN, WIDE_PIXEL
-from taichi_pynerf.ops.resampling import PADDING
 from taichi_pynerf.ops.ray_march import block_size
+from taichi_pynerf.ops.resampling import PADDING
 from taichi_pynerf.ops.spherical_harmonics import NUM_COEFFICIENTS
 
 ROW = 1024  # entries in a row of the table's texture; levels begin at whole rows
@@ -37,7 +37,8 @@ def reason_against_page(config: PyNeRFConfig) -> str | None:
 
 def level_rows(grids: list[QuantisedGrid]) -> list[list[int]]:
     """Per grid and level, the row of the table's texture at which it begins; and the end."""
-    row, begins = 0, []
+    row = 0
+    begins: list[list[int]] = []
     for grid in grids:
         texels = quads(grid.spec.features_per_level)
         begins.append([])

@@ -30,7 +30,8 @@ def scene_of_views(views: Views | None, box: SceneBox) -> dict:
     """
     if views is None or len(views.cameras) == 0:
         center = np.array(box.center)
-        pose = look_at(center + box.size * np.array([1.2, -1.5, 1.0]), box.center)
+        eye = center + box.size * np.array([1.2, -1.5, 1.0])
+        pose = look_at(eye.tolist(), box.center)
         reach = max(high - low for low, high in zip(box.reach[:3], box.reach[3:], strict=True))
         return {
             "views": [_view("overview", pose.double().numpy(), 0.9)],

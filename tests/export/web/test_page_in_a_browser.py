@@ -1,10 +1,11 @@
-"""Exported pages in headless Chromium: the pictures, the panel, and what they ask of the network."""
+"""Exported pages in headless Chromium: pictures, panel, and requests."""
 
 import http.server
 import json
 import re
 import threading
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -78,9 +79,7 @@ def compare(browser, model, cameras, view, level=None):
     """Mean differences of colour (of 1) and, where something is seen, of level and depth."""
     options = {} if level is None else {"level": level}
     page = picture(browser, cameras, view, **options)
-    own = render_image(
-        model, cameras, view, NEAR, FAR, options=RenderOptions(level=level)
-    )
+    own = render_image(model, cameras, view, NEAR, FAR, options=RenderOptions(level=level))
     own = {name: value.numpy() for name, value in own.items()}
     seen = own["acc"] > 0.5
     assert seen.any()
@@ -208,7 +207,8 @@ def test_the_panel_mouse_and_keys_change_the_picture(browser, ball):
     seen.append(at_rest(browser))
     body.send_keys("l")
     browser.execute_script(
-        "const e = document.getElementById('level'); e.value = 0; e.dispatchEvent(new Event('input'))"
+        "const e = document.getElementById('level');"
+        "e.value = 0; e.dispatchEvent(new Event('input'))"
     )
     seen.append(at_rest(browser))
     body.send_keys("l")
@@ -242,7 +242,7 @@ def test_a_page_without_its_finest_levels_says_so(browser, ball, tmp_path):
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    asked: list[str] = []
+    asked: ClassVar[list[str]] = []
 
     def do_GET(self):
         self.asked.append(self.path)
@@ -253,7 +253,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def test_a_folder_is_loaded_level_by_level(browser, ball, tmp_path):
-    model, whole, views = ball
+    model, _, views = ball
     written = write_web_scene(model, tmp_path / "web", PageOptions("x", folder=True), views)
     assert written.path == tmp_path / "web" / "index.html"
     assert written.num_bytes == sum(p.stat().st_size for p in (tmp_path / "web").iterdir())
