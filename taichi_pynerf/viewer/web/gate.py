@@ -18,6 +18,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from taichi_pynerf.extras import optional
+
 MOST_CLIENTS = 16  # greatest number of connections
 MOST_BYTES = 2**20  # greatest message from a browser, bytes; pictures go the other way
 SEND_BUFFER = 2**18  # bytes under way to a client: a slow client skips pictures
@@ -74,8 +76,7 @@ class Gate:
     @contextlib.contextmanager
     def in_front(self) -> Iterator[None]:
         """While this lasts, a server of websockets that is started gets this gate."""
-        from websockets.asyncio import server
-
+        server: Any = optional("websockets.asyncio.server", "web")
         start = server.serve
 
         def serve(handler: Callable[[Any], Awaitable[None]], *place: Any, **options: Any) -> Any:
@@ -87,11 +88,11 @@ class Gate:
             }
             return start(self._calmly(handler), *place, **options)
 
-        server.serve = serve  # type: ignore[misc, assignment]
+        server.serve = serve
         try:
             yield
         finally:
-            server.serve = start  # type: ignore[misc]
+            server.serve = start
 
     def note(self, what: object) -> None:
         """Report in one line, and not too often, that a client sent an invalid message."""
