@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from taichi_pynerf.export.web.networks import WeightTexture, quads
+from taichi_pynerf.export.web.networks import WeightTexture
 from taichi_pynerf.export.web.quantise import QuantisedModel
 from taichi_pynerf.export.web.shader import LAYER, ROW, level_rows, networks_of
 
@@ -75,7 +75,8 @@ def pack(quantised: QuantisedModel) -> Packed:
     for kind, grid, at in zip(("level", "small"), grids, begins, strict=False):
         for number, (codes, row) in enumerate(zip(grid.codes, at, strict=True)):
             name = f"{kind}_{number}"
-            levels.append({"chunk": name, "row": row, "entries": len(codes)})
+            entries, features = codes.shape
+            levels.append({"chunk": name, "row": row, "entries": entries, "features": features})
             chunks.append(Chunk.of(name, codes.T))  # number by number: these are alike
     if model.field.num_heads > 1:
         g = model.trained_levels.resolution
@@ -86,8 +87,6 @@ def pack(quantised: QuantisedModel) -> Packed:
         "levels": levels,
         "table": {
             "width": ROW, "height": LAYER, "layers": -(-end // LAYER),
-            "features": quantised.grid.spec.features_per_level,
-            "texels": quads(quantised.grid.spec.features_per_level),
             "bits": quantised.grid.bits,
         },
         "chunks": {},

@@ -133,7 +133,7 @@ def _header(
 ) -> dict:
     """What the page's script reads first."""
     model = quantised.model
-    color = packed.texture.networks[len(model.field.heads)]
+    color, small = packed.texture.networks[len(model.field.heads)], quantised.proposal_grid
     return {
         **packed.header,
         **scene,
@@ -146,8 +146,9 @@ def _header(
         "cost": {  # multiplications of one evaluation
             "head": packed.texture.networks[len(model.field.heads) - 1].multiplications,
             "color": color.multiplications,
-            "small": packed.texture.networks[-1].multiplications if model.proposals else 0,
-            "smallLevels": model.proposals.encoder.spec.num_levels if model.proposals else 0,
+            "small": packed.texture.networks[-1].multiplications if small else 0,
+            "smallLevels": small.spec.num_levels if small else 0,
             "features": model.config.features_per_level,
+            "smallFeatures": small.spec.features_per_level if small else 0,
         },
     }

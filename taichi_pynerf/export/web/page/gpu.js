@@ -74,13 +74,14 @@ class Gpu {
   // Put a level's numbers, which come feature by feature, into the table.
   fillLevel(level, buffer) {
     const gl = this.gl, texture = this.textures.table;
-    const {features, texels, width, height} = this.header.table;
+    const {width, height} = this.header.table;
+    const {entries, features} = level, texels = Math.ceil(features / 4);
     const [, format, type, Kind] = this.kinds[texture.kind];
-    const codes = new Kind(buffer), entries = level.entries, quads = 4 * texels;
+    const codes = new Kind(buffer), stride = 4 * texels;
     const rows = Math.ceil(entries * texels / width);
     const data = new Kind(rows * width * 4);
     for (let f = 0; f < features; f++) {
-      for (let e = 0, from = f * entries; e < entries; e++) data[e * quads + f] = codes[from + e];
+      for (let e = 0, from = f * entries; e < entries; e++) data[e * stride + f] = codes[from + e];
     }
     this.bind(texture);
     for (let done = 0; done < rows;) {  // a layer at a time

@@ -231,11 +231,13 @@ window.pynerf = {
       samples: mean(colors, 0), colors: mean(colors, 2),
       levels: mean(facts, 0), small: mean(facts, 2),
     };
-    const {cost} = header;
-    const lookups = found.levels + found.small * cost.smallLevels;
+    const {cost} = header, small = found.small * cost.smallLevels;
+    const quads = (features) => Math.ceil(features / 4);
     found.multiplications = found.samples * 2 * cost.head + found.colors * cost.color
-      + found.small * cost.small + lookups * 8 * cost.features;
-    found.texels = 8 * lookups * header.table.texels;
+      + found.small * cost.small
+      + 8 * (found.levels * cost.features + small * cost.smallFeatures);
+    found.texels = 8
+      * (found.levels * quads(cost.features) + small * quads(cost.smallFeatures));
     return found;
   },
 };
