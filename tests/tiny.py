@@ -112,3 +112,14 @@ def uncontract(points: torch.Tensor) -> torch.Tensor:
     """The inverse of `geometry.contraction.contract`: points of [..., 3] in (-2, 2)^3."""
     m = points.abs().amax(-1, keepdim=True).clamp_min(1)
     return points / (m * (2 - m))
+
+
+def training_tensors(trainer):
+    """All tensors that a training depends on, by name."""
+    state = {f"model.{name}": value for name, value in trainer.model.state_dict().items()}
+    training = trainer.state_dict()
+    state |= {name: training[name] for name in ("pixel_generator", "generator")}
+    for name, optimizer in training["optimizers"].items():
+        for key, entry in optimizer["state"].items():
+            state |= {f"{name}.{key}.{part}": v for part, v in entry.items() if torch.is_tensor(v)}
+    return state

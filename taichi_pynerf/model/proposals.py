@@ -28,7 +28,6 @@ HASH_TABLE_SIZE, HIDDEN_DIM = 2**17, 16
 EXPLORE = 0.02  # share of the samples that fall anywhere on a ray
 GOLDEN = 0.618034  # golden ratio; its multiples modulo 1, the rounds' offsets, spread evenly
 FIRST_LOOK = 0.06  # share of the training after which only `EXPLORE` of the samples fall anywhere
-
 FIRST_LESSONS = 256  # steps, all of which teach the small field
 
 

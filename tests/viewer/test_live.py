@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 from fake_screen import FakeScreen
-from tiny import ball_scene, tiny_config
+from tiny import ball_scene, tiny_config, training_tensors
 
 from taichi_pynerf.data.datasets import MultiScaleDataset
 from taichi_pynerf.model.model import PyNeRF
@@ -34,16 +34,6 @@ def press(*keys):
     return InputFrame(pressed=keys, size=SIZE, cursor=(1.0, 1.0))
 
 
-def tensors(trainer):
-    state = {f"model.{name}": value for name, value in trainer.model.state_dict().items()}
-    training = trainer.state_dict()
-    state |= {name: training[name] for name in ("pixel_generator", "generator")}
-    for name, optimizer in training["optimizers"].items():
-        for key, entry in optimizer["state"].items():
-            state |= {f"{name}.{key}.{part}": v for part, v in entry.items() if torch.is_tensor(v)}
-    return state
-
-
 def test_a_watched_training_gives_the_same_model_to_the_bit():
     plain = new_trainer()
     plain.train()
@@ -59,7 +49,7 @@ def test_a_watched_training_gives_the_same_model_to_the_bit():
     assert viewer.renderer.num_rays > 1000
     assert not screen.frames
     assert viewer.settings.mode is Mode.NORMALS
-    want, got = tensors(plain), tensors(trainer)
+    want, got = training_tensors(plain), training_tensors(trainer)
     assert want.keys() == got.keys()
     assert [name for name in want if not torch.equal(want[name], got[name])] == []
 

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from tiny import ball_scene, tiny_config
+from tiny import ball_scene, tiny_config, training_tensors
 
 from taichi_pynerf.data.datasets import MultiScaleDataset
 from taichi_pynerf.model.model import PyNeRF
@@ -385,16 +385,6 @@ def test_sparse_points_are_shown(trained, tmp_path):
 # ---- beside a training ------------------------------------------------------------------------
 
 
-def tensors(trainer):
-    state = {f"model.{name}": value for name, value in trainer.model.state_dict().items()}
-    training = trainer.state_dict()
-    state |= {name: training[name] for name in ("pixel_generator", "generator")}
-    for name, optimizer in training["optimizers"].items():
-        for key, entry in optimizer["state"].items():
-            state |= {f"{name}.{key}.{part}": v for part, v in entry.items() if torch.is_tensor(v)}
-    return state
-
-
 def watched(trainer, tmp_path):
     make = partial(Viewer, trainer.model, trainer.train_dataset, tmp_path, trainer.save)
     audience = Audience(make, WebServer("test", port=0))
@@ -431,7 +421,7 @@ def test_a_training_watched_by_two_pages_gives_the_same_model_to_the_bit(tmp_pat
         hands.join()
         audience.server.close()
     assert drawn > 1000
-    want, got = tensors(plain), tensors(trainer)
+    want, got = training_tensors(plain), training_tensors(trainer)
     assert want.keys() == got.keys()
     assert [name for name in want if not torch.equal(want[name], got[name])] == []
 
