@@ -17,7 +17,7 @@ from taichi_pynerf import runtime
 from taichi_pynerf.apps.cli import Parser, run
 from taichi_pynerf.apps.crop_flags import add_crop_flag, crop_from
 from taichi_pynerf.errors import ConfigError, MissingPackageError
-from taichi_pynerf.evaluation.evaluation import Dataset, Metric, metrics_for, summarise
+from taichi_pynerf.evaluation.evaluation import MEANINGS, Dataset, Metric, metrics_for, summarise
 from taichi_pynerf.evaluation.lpips import LPIPS, NETS
 from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write_text, json_text
@@ -112,6 +112,10 @@ def build_parser() -> Parser:
     out.add_argument(
         "--transparent", action="store_true", help="images with alpha, without a background"
     )
+    out.add_argument(
+        "--exif_exposure", action="store_true",
+        help="images as bright as the EXIF exposure of their photographs predicts",
+    )  # fmt: skip
     out.add_argument("--save_acc", action="store_true", help="opacity")
     out.add_argument("--save_levels", action="store_true", help="heat map of the pyramid levels")
     out.add_argument("--compute_metrics", action="store_true", help="PSNR, SSIM and LPIPS")
@@ -162,8 +166,10 @@ def check(args: argparse.Namespace) -> None:
         raise ConfigError(f"--depth_format {args.depth_format} needs --save_depth")
     if args.depth_format == "exr":
         optional("OpenImageIO", "hdr")
-    if args.compare and (args.transparent or args.crop):
-        raise ConfigError("--compare shows whole views: leave --transparent and --crop out")
+    if args.compare and (args.transparent or args.crop or args.exif_exposure):
+        raise ConfigError(
+            "--compare shows whole views: leave --transparent, --crop and --exif_exposure out"
+        )
     if args.crop and args.compute_metrics:
         raise ConfigError("photographs show what --crop leaves out: leave --compute_metrics out")
     if (args.compute_metrics or args.compare) and args.width:
@@ -174,6 +180,11 @@ def check(args: argparse.Namespace) -> None:
 
 
 def render_images(args: argparse.Namespace, opened: Run) -> None:
+    if args.exif_exposure and opened.response is None:
+        raise ConfigError(
+            f"--exif_exposure: {opened.checkpoint} does not know how colours follow EXIF: train "
+            "with --color_correction affine on photographs of several exposures"
+        )
     split = chosen_split(args, opened)
     folder = output_dir(args, opened, split)
     metrics = chosen_metrics(args, [opened]) if args.compute_metrics else {}
@@ -182,6 +193,8 @@ def render_images(args: argparse.Namespace, opened: Run) -> None:
     if metrics:
         facts = {"split": split, "steps": opened.step, "level": args.level,
                  "supersample": args.supersample}  # fmt: skip
+        if len(told := {name: text for name, text in MEANINGS.items() if name in metrics}) > 1:
+            facts["meanings"] = told
         print(write_reports(folder, summarise(results, list(metrics)), facts), end="")
 
 
@@ -325,7 +338,7 @@ def chosen_metrics(args: argparse.Namespace, runs: list[Run]) -> dict:
     """Those of the runs, and LPIPS if available; if its network was named, it is required."""
     metrics: dict[str, Metric] = {}
     for one in runs:
-        metrics |= metrics_for(one.config)
+        metrics |= metrics_for(one.config, one.response if len(runs) == 1 else None)
     if args.lpips != "none":
         try:
             lpips = LPIPS("alex" if args.lpips == "auto" else args.lpips)
@@ -350,7 +363,7 @@ def render_options(args: argparse.Namespace, opened: Run) -> RenderOptions:
 def outputs(args: argparse.Namespace, depth_range: tuple[float, float] | None = None) -> Outputs:
     return Outputs(
         args.save_depth, args.save_acc, args.save_levels, depth_range, args.depth_format,
-        args.save_normals, args.transparent,
+        args.save_normals, args.transparent, args.exif_exposure,
     )  # fmt: skip
 
 
@@ -360,6 +373,7 @@ def output_dir(args: argparse.Namespace, opened: Run, name: str) -> Path:
         return Path(args.output_dir)
     name += f"_{args.camera_type}" if args.camera_type else ""
     name += f"_level{args.level}" if args.level != "auto" else ""
+    name += "_exif_exposure" if args.exif_exposure else ""
     name += f"_supersampled{args.supersample}" if args.supersample > 1 else ""
     return opened.checkpoint.parent / "renders" / name
 

@@ -27,7 +27,7 @@ from taichi_pynerf.apps.setting_flags import add_setting_flags, settings_given
 from taichi_pynerf.apps.web_flags import add_web_flags, audience_of, check_web_flags
 from taichi_pynerf.data.locating import FORMATS
 from taichi_pynerf.errors import CheckpointError, ConfigError
-from taichi_pynerf.evaluation.evaluation import Dataset, evaluate, metrics_for
+from taichi_pynerf.evaluation.evaluation import MEANINGS, Dataset, evaluate, metrics_for
 from taichi_pynerf.files import atomic_write_text, json_text
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.presets import PRESETS
@@ -324,7 +324,9 @@ def report(trainer: PyNeRFTrainer, dataset: Dataset | None, run_dir: Path, backe
         print(f"no test images; checkpoint: {run_dir / 'checkpoint.pth'}")
         return
     model = trainer.model.eval()
-    results = evaluate(model, dataset, metrics=metrics_for(trainer.config), progress=True)
+    response, why = trainer.exposure_response()
+    wanted = metrics_for(trainer.config, response)
+    results = evaluate(model, dataset, metrics=wanted, progress=True)
     metrics = {
         dataset.split: results,
         "steps": trainer.step,
@@ -334,6 +336,12 @@ def report(trainer: PyNeRFTrainer, dataset: Dataset | None, run_dir: Path, backe
         "device": runtime.device_name(),
         "seed": trainer.config.seed,
     }
+    if trainer.colors is not None:
+        metrics["meanings"] = {name: text for name, text in MEANINGS.items() if name in wanted}
+        metrics["exif_exposure"] = (
+            {"left_out": why} if response is None
+            else {**response.to_dict(), "unknown": int(dataset.exposures.isnan().sum())}
+        )  # fmt: skip
     motion = None if trainer.poses is None else trainer.poses.motion()
     if motion is not None:
         metrics["poses"] = motion
@@ -343,6 +351,15 @@ def report(trainer: PyNeRFTrainer, dataset: Dataset | None, run_dir: Path, backe
     for scale, values in results["scales"].items():
         print(f"  1/{scale:<9} {values['psnr']:9.2f}   {values['ssim']:.4f}")
     print(f"  {'mean':<11} {results['psnr']:9.2f}   {results['ssim']:.4f}")
+    if "psnr_exif" in results:
+        unknown = int(dataset.exposures.isnan().sum())
+        print(
+            f"  with the exposure that EXIF predicts ({why}): {results['psnr_exif']:.2f} dB, "
+            f"{results['ssim_exif']:.4f}"
+            + (f"; {unknown} of {len(dataset)} have none, and the mean exposure" if unknown else "")
+        )
+    elif trainer.colors is not None:
+        print(f"  all with the mean exposure, EXIF says nothing: {why}")
     if "psnr_fitted" in results:
         print(
             "  right halves, with exposure and white balance fitted on the left ones: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -179,9 +180,7 @@ def _decode_scene(
     headers = {path: read_header(path) for path in dict.fromkeys(files.image_paths)}
     channels = 4 if any(header.has_alpha for header in headers.values()) else 3
     _tell_wrong_suffixes(headers)
-    exposures = torch.tensor(
-        [math.nan if (x := headers[path].exposure) is None else x for path in files.image_paths]
-    )
+    exposures = torch.tensor(exposures_of(files))
 
     cached = None
     source_pixels = int((files.cameras.width * files.cameras.height).sum())
@@ -218,6 +217,16 @@ def _decode_scene(
         exposures=exposures.repeat(len(scales)),
         depths=_depths(files, cameras, factors),
     )
+
+
+def exposures_of(files: SceneFiles) -> list[float]:
+    """V exposures by EXIF, in stops (`ImageHeader.exposure`); NaN where unknown."""
+    found = [math.nan] * len(files.names)
+    for i, path in enumerate(files.image_paths):
+        with contextlib.suppress(SceneError):  # whoever needs the image itself is told
+            exposure = read_header(path).exposure
+            found[i] = math.nan if exposure is None else exposure
+    return found
 
 
 def _tell_wrong_suffixes(headers: dict[Path, ImageHeader]) -> None:

@@ -13,6 +13,7 @@ from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.errors import Notice
 from taichi_pynerf.evaluation.color_fit import FITTED_METRICS, FittedMetric
+from taichi_pynerf.evaluation.exif_exposure import ExposedMetric, ExposureResponse, exif_metrics
 from taichi_pynerf.evaluation.metrics import compute_psnr, compute_ssim
 from taichi_pynerf.model.images import RenderOptions, rays_bar, render_image
 from taichi_pynerf.model.model import PyNeRF
@@ -22,13 +23,25 @@ Metric = Callable[[torch.Tensor, torch.Tensor], float]
 METRICS: dict[str, Metric] = {"psnr": compute_psnr, "ssim": compute_ssim}
 
 
-def metrics_for(config: PyNeRFConfig) -> dict[str, Metric]:
-    """PSNR and SSIM; if exposures were corrected, also those of fitted colours.
+MEANINGS = {
+    "psnr": "the picture as it is rendered, with the mean exposure of the training photographs",
+    "psnr_exif": "the picture with the exposure that the photograph's EXIF data predict",
+    "psnr_fitted": "the right half, after colours were fitted to the photograph on the left half",
+}
+"""What is compared with a held-out photograph whose exposure differs. SSIM is named likewise."""
 
-    The model does not know the exposure of a held-out photograph. `FITTED_METRICS` leave it out:
-    colours are fitted on the left half, and the right half is measured.
+
+def metrics_for(
+    config: PyNeRFConfig, response: ExposureResponse | None = None
+) -> dict[str, Metric]:
+    """PSNR and SSIM; if exposures were corrected, also those of other colours (`MEANINGS`).
+
+    The model does not know the exposure of a held-out photograph. `exif_metrics` predict it if
+    colours follow EXIF. `FITTED_METRICS` leave it out.
     """
-    return {**METRICS, **FITTED_METRICS} if config.color_correction == "affine" else dict(METRICS)
+    if config.color_correction != "affine":
+        return dict(METRICS)
+    return {**METRICS, **exif_metrics(response), **FITTED_METRICS}
 
 
 def render_view(
@@ -97,7 +110,7 @@ def evaluate(
                 {
                     "name": dataset.names[index],
                     "scale": int(dataset.scales[index]),
-                    **measure(out["rgb"], target, metrics, mask),
+                    **measure(out["rgb"], target, metrics, mask, float(dataset.exposures[index])),
                 }
             )
             if on_image is not None:
@@ -110,19 +123,26 @@ def measure(
     target: torch.Tensor,
     metrics: Mapping[str, Metric] = METRICS,
     mask: torch.Tensor | None = None,
+    exposure: float = math.nan,
 ) -> dict[str, float]:
     """{name: value} of each metric for a render and a photograph, [H, W, 3] each.
 
     Args:
         mask: [H, W] bool, true where a pixel counts. PSNR and SSIM, fitted ones too, leave out the
             others; for other metrics these are replaced by the photograph.
+        exposure: exposure of the photograph by EXIF, in stops, for metrics that use it.
     """
+    metrics = {
+        name: metric.at(exposure) if isinstance(metric, ExposedMetric) else metric
+        for name, metric in metrics.items()
+    }
     if mask is None:
         return {name: metric(rgb, target) for name, metric in metrics.items()}
     filled = torch.where(mask.unsqueeze(-1), rgb, target)
     return {
         name: metric(rgb, target, mask=mask)
-        if metric in (compute_psnr, compute_ssim) or isinstance(metric, FittedMetric)
+        if metric in (compute_psnr, compute_ssim)
+        or isinstance(metric, (FittedMetric, ExposedMetric))
         else metric(filled, target)
         for name, metric in metrics.items()
     }

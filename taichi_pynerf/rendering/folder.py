@@ -14,6 +14,7 @@ import torch
 
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.evaluation.evaluation import Metric, measure
+from taichi_pynerf.evaluation.exif_exposure import exposed
 from taichi_pynerf.files import json_text
 from taichi_pynerf.model.images import RenderOptions, rays_bar, render_image
 from taichi_pynerf.rendering.colormaps import depth_colors, level_colors
@@ -43,6 +44,8 @@ class Outputs:
         depth_format: one of `DEPTH_FORMATS`; NAME_depth.exr or .npz in place of the 16-bit PNG.
         normals: NAME_normal.png, in the axes of the scene's files.
         transparent: NAME.png has alpha instead of a background.
+        exif_exposure: NAME.png has the exposure that the photograph's EXIF data predict, if the run
+            knows how colours follow it. Metrics are of the render as it is.
     """
 
     depth: bool = False
@@ -52,6 +55,7 @@ class Outputs:
     depth_format: str = "png"
     normals: bool = False
     transparent: bool = False
+    exif_exposure: bool = False
 
     def files(self, stem: str) -> list[str]:
         """Names of the files of an image."""
@@ -165,11 +169,13 @@ def render_to_folder(
                 bar.update,
             )  # fmt: skip
             (folder / shot.stem).parent.mkdir(parents=True, exist_ok=True)
-            outputs.write(folder, shot.stem, out, views, view, num_levels)
+            gain = _gain(run, shot, outputs)
+            shown = out if gain == 1 else {**out, "rgb": exposed(out["rgb"], gain)}
+            outputs.write(folder, shot.stem, shown, views, view, num_levels)
             figures = {}
             if shot.truth and metrics:
                 target, mask = shot.truth()
-                figures = measure(out["rgb"], target, metrics, mask)
+                figures = measure(out["rgb"], target, metrics, mask, shot.exposure)
             line = {"stem": shot.stem, "key": keys[shot.stem], "metrics": figures}
             _append(folder, line)
             done[shot.stem] = line
@@ -179,9 +185,17 @@ def render_to_folder(
     ]
 
 
+def _gain(run: Run, shot: Shot, outputs: Outputs) -> float:
+    """Factor on the colours of a shot's picture."""
+    if run.response is None or not outputs.exif_exposure:
+        return 1.0
+    return run.response.gain(shot.exposure)
+
+
 def _figures(line: dict, metrics: Mapping[str, Metric]) -> dict[str, float]:
     """A line's metrics; null in JSON stands for a value that is not finite."""
-    missing = {"psnr": math.inf, "psnr_fitted": math.inf}  # an image without error
+    kinds = ("psnr", "psnr_exif", "psnr_fitted")
+    missing = dict.fromkeys(kinds, math.inf)  # an image without error
     return {
         name: missing.get(name, math.nan) if line["metrics"][name] is None
         else line["metrics"][name]
@@ -203,6 +217,9 @@ def _key(run: Run, views: ViewSet, view: int, options: RenderOptions, outputs: O
         facts.append(astuple(options.crop))
     if outputs.transparent:
         facts.append("transparent")
+    gain = _gain(run, views.shots[view], outputs)
+    if gain != 1:
+        facts.append(["gain", gain])
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 

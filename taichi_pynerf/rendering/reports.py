@@ -13,6 +13,8 @@ from taichi_pynerf.files import atomic_write_text, json_text
 HEADINGS = {
     "psnr": "PSNR ↑",
     "ssim": "SSIM ↑",
+    "psnr_exif": "PSNR, exposed by EXIF ↑",
+    "ssim_exif": "SSIM, exposed by EXIF ↑",
     "psnr_fitted": "PSNR, right half, colours fitted on the left ↑",
     "ssim_fitted": "SSIM, right half, colours fitted on the left ↑",
     "lpips_alex": "LPIPS (AlexNet) ↓",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -33,12 +34,14 @@ class Shot:
         name, scale: its name and scale in the result.
         truth: returns the photograph [H, W, 3], and its mask [H, W] or None; None if there is
             no photograph to compare with.
+        exposure: exposure of the photograph by EXIF, in stops; NaN if unknown.
     """
 
     stem: str
     name: str
     scale: int = 1
     truth: Callable[[], tuple[torch.Tensor, torch.Tensor | None]] | None = None
+    exposure: float = math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +80,10 @@ def photographed_views(source: SceneSource, split: str, scales: Sequence[Fractio
         return lambda: (dataset.image(i), dataset.mask(i))
 
     shots = [
-        Shot(_stem(dataset.names[i], Fraction(1, k), scales), dataset.names[i], k, truth(i))
-        for i, k in enumerate(dataset.scales.tolist())
+        Shot(_stem(name, Fraction(1, k), scales), name, k, truth(i), exposure)
+        for i, (name, k, exposure) in enumerate(
+            zip(dataset.names, dataset.scales.tolist(), dataset.exposures.tolist(), strict=True)
+        )
     ]
     return _of_dataset(dataset, dataset.cameras, shots)
 
@@ -91,7 +96,11 @@ def scaled_views(source: SceneSource, split: str, scales: Sequence[Fraction]) ->
     """
     dataset = source.views(split)
     cameras = Cameras.cat([scaled_cameras(dataset.cameras, scale) for scale in scales])
-    shots = [Shot(_stem(name, scale, scales), name) for scale in scales for name in dataset.names]
+    shots = [
+        Shot(_stem(name, scale, scales), name, exposure=exposure)
+        for scale in scales
+        for name, exposure in zip(dataset.names, dataset.exposures, strict=True)
+    ]
     return _of_dataset(dataset, cameras, shots)
 
 
@@ -99,7 +108,11 @@ def sized_views(source: SceneSource, split: str, width: int, height: int) -> Vie
     """A split's views with images of one size and unchanged vertical angles of view."""
     dataset = source.views(split)
     cameras = resized_cameras(dataset.cameras, width, height)
-    return _of_dataset(dataset, cameras, [Shot(name, name) for name in dataset.names])
+    shots = [
+        Shot(name, name, exposure=exposure)
+        for name, exposure in zip(dataset.names, dataset.exposures, strict=True)
+    ]
+    return _of_dataset(dataset, cameras, shots)
 
 
 def views_of_kind(

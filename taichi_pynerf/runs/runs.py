@@ -7,6 +7,7 @@ from pathlib import Path
 
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.errors import CheckpointError, SceneError
+from taichi_pynerf.evaluation.exif_exposure import ExposureResponse, response_in
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.runs.checkpoint import (
     checkpoint_path,
@@ -33,6 +34,7 @@ class Run:
         source: the place of its images; None if the checkpoint does not say.
         checkpoint: the checkpoint file.
         step: number of steps trained; 0 if the checkpoint does not say.
+        response: how colours follow the exposures by EXIF; None if that was not learned.
     """
 
     model: PyNeRF
@@ -40,6 +42,7 @@ class Run:
     source: SceneSource | None
     checkpoint: Path
     step: int
+    response: ExposureResponse | None = None
 
     @property
     def scene(self) -> SceneSource:
@@ -93,6 +96,7 @@ def open_run(
         source=source,
         checkpoint=checkpoint,
         step=int((content.get("training") or {}).get("step", 0)),
+        response=response_in(content.get("training")),
     )
 
 

@@ -12,7 +12,7 @@ import torch
 
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.data.description import standing
-from taichi_pynerf.data.loading import read_scene, read_scene_files
+from taichi_pynerf.data.loading import exposures_of, read_scene, read_scene_files
 from taichi_pynerf.data.locating import detect_dataset_type
 from taichi_pynerf.data.placement import Placement, SceneTransform
 from taichi_pynerf.data.scene import cameras_at
@@ -36,6 +36,7 @@ class Views:
         names: V names.
         near, far, aabb, transform: as in `SceneFiles`.
         background: float32 [3], the colour behind the scene.
+        exposures: V exposures of the images by EXIF, in stops; NaN where unknown.
     """
 
     cameras: Cameras
@@ -45,6 +46,7 @@ class Views:
     aabb: tuple[float, ...]
     background: torch.Tensor
     transform: SceneTransform
+    exposures: list[float]
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,7 @@ class SceneSource:
             aabb=files.aabb,
             background=torch.full((3,), float(self.white_background)),
             transform=files.transform,
+            exposures=exposures_of(files),
         )
 
     def _options(self) -> LoadOptions:

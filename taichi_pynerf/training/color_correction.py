@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from taichi_pynerf.data.datasets import TrainingImages
+from taichi_pynerf.evaluation.exif_exposure import ExposureResponse, fit_response
 
 LEARNING_RATE = 5e-3  # for the entries of the maps
 MEAN_WEIGHT = 1.0  # weight of the loss that keeps the mean map at the identity
@@ -76,6 +77,18 @@ class ColorCorrection(nn.Module):
     def gains(self) -> torch.Tensor:
         """Factors [K, 3] by which each photograph's channels are brighter than the scene's."""
         return 1 + self.embeddings.diagonal(dim1=1, dim2=2)
+
+    @torch.no_grad()
+    def light(self) -> torch.Tensor:
+        """Factors [K] by which each photograph shows a middle grey brighter than the scene does."""
+        matrices, offsets = self.embeddings[:, :3], self.embeddings[:, 3]
+        return (1 + matrices.sum(1) + offsets / 0.5).mean(-1)
+
+    def response(self, exposures: torch.Tensor) -> tuple[ExposureResponse | None, str]:
+        """How `light` follows the exposures [V] of the views by EXIF; see `fit_response`."""
+        first = {image: view for view, image in reversed([*enumerate(self.image_of_view.tolist())])}
+        views = torch.tensor([first[image] for image in range(len(self.embeddings))])
+        return fit_response(self.light().cpu(), exposures[views])
 
 
 def within_range(rgb: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:

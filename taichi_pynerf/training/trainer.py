@@ -14,6 +14,7 @@ from tqdm import tqdm
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.errors import CheckpointError, ConfigError
 from taichi_pynerf.evaluation.evaluation import Dataset
+from taichi_pynerf.evaluation.exif_exposure import ExposureResponse
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.model.samples import draws_per_ray
 from taichi_pynerf.presets import AUTO
@@ -293,7 +294,11 @@ class PyNeRFTrainer:
         return save_pyramid_model(self.model, self.config, path, state, self.scene)
 
     def state_dict(self) -> dict:
-        """All that the next step depends on, besides the model: tensors and plain values."""
+        """All that the next step depends on, besides the model: tensors and plain values.
+
+        `exposure_response` is for rendering: how colours follow the exposures by EXIF.
+        """
+        response, _ = self.exposure_response()
         return {
             "step": self.step,
             "num_rays": self.num_rays,
@@ -302,9 +307,16 @@ class PyNeRFTrainer:
             "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
             "poses": None if self.poses is None else self.poses.state_dict(),
             "colors": None if self.colors is None else self.colors.state_dict(),
+            "exposure_response": None if response is None else response.to_dict(),
             "pixel_generator": self.pixel_generator.get_state(),
             "generator": self.generator.get_state(),
         }
+
+    def exposure_response(self) -> tuple[ExposureResponse | None, str]:
+        """How colours follow the exposures by EXIF, if they do; and why, in words."""
+        if self.colors is None:
+            return None, "colours are not corrected"
+        return self.colors.response(self.train_dataset.exposures)
 
     def load_state_dict(self, state: Any) -> None:
         """The inverse of `state_dict`.

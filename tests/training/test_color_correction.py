@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from tiny import ball_scene, tiny_model
@@ -122,6 +123,29 @@ def test_maps_find_the_exposures_and_their_mean_stays_the_identity():
     found, true = found - found.mean(0), true - true.mean(0)
     assert (found - true).abs().mean() < 0.25 * true.abs().mean()
     assert colors.embeddings.mean(0).abs().max() < 0.05
+
+
+def test_the_exposure_of_an_unseen_photograph_follows_from_exif():
+    """Maps learned from photographs of known exposures; two views are scales of each."""
+    stops = torch.tensor([-1.0, -0.7, -0.4, 0.0, 0.3, 0.6, 0.9])
+    generator = torch.Generator().manual_seed(0)
+    colors = ColorCorrection([str(view) for view in range(7)] * 2)
+    optimizer = torch.optim.Adam(colors.parameters(), lr=2e-2)
+    for _ in range(300):
+        rgb, views = torch.rand(256, 3, generator=generator), torch.arange(256) % 14
+        light = torch.exp2(stops[views % 7, None]).numpy()
+        photo = torch.from_numpy(exposed(rgb.numpy(), light)).float()
+        out = within_range(colors(rgb, torch.ones(256), views), photo)
+        optimizer.zero_grad()
+        ((out - photo).square().mean() + colors.penalty()).backward()
+        optimizer.step()
+    assert colors.response(torch.full((14,), torch.nan))[0] is None
+    response, _ = colors.response(stops.repeat(2))
+    assert response.photos == 7
+    grey = torch.full((1, 3), 0.5).numpy()
+    for new in (-0.8, 0.5):
+        true = float(exposed(grey, np.float32([2.0**new])).mean() / 0.5)
+        assert abs(response.gain(new) - true) < 0.25 * abs(1 - true)
 
 
 def test_exposures_differ_by_what_neighbours_show():
