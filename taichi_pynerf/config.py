@@ -203,6 +203,12 @@ class PyNeRFConfig:
         "urban",
         "l1",
     )
+    sparse_depth_weight: float = _losses.number(
+        0.0, "weight of the depth loss at sparse points, where the scene says who sees them"
+    )
+    sparse_depth_share: float = _losses.number(
+        0.15, "share of a step's pixels that show sparse points, when training begins", below=1
+    )
     opacity_loss_weight: float = _losses.number(
         0.0, "weight of the squared difference of opacity from the photographs' alpha"
     )

@@ -52,6 +52,7 @@ UNBOUNDED_PRESETS: dict[str, dict[str, Any]] = {
         "occupancy_resolution": 64,
         "occupancy_threshold": 0.1,
         "distortion_loss_weight": 0.02,
+        "sparse_depth_weight": 0.2,
         "gradient_distance": 0.5,
     },
     "gpu": {

@@ -45,8 +45,19 @@ def quaternion(rotation):
     return vectors[:, np.argmax(values)]
 
 
-def write_model(folder, poses, model="OPENCV"):
-    """The three text files of a sparse model, in which every view sees every point."""
+def places_of(pose, model):
+    """Where a view of a pinhole camera sees each point, and the points' depths."""
+    (fx, fy, cx, cy), lens = LENSES[model]
+    assert not any(lens)
+    right, up, backward = ((POINTS - pose[:, 3]) @ pose[:, :3]).T
+    return np.stack([cx - fx * right / backward, cy + fy * up / backward], 1), -backward
+
+
+def write_model(folder, poses, model="OPENCV", names="view_{:02d}.png", true_places=False):
+    """The three text files of a sparse model, in which every view sees every point.
+
+    It does so at one place, or with `true_places` where it really would.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     parameters = " ".join(map(str, CAMERAS[model]))
     (folder / "cameras.txt").write_text(f"1 {model} {WIDTH} {HEIGHT} {parameters}\n")
@@ -55,8 +66,10 @@ def write_model(folder, poses, model="OPENCV"):
         rotation = (pose[:, :3] @ np.diag([1.0, -1.0, -1.0])).T
         translation = -rotation @ pose[:, 3]
         numbers = " ".join(f"{x:.17g}" for x in (*quaternion(rotation), *translation))
-        lines.append(f"{i + 1} {numbers} 1 view_{i:02d}.png\n")
-        lines.append(" ".join(f"1.0 1.0 {j + 1}" for j in range(len(POINTS))) + "\n")
+        lines.append(f"{i + 1} {numbers} 1 {names.format(i)}\n")
+        places = places_of(pose, model)[0] if true_places else np.ones((len(POINTS), 2))
+        marks = (f"{x:.17g} {y:.17g} {j + 1}" for j, (x, y) in enumerate(places))
+        lines.append(" ".join(marks) + "\n")
     (folder / "images.txt").write_text("".join(lines))
     lines = []
     for j, point in enumerate(POINTS):

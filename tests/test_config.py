@@ -29,7 +29,8 @@ FROM_0 = [
 WEIGHTS = [
     "color_loss_weight", "pyramid_loss_weight", "distortion_loss_weight", "hash_decay",
     "gradient_clip", "max_seconds", "checkpoint_interval", "gradient_distance",
-    "pose_learning_rate", "depth_loss_weight", "opacity_loss_weight", "weight_decay",
+    "pose_learning_rate", "depth_loss_weight", "sparse_depth_weight", "opacity_loss_weight",
+    "weight_decay",
 ]  # fmt: skip
 CHOICES = [
     "output_interpolation", "level_interpolation", "sampler", "background", "color_correction",
@@ -46,6 +47,7 @@ BAD_VALUES = {
     "num_layers": [*NO_WHOLE_NUMBERS, 1, 0, -1],
     "hash_table_size": [*NO_WHOLE_NUMBERS, 0, 1, 4, 1000, -8, 2**27],
     "max_resolution": [*NO_WHOLE_NUMBERS, "Auto", "", 15, 0, -1],
+    "sparse_depth_share": [*NO_NUMBERS, -0.1, 1, 2, HUGE],
     "scale_factor": [*NO_NUMBERS, 1, 1.0, 0, 0.5, -2, HUGE],
     "learning_rate": [*NO_NUMBERS, 0, -1e-3, HUGE],
     "cells_per_footprint": [*NO_NUMBERS, 0, -1e-3, HUGE],
@@ -86,6 +88,7 @@ GOOD_VALUES = {
     "warmup_steps": 0, "final_learning_rate": 1,
     "color_loss_weight": 0, "pyramid_loss_weight": 0.25, "distortion_loss_weight": 0.125,
     "hash_decay": 0.5, "depth_loss_weight": 0.5, "depth_loss": "l1",
+    "sparse_depth_weight": 0.5, "sparse_depth_share": 0.25,
     "opacity_loss_weight": 0.5, "weight_decay": 0.5,
     "gradient_clip": 0.75, "skip_bad_steps": 4, "mixed_precision": True, "compile": True,
     "background": "random", "color_correction": "affine", "val_interval": 0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -11,44 +10,13 @@ import torch
 
 from taichi_pynerf.data.loading import load_split
 from taichi_pynerf.data.placement import Placement
-from taichi_pynerf.data.sampling import PixelSampler, PixelStore
+from taichi_pynerf.data.sampling import Batch, PixelSampler, PixelStore
 from taichi_pynerf.data.scene import Scene
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.rays import Rays, along_rays, generate_rays, view_rays
 from taichi_pynerf.runtime.transfer import to_device
 
 SAMPLING_MODES = ("pixels", "scales")
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """N pixels drawn at random, with their rays.
-
-    Attributes:
-        rays: N rays.
-        rgb: [N, 3] float32 in [0, 1], over the background.
-        weights: [N] float32, each pixel's weight in the loss. Their expected mean is 1, so that a
-            weighted loss is as large as an unweighted one.
-        view_indices: [N] int64, the image of each pixel.
-        depth: [N] float32, the distance along the ray to what each pixel shows, in world units; 0
-            where it is unknown.
-        acc: [N] float32, alpha in [0, 1].
-    """
-
-    rays: Rays
-    rgb: torch.Tensor
-    weights: torch.Tensor
-    view_indices: torch.Tensor
-    depth: torch.Tensor
-    acc: torch.Tensor
-
-    def to(self, device: torch.device | str) -> Batch:
-        """The same batch with all tensors on `device`."""
-        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
-
-    def __getitem__(self, index: slice | torch.Tensor) -> Batch:
-        """Some of the pixels."""
-        return Batch(**{name: value[index] for name, value in vars(self).items()})
 
 
 class TrainingImages(Protocol):
@@ -88,6 +56,7 @@ class _SceneDataset:
         background: [3] float32, the colour behind transparent pixels.
         has_alpha: whether pixels can be transparent.
         has_depth: whether the scene has depth images.
+        sightings: points of known distance that the images see, or None.
         exposures: [V] float32, exposures of the images by EXIF, in stops; NaN if unknown.
         num_pixels: number of pixels of all images, masked ones too.
         active_scales: the scales that `sample` draws from, in ascending order.
@@ -116,6 +85,7 @@ class _SceneDataset:
         self._depths: torch.Tensor | None = None
         if scene.depths is not None and self.has_depth:
             self._depths = torch.from_numpy(scene.depths)
+        self.sightings = scene.sightings
         self._pixel_weights = scene.pixel_weights
         # Where `sample` finds pixels, and where it makes rays of them.
         self._store = PixelStore(self._pixels, self._depths, self._offsets)
@@ -149,6 +119,7 @@ class _SceneDataset:
             masks=self._masks,
         ).draw_on(self._store.offsets.device)
         self.active_scales = tuple(wanted)
+        self._sighted = None if self.sightings is None else self.sightings.of_views(active)
 
     def draw_on(self, device: torch.device, data_device: str = "auto") -> None:
         """Let `sample` give its batches on a device: the same ones, for the same generator.
@@ -173,6 +144,7 @@ class _SceneDataset:
         num_rays: int,
         generator: torch.Generator,
         background: torch.Tensor | Sequence[float] | None = None,
+        num_sighted: int = 0,
     ) -> Batch:
         """Draw pixels at random, with replacement, from all images of the active scales.
 
@@ -180,6 +152,7 @@ class _SceneDataset:
             num_rays: N.
             generator: source of randomness; the same state gives the same batch.
             background: colour behind transparent pixels, [3] or [N, 3]; by default the dataset's.
+            num_sighted: how many of the pixels, the first ones, are to be `sightings`.
 
         Returns:
             The batch, on the device that `draw_on` was given, or else on the CPU.
@@ -187,12 +160,15 @@ class _SceneDataset:
         pixels, depths, offsets = self._store
         cameras, device = self._drawing_cameras, self._drawing_cameras.c2w.device
         view, pixel, weights = self._sampler.draw(num_rays, generator)
+        sparse = torch.zeros_like(weights)
+        if num_sighted and self._sighted is not None and len(self._sighted):
+            self._sighted.draw_into(view, pixel, sparse, num_sighted, generator)
         at = offsets.index_select(0, view) + pixel
         rgba = pixels.index_select(0, at)
         depth = None if depths is None else depths.index_select(0, at)
         if offsets.device != device:
-            view, pixel, weights, rgba = (
-                to_device(x, device) for x in (view, pixel, weights, rgba)
+            view, pixel, weights, sparse, rgba = (
+                to_device(x, device) for x in (view, pixel, weights, sparse, rgba)
             )
             depth = None if depth is None else to_device(depth, device)
         width = cameras.width.index_select(0, view)
@@ -209,6 +185,7 @@ class _SceneDataset:
             view_indices=view,
             depth=depth,
             acc=acc,
+            sparse_depth=along_rays(sparse, rays, cameras, view) if num_sighted else sparse,
         )
 
     def image(

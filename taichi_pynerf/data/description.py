@@ -60,6 +60,8 @@ class Description:
         circle_radii: V radii of image circles in pixels at full size; None for a whole image.
         depth_paths: V depth images; None where there is none.
         depth_units: V factors from values of the depth images to units of the files' coordinates.
+        sightings: V arrays float64 [K, 3] of points that an image sees, or None: their place in it
+            as shares of its width and height, and their depth in the files' units.
         fits_files: bring cameras to the size of the image files (`fit_to_files`). Otherwise files
             have the size of their cameras, and follow their EXIF orientation.
         file_scale: reduction of the files, if there are none at full size.
@@ -87,6 +89,7 @@ class Description:
     circle_radii: list[float | None] | None = None
     depth_paths: Sequence[Path | None] | None = None
     depth_units: Sequence[float] | None = None
+    sightings: Sequence[np.ndarray | None] | None = None
     fits_files: bool = True
     file_scale: int = 1
     has_usual_box: bool = False
@@ -178,6 +181,10 @@ def files_of(description: Description, split: str, options: LoadOptions) -> Scen
         return [values[i] for i in indices]
 
     radii, units = description.circle_radii, description.depth_units
+    sightings = None
+    if description.sightings is not None:
+        in_units = np.array([1.0, 1.0, transform.scale])
+        sightings = [None if x is None else x * in_units for x in chosen(description.sightings)]
     files = SceneFiles(
         image_paths=[path for path in chosen(description.image_paths) if path is not None],
         cameras=cameras_from_lenses(poses[indices], chosen(description.lenses)),
@@ -192,6 +199,7 @@ def files_of(description: Description, split: str, options: LoadOptions) -> Scen
         circle_radii=None if radii is None else chosen(radii),
         depth_paths=None if description.depth_paths is None else chosen(description.depth_paths),
         depth_units=None if units is None else [x * transform.scale for x in chosen(units)],
+        sightings=sightings,
         scales=None if scales is None else scales[indices],
         pixel_weights=None if weights is None else weights[indices],
     )

@@ -25,6 +25,7 @@ from taichi_pynerf.data.pixels import (
     write_cached,
 )
 from taichi_pynerf.data.placement import Placement
+from taichi_pynerf.data.sampling import Sightings
 from taichi_pynerf.data.scene import (
     Scene,
     cameras_at,
@@ -195,7 +196,7 @@ def _decode_scene(
         if cached:
             write_cached(cached, pixels)
 
-    num_views = len(files.image_paths)
+    num_views, masks = len(files.image_paths), _masks(files, cameras, factors)
     if files.scales is not None and files.pixel_weights is not None:
         view_scales, pixel_weights = files.scales, files.pixel_weights
     else:
@@ -212,10 +213,11 @@ def _decode_scene(
         scales=view_scales,
         split=files.split,
         unbounded=files.unbounded,
-        masks=_masks(files, cameras, factors),
+        masks=masks,
         transform=files.transform,
         exposures=exposures.repeat(len(scales)),
         depths=_depths(files, cameras, factors),
+        sightings=_sightings(files, cameras, factors, masks),
     )
 
 
@@ -333,3 +335,27 @@ def _view_mask(
             )
         parts.append(mask)
     return np.logical_and.reduce(parts) if parts else None
+
+
+def _sightings(
+    files: SceneFiles, cameras: Cameras, factors: list[int], masks: np.ndarray | None
+) -> Sightings | None:
+    """The sparse points that the images see, at all factors, where pixels count."""
+    parts: list[Sightings] = []
+    num_views = len(files.image_paths)
+    for view, seen in enumerate(files.sightings or []):
+        if seen is None or not len(seen):
+            continue
+        places = torch.from_numpy(seen)
+        size = torch.tensor([int(files.cameras.width[view]), int(files.cameras.height[view])])
+        depths = places[:, 2].float()
+        good = places.isfinite().all(-1) & (depths > 0)
+        x, y = (places[good, :2] * size).floor().long().unbind(-1)
+        for i, factor in enumerate(factors):
+            views = torch.full_like(x, i * num_views + view)
+            parts.append(Sightings.at(views, x // factor, y // factor, depths[good], cameras))
+    found = Sightings.cat(parts) if parts else None
+    if found is None or masks is None:
+        return found
+    counted = torch.from_numpy(masks)[offsets_of(cameras)[found.views] + found.pixels]
+    return Sightings.cat([Sightings(*(value[counted] for value in vars(found).values()))])

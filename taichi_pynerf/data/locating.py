@@ -94,6 +94,8 @@ def locate_scene(data_dir: str | Path, dataset_type: str | None = None) -> tuple
     fitting = [name for name, fit in fits.items() if fit.fits]
     if "mipnerf360" in fitting and "colmap" in fitting:
         fitting.remove("colmap")  # the other format reads the sparse model too
+    if "nerfstudio" in fitting and (data_dir / "colmap").is_dir() and "colmap" in fitting:
+        fitting.remove("colmap")  # nerfstudio's own place for the model of its frames
     if len(fitting) > 1:
         first, *others = fitting
         warn_once(

@@ -11,6 +11,7 @@ import torch
 from taichi_pynerf.data.images import box_downscale
 from taichi_pynerf.data.pixels import allocate, offsets_of, windows
 from taichi_pynerf.data.placement import SceneTransform
+from taichi_pynerf.data.sampling import Sightings
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.cameras import Cameras
 
@@ -40,6 +41,7 @@ class Scene:
         transform: the transform from the coordinates of the scene's files to those used here.
         depths: [P] float32, distances along the optical axes to what the pixels show, in world
             units; 0 where unknown. None if all are unknown.
+        sightings: pixels that show sparse points of known distance; None if there are none.
         exposures: [V] float32, exposures of the images by EXIF, in stops (`ImageHeader.exposure`);
             NaN where unknown. None if all are unknown.
 
@@ -60,6 +62,7 @@ class Scene:
     masks: np.ndarray | None = None
     transform: SceneTransform = field(default_factory=SceneTransform)
     depths: np.ndarray | None = None
+    sightings: Sightings | None = None
     exposures: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -201,8 +204,21 @@ class Scene:
             scales=view_scales,
             masks=masks,
             depths=depths,
+            sightings=None if self.sightings is None else self._sightings_at(cameras, scales),
             exposures=None if self.exposures is None else self.exposures.repeat(len(scales)),
         )
+
+    def _sightings_at(self, cameras: Cameras, scales: Sequence[int]) -> Sightings | None:
+        """The sightings in the images of all scales, which have these cameras."""
+        assert self.sightings is not None
+        views, pixels, depths = vars(self.sightings).values()
+        width = self.cameras.width[views]
+        x, y = pixels % width, pixels.div(width, rounding_mode="floor")
+        parts = [
+            Sightings.at(views + i * len(self), x // k, y // k, depths, cameras)
+            for i, k in enumerate(scales)
+        ]
+        return Sightings.cat(parts)
 
     def __len__(self) -> int:
         """The number of images; every scale of a view counts."""

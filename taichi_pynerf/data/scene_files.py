@@ -62,6 +62,8 @@ class SceneFiles:
         circle_radii: V radii in pixels beyond which pixels do not count; None where all count.
         depth_paths: V depth images, None where there is none; None if no image has one.
         depth_units: V factors from values of the depth images to scene units.
+        sightings: V arrays float64 [K, 3] of points that an image sees, or None: their place in it
+            as shares of its width and height, and their depth in world units.
         scales: [V] int64, the scale of each image in a format that holds several; None means 1.
         pixel_weights: [V] float32 with `scales`: the area of the pixels in full-size pixels.
     """
@@ -81,6 +83,7 @@ class SceneFiles:
     circle_radii: list[float | None] | None = None
     depth_paths: list[Path | None] | None = None
     depth_units: list[float] | None = None
+    sightings: list[np.ndarray | None] | None = None
     scales: torch.Tensor | None = None
     pixel_weights: torch.Tensor | None = None
 
@@ -105,6 +108,7 @@ class SceneFiles:
             circle_radii=None if self.circle_radii is None else chosen(self.circle_radii),
             depth_paths=None if self.depth_paths is None else chosen(self.depth_paths),
             depth_units=None if self.depth_units is None else chosen(self.depth_units),
+            sightings=None if self.sightings is None else chosen(self.sightings),
             scales=None if self.scales is None else self.scales[indices],
             pixel_weights=None if self.pixel_weights is None else self.pixel_weights[indices],
         )

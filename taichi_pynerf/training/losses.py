@@ -13,7 +13,7 @@ from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.model.proposals import Histogram
 from taichi_pynerf.model.renders import TrainingRender
 from taichi_pynerf.ops.ray_march import Samples
-from taichi_pynerf.training.depth_losses import DEPTH_LOSSES
+from taichi_pynerf.training.depth_losses import DEPTH_LOSSES, urban_depth
 from taichi_pynerf.training.optimizers import network_parameters
 
 
@@ -62,8 +62,9 @@ class PyNeRFLoss(nn.Module):
             targets: "rgb" [N, 3]. "weights" [N], the pixels' weights, of mean 1: all 1 where
                 pixels are drawn by area, the default, else multi-scale Blender's `lossmult`.
                 "depth" [N], distances along the rays in the unit of outputs["depth"], 0 or NaN
-                where unknown. "acc" [N], the photographs' alpha. A term whose target is missing
-                is left out.
+                where unknown. "sparse_depth" [N], likewise, at the pixels that were drawn for
+                their sparse points; not given in steps without any. "acc" [N], the photographs'
+                alpha. A term whose target is missing is left out.
 
         Returns:
             {"total_loss", "color_loss", …}, each a scalar.
@@ -78,6 +79,15 @@ class PyNeRFLoss(nn.Module):
                 outputs, targets["depth"], targets["weights"], self.spacing, outputs["progress"]
             )
             total = total + config.depth_loss_weight * losses["depth_loss"]
+        if config.sparse_depth_weight > 0 and "sparse_depth" in targets:
+            losses["sparse_depth_loss"] = urban_depth(
+                outputs,
+                targets["sparse_depth"],
+                targets["weights"],
+                self.spacing,
+                outputs["progress"],
+            )
+            total = total + config.sparse_depth_weight * losses["sparse_depth_loss"]
         if config.opacity_loss_weight > 0 and "acc" in targets:
             squares = (outputs["acc"] - targets["acc"]).square()
             losses["opacity_loss"] = (targets["weights"] * squares).mean()

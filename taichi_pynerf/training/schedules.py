@@ -33,6 +33,20 @@ def next_num_rays(num_rays: int, num_samples: int, samples_per_batch: int) -> in
     return int(min(wanted, 2 * num_rays, MAX_RAYS_PER_STEP)) or 1
 
 
+def sighted_rays(num_rays: int, share: float, progress: float) -> int:
+    """Number of a step's rays that go to sparse points: ever fewer, and none at the end.
+
+    Points put surfaces where they belong at first. Later colours know better, and places with
+    many points should not be seen more often than others.
+
+    Args:
+        num_rays: rays of the step.
+        share: the share of them when training begins.
+        progress: share of the training that is done.
+    """
+    return int(num_rays * share * max(0.0, 1.0 - progress))
+
+
 def scale_at(step: int, scale_schedule: Mapping[int, int]) -> int:
     """The finest image scale in use at a step.
 

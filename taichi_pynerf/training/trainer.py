@@ -29,7 +29,11 @@ from taichi_pynerf.training.log import TrainingLog, bar_text
 from taichi_pynerf.training.losses import PyNeRFLoss, loss_inputs
 from taichi_pynerf.training.optimizers import build_optimizers, network_parameters
 from taichi_pynerf.training.pose_refinement import PoseRefinement
-from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays
+from taichi_pynerf.training.schedules import (
+    learning_rate_factor,
+    next_num_rays,
+    sighted_rays,
+)
 from taichi_pynerf.training.step_figures import BadSteps, EmptySteps, StepFigures, suspects_of
 from taichi_pynerf.training.validation import validate
 
@@ -199,7 +203,10 @@ class PyNeRFTrainer:
                 group["lr"] = self._peak_learning_rate(name) * factor
 
         background = self._background()
-        batch = self.train_dataset.sample(self.num_rays, self.pixel_generator, background)
+        num_sighted = self._num_sighted()
+        batch = self.train_dataset.sample(
+            self.num_rays, self.pixel_generator, background, num_sighted=num_sighted
+        )
         share = self.workers.share(self.num_rays)
         if self.workers.count > 1:
             batch = batch[share]
@@ -214,7 +221,7 @@ class PyNeRFTrainer:
             rgb = self.colors(render.rgb, render.acc, batch.view_indices)
             render = dataclasses.replace(render, rgb=within_range(rgb, batch.rgb))
         outputs = loss_inputs(self.model, render, background, self.progress_made())
-        names = ("rgb", "weights", "depth", "acc")
+        names = ("rgb", "weights", "depth", "acc", *(("sparse_depth",) if num_sighted else ()))
         losses = self.loss(outputs, {name: getattr(batch, name) for name in names})
         if self.colors is not None:
             losses["total_loss"] = losses["total_loss"] + self.colors.penalty()
@@ -351,6 +358,12 @@ class PyNeRFTrainer:
         """An optimizer's learning rate, before warm-up and decay."""
         own = {"poses": self.config.pose_learning_rate, "colors": COLOR_LEARNING_RATE}
         return own.get(name, self.config.learning_rate)
+
+    def _num_sighted(self) -> int:
+        config = self.config
+        if self.train_dataset.sightings is None or not config.sparse_depth_weight:
+            return 0
+        return sighted_rays(self.num_rays, config.sparse_depth_share, self.progress_made())
 
     def _background(self) -> torch.Tensor:
         if self.config.background == "random":

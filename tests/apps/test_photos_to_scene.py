@@ -9,10 +9,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from photo_studio import take_photos
 from PIL import Image, ImageOps
 
 from taichi_pynerf.apps import photos_to_scene as photos_to_scene_app
+from taichi_pynerf.data import PyNeRFDataset, load_split
 from taichi_pynerf.data.authoring import photos_to_scene as module
 from taichi_pynerf.data.authoring.photo_folder import gather_photos
 from taichi_pynerf.data.authoring.photos_to_scene import APPLIED_TRANSFORM, photos_to_scene
@@ -84,6 +86,7 @@ def test_report_names_the_photo_that_shows_nothing(result):
     paths = [f["file_path"] for f in json.loads((folder / "transforms.json").read_text())["frames"]]
     assert paths == [f"images/{name}" for name in report.registered]
     assert sorted(path.name for path in folder.iterdir()) == [
+        "colmap",
         "images",
         "sparse_pc.ply",
         "transforms.json",
@@ -105,6 +108,19 @@ def test_points_are_in_front_of_the_cameras_in_the_files_world(result, pycolmap)
     y = HEIGHT / 2 + transforms["fl_y"] * local[:, 1] / local[:, 2]
     seen = (local[:, 2] < 0) & (x > 0) & (x < WIDTH) & (y > 0) & (y < HEIGHT)
     assert seen.mean() > 0.2
+
+
+def test_the_scene_says_what_photo_sees_what_point(result, pycolmap):
+    _, folder, _ = result
+    scene = load_split(folder, "train")
+    points = pycolmap.Reconstruction(folder / "colmap" / "sparse" / "0").points3D.values()
+    places = torch.tensor(scene.transform.apply(np.array([point.xyz for point in points])))
+    batch = PyNeRFDataset.from_scene(scene).sample(
+        100, torch.Generator().manual_seed(0), num_sighted=100
+    )
+    ends = batch.rays.rays_o + batch.sparse_depth[:, None] * batch.rays.rays_d
+    apart = torch.cdist(ends, places.float()).amin(1) / batch.sparse_depth
+    assert apart.max() < 3 / FOCAL  # within three pixels
 
 
 def test_too_few_registered_photos_are_an_error_and_leave_nothing(pycolmap, tmp_path):

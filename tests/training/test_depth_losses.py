@@ -10,6 +10,7 @@ import torch
 from tiny import ball_scene, tiny_config, tiny_model
 
 from taichi_pynerf.data.datasets import PyNeRFDataset
+from taichi_pynerf.data.sampling import Sightings
 from taichi_pynerf.ops.ray_march import Samples
 from taichi_pynerf.training.depth_losses import DEPTH_LOSSES
 from taichi_pynerf.training.losses import PyNeRFLoss
@@ -140,3 +141,28 @@ def test_training_with_depth_finds_the_surface(name):
         out = model.eval().renderer.render_rays(rays)
         errors[weight] = (out.depth - depth).abs()[depth > 0].mean().item()
     assert errors[0.3] < 0.7 * errors[0.0]
+
+
+def test_training_with_a_few_sparse_points_finds_the_surface():
+    """Some forty points per view say nearly as much as all depths."""
+    full = ball_with_depth(2)
+    seen = torch.from_numpy(full.depths).nonzero().squeeze(1)
+    seen = seen[torch.randperm(len(seen), generator=torch.Generator().manual_seed(0))[:80]]
+    per_view = len(full.depths) // 2
+    sightings = Sightings(
+        seen // per_view, seen % per_view, torch.from_numpy(full.depths).index_select(0, seen)
+    )
+    scene = dataclasses.replace(full, depths=None, sightings=sightings)
+    measured, errors = PyNeRFDataset.from_scene(full), {}
+    rays, depth = measured.rays(0), measured.depth(0).reshape(-1)
+    for weight in (0.0, 0.3):
+        model = tiny_model(
+            max_steps=150, carve=False, background="random", sparse_depth_weight=weight
+        )
+        figures = PyNeRFTrainer(
+            model, train_dataset=PyNeRFDataset.from_scene(scene), progress=False
+        ).train()
+        assert "sparse_depth_loss" not in figures  # the last step has none
+        out = model.eval().renderer.render_rays(rays)
+        errors[weight] = (out.depth - depth).abs()[depth > 0].mean().item()
+    assert errors[0.3] < 0.8 * errors[0.0]

@@ -1,6 +1,11 @@
 import pytest
 
-from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays, scale_at
+from taichi_pynerf.training.schedules import (
+    learning_rate_factor,
+    next_num_rays,
+    scale_at,
+    sighted_rays,
+)
 
 SCHEDULE = {0: 8, 2000: 4, 5000: 2, 10000: 1}
 
@@ -50,3 +55,9 @@ def test_the_number_of_rays_follows_the_samples_they_had():
     assert next_num_rays(2**17, 1000, 2**18) == 2**17
     assert next_num_rays(1, 1000, 1) == 1
     assert next_num_rays(1000, 5, 0) == 1000
+
+
+def test_rays_to_sparse_points_become_fewer_and_end():
+    counts = [sighted_rays(1000, 0.2, progress) for progress in (0.0, 0.25, 0.5, 1.0, 1.5)]
+    assert counts == [200, 150, 100, 0, 0]
+    assert sighted_rays(1000, 0.0, 0.0) == 0

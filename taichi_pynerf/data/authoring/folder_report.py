@@ -61,6 +61,9 @@ def taken_lines(scene: Description, splits: dict[str, SceneFiles]) -> list[str]:
         lines.append(f"taken      {len(masks)} masks")
     if scene.points is not None:
         lines.append(f"taken      {len(scene.points)} points, for the placement")
+    if scene.sightings is not None:
+        seen = sum(len(found) for found in scene.sightings if found is not None)
+        lines.append(f"taken      {seen} sightings of points in images, for depths to begin with")
     return lines
 
 
@@ -105,6 +108,10 @@ def _describes(path: Path, scene: Description, dataset_type: str) -> bool:
     """Whether a file is the scene's description, or a part of it."""
     if path == scene.origin:
         return True
+    if dataset_type == "nerfstudio" and path.stem in DESCRIPTIONS:
+        return scene.sightings is not None and "colmap" in path.parts
+    if dataset_type == "nerfstudio" and path.suffix == ".ply":
+        return scene.points is not None
     if scene.origin.is_dir() and path.parent == scene.origin:
         if dataset_type == "blender":
             return path.stem.removeprefix("transforms_") in scene.splits

@@ -25,7 +25,7 @@ from taichi_pynerf.extras import optional
 if TYPE_CHECKING:
     from pycolmap import Camera, Image, Reconstruction
 
-CONTENTS = ("transforms.json", "images", "masks", "sparse_pc.ply")
+CONTENTS = ("transforms.json", "images", "masks", "sparse_pc.ply", "colmap")
 LEAST_PHOTOS = 3
 
 DISTORTION_OF = {
@@ -87,7 +87,8 @@ def photos_to_scene(
 ) -> PhotoReport:
     """Find the poses of photos or of a video's frames, and write a scene that trains.
 
-    `out_dir` gets `images/`, `transforms.json` and the points, `sparse_pc.ply`. Cameras are in
+    `out_dir` gets `images/`, `transforms.json`, the points, `sparse_pc.ply`, and COLMAP's model in
+    `colmap/sparse/0`, which says what image sees what point. Cameras are in
     OpenGL axes and keep the distortion of their lens, so no image is resampled. The folder appears
     complete or not at all.
 
@@ -157,6 +158,9 @@ def photos_to_scene(
             transforms |= _splits(transforms["frames"], names_of[Path(held_out)], held_out)
         (folder / "transforms.json").write_text(json.dumps(transforms, indent=4) + "\n")
         pycolmap = optional("pycolmap", "colmap")
+        model_dir = folder / "colmap" / "sparse" / "0"
+        model_dir.mkdir(parents=True)
+        reconstruction.write(model_dir)
         reconstruction.transform(pycolmap.Sim3d(APPLIED_TRANSFORM))
         reconstruction.export_PLY(folder / "sparse_pc.ply")
     return report

@@ -21,6 +21,7 @@ from taichi_pynerf.data.formats.fit import Fit
 from taichi_pynerf.data.formats.lenses import Lens, lens_from_colmap
 from taichi_pynerf.data.formats.photos import image_folder, tell_idle, tell_missing
 from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL, check_rigid
+from taichi_pynerf.data.formats.sparse_points import reliable_points
 from taichi_pynerf.data.image_files import ImageFinder, image_names
 from taichi_pynerf.data.placement import FROM_CAMERAS
 from taichi_pynerf.data.scene_files import LoadOptions, checked_text, warn_once
@@ -61,6 +62,8 @@ class SparseModel:
         lenses: V lenses.
         points: [K, 3] float64, the points.
         depths: [D] float64, depths of points in images that see them.
+        sightings: V arrays float64 [K, 3] of the reliable points that an image sees: their place
+            in it as shares of its width and height, and their depth along the optical axis.
     """
 
     names: list[str]
@@ -68,6 +71,7 @@ class SparseModel:
     lenses: list[Lens]
     points: np.ndarray
     depths: np.ndarray
+    sightings: list[np.ndarray]
 
 
 def probe(data_dir: Path) -> Fit:
@@ -104,7 +108,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
             f"{data_dir}: no sparse model here: cameras and images, .bin or .txt, in one of "
             f"{', '.join(PLACES)} or a numbered folder in one of them"
         )
-    folder, model = _largest(models)
+    folder, model = largest_model(models)
     base = _base_of(data_dir, folder)
     places = [*IMAGE_FOLDERS, *_dense_folders(data_dir)]
     if base != data_dir:
@@ -135,6 +139,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
         unbounded=True,
         near=near,
         points=model.points,
+        sightings=[model.sightings[i] for i in present],
         file_scale=scale,
     )
 
@@ -168,7 +173,7 @@ def _file(folder: Path, name: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _largest(folders: list[Path]) -> tuple[Path, SparseModel]:
+def largest_model(folders: list[Path]) -> tuple[Path, SparseModel]:
     """The model with the most registered images; a warning lists the others."""
     if len(folders) == 1:
         return folders[0], read_model(folders[0])
@@ -261,7 +266,8 @@ def read_model(folder: Path) -> SparseModel:
         for number, camera in model.cameras.items()
     }
     points = {number: point.xyz for number, point in model.points3D.items()}
-    names, poses = [], []
+    reliable = reliable_points(model)
+    names, poses, sightings = [], [], []
     seen_depths: list[float] = []
     for image in images:
         name = checked_text(str(folder), {"name": image.name}, "name")
@@ -278,6 +284,11 @@ def read_model(folder: Path) -> SparseModel:
         ids = (p.point3D_id for p in image.points2D if p.has_point3D())
         seen = [points[number] for number in ids if number in points]
         seen_depths.extend(np.reshape(seen, (-1, 3)) @ matrix[2, :3] + matrix[2, 3])
+        lens = lenses[image.camera_id]
+        marks = [p for p in image.points2D if p.has_point3D() and p.point3D_id in reliable]
+        places = np.reshape([p.xy for p in marks], (-1, 2)) / (lens.width, lens.height)
+        known = np.reshape([points[p.point3D_id] for p in marks], (-1, 3))
+        sightings.append(np.column_stack([places, known @ matrix[2, :3] + matrix[2, 3]]))
     depths = np.array(seen_depths)
     all_points = np.reshape(list(points.values()), (-1, 3))
     return SparseModel(
@@ -286,6 +297,7 @@ def read_model(folder: Path) -> SparseModel:
         lenses=[lenses[image.camera_id] for image in images],
         points=all_points[np.isfinite(all_points).all(axis=1)],
         depths=depths[np.isfinite(depths) & (depths > 0.0)],
+        sightings=sightings,
     )
 
 

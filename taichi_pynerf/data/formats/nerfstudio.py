@@ -4,6 +4,7 @@ Format: https://docs.nerf.studio/quickstart/data_conventions.html and instant-ng
 Intrinsics are in the file, or in a frame, which takes precedence. Poses are camera-to-world in
 OpenGL axes. Splits follow `train_filenames` and the like. Without them nerfstudio's rule holds:
 sorted by path, nine tenths of the images are for training, evenly spaced; the others are held out.
+If COLMAP's model is there too (`colmap/sparse/0`), it says which images see which sparse points.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from taichi_pynerf.data.description import Description
+from taichi_pynerf.data.formats.colmap import largest_model, model_folders
 from taichi_pynerf.data.formats.fit import Fit, frames_in
 from taichi_pynerf.data.formats.frames import (
     IMAGE_FOLDERS,
@@ -28,12 +30,16 @@ from taichi_pynerf.data.formats.frames import (
 from taichi_pynerf.data.formats.lenses import cameras_from_lenses
 from taichi_pynerf.data.formats.photos import tell_idle, tell_missing
 from taichi_pynerf.data.formats.poses import checked_pose
-from taichi_pynerf.data.formats.sparse_points import near_of_points, read_ply_points
+from taichi_pynerf.data.formats.sparse_points import (
+    near_of_points,
+    read_ply_points,
+    same_cameras,
+)
 from taichi_pynerf.data.image_files import image_names
 from taichi_pynerf.data.images import read_header
 from taichi_pynerf.data.placement import AS_IT_IS, FROM_CAMERAS, MAX_COORDINATE, Placement
 from taichi_pynerf.data.scene_files import LoadOptions, checked_text, shown, warn_once
-from taichi_pynerf.errors import SceneError
+from taichi_pynerf.errors import MissingPackageError, SceneError
 
 FILE_NAME = "transforms.json"
 SPLITS = ("train", "val", "test")
@@ -100,6 +106,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
         circle_radii=[circle_radius(frame) for frame in frames],
         depth_paths=[frame.depth_path for frame in frames],
         depth_units=[depth_unit(frame) for frame in frames],
+        sightings=None if bounded else _sightings(path, frames, poses),
     )
 
 
@@ -177,6 +184,46 @@ def _points(path: Path, content: dict, options: LoadOptions) -> np.ndarray | Non
             'which reads them, is not installed: pip install "taichi-pynerf[colmap]"'
         )
     return points if points is not None and len(points) else None
+
+
+def _sightings(
+    path: Path, frames: list[Frame], poses: np.ndarray
+) -> list[np.ndarray | None] | None:
+    """What each frame sees of the points of COLMAP's model beside it; None if there is none.
+
+    The model may be in other coordinates, as long as its cameras stand to each other as those of
+    the frames do.
+    """
+    folders = model_folders(path.parent)
+    if not folders:
+        return None
+    try:
+        folder, model = largest_model(folders)
+    except (SceneError, MissingPackageError) as error:
+        warn_once(f"{path}: which image sees which sparse point is not used: {error}")
+        return None
+    where = {name: i for i, name in enumerate(model.names)}
+    found = [_in_model(frame.file_path, where) for frame in frames]
+    ours = [i for i, match in enumerate(found) if match is not None]
+    theirs = [match for match in found if match is not None]
+    scale = None
+    if ours:
+        scale = same_cameras(poses[ours][:, :, 3], model.poses[theirs][:, :, 3])
+    if scale is None:
+        warn_once(
+            f"{folder}: {len(ours)} of {len(frames)} frames of {path.name} are images of this "
+            "model, and they stand otherwise there: its points are not used"
+        )
+        return None
+    units = np.array([1.0, 1.0, scale])
+    return [None if match is None else model.sightings[match] * units for match in found]
+
+
+def _in_model(file_path: str, names: dict[str, int]) -> int | None:
+    """The image of a model that a frame shows: the longest end of its path that is a name."""
+    parts = _listed(file_path).parts
+    ends = ("/".join(parts[first:]) for first in range(len(parts)))
+    return next((names[end] for end in ends if end in names), None)
 
 
 def _default_placement(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from taichi_pynerf.errors import MissingPackageError, SceneError
 from taichi_pynerf.extras import optional
 from taichi_pynerf.geometry.cameras import Cameras
 
+if TYPE_CHECKING:
+    from pycolmap import Reconstruction
+
 NEAR_MARGIN = 0.5
 """Near bound, as a share of the depth of the nearest points: surfaces come closer than points."""
 
@@ -20,6 +24,43 @@ NEAREST_SHARE = 0.01
 
 LEAST_POINTS = 100
 """Least number of points seen, in all views together; fewer say little about near surfaces."""
+
+LEAST_TRACK = 3
+"""Least number of images in which a point is found; two may agree by chance."""
+
+LARGEST_ERROR = 2.0
+"""Largest reprojection error of a point, in pixels."""
+
+SAME_CAMERAS = 0.01
+"""Largest difference of two descriptions of the same cameras, as a share of their spread."""
+
+
+def reliable_points(model: Reconstruction) -> set[int]:
+    """The numbers of the points that enough images agree about."""
+    return {
+        number
+        for number, point in model.points3D.items()
+        if point.track.length() >= LEAST_TRACK
+        and point.error <= LARGEST_ERROR
+        and np.isfinite(point.xyz).all()
+    }
+
+
+def same_cameras(centres: np.ndarray, others: np.ndarray) -> float | None:
+    """The factor from the lengths of `others` to those of `centres`; None if they do not fit.
+
+    Args:
+        centres, others: [V, 3] positions of the same cameras in two coordinate systems.
+    """
+    radii, other_radii = (
+        np.linalg.norm(x - x.mean(axis=0), axis=1) if len(x) > 1 else np.zeros(1)
+        for x in (centres, others)
+    )
+    spread, other_spread = (float(np.sqrt(np.mean(r**2))) for r in (radii, other_radii))
+    if not (spread > 0 and other_spread > 0):
+        return None
+    scale = spread / other_spread
+    return scale if np.abs(radii - scale * other_radii).max() <= SAME_CAMERAS * spread else None
 
 
 def read_ply_points(path: Path) -> np.ndarray | None:
