@@ -39,6 +39,7 @@ def main(argv: list[str] | None = None) -> None:
         allow_external_paths=bool(args.allow_external_paths),
         holdout=holdout_of(args),
         exposure=exposure_of(args),
+        colmap_path=args.colmap_path,
     )
     folder = args.data_dir if args.data_dir.is_dir() else args.data_dir.parent
     if folder.is_dir():  # otherwise the next line gives the error

@@ -18,6 +18,7 @@ NAMES = (
     "allow_external_paths",
     "exposure",
     "holdout",
+    "colmap_path",
 )
 """Names of all flags here, as in argparse; None means not given."""
 
@@ -47,6 +48,10 @@ def add_placement_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--holdout", type=int, metavar="N",
         help="hold out every Nth image for testing, 0 for none (the scene's own splits)",
+    )  # fmt: skip
+    group.add_argument(
+        "--colmap_path", metavar="FOLDER",
+        help="COLMAP's sparse model to take, relative to the scene folder (the largest)",
     )  # fmt: skip
     group.add_argument(
         "--exposure", type=float,

@@ -231,6 +231,7 @@ def new_source(args: argparse.Namespace) -> SceneSource:
         allow_external_paths=bool(args.allow_external_paths),
         exposure=exposure_of(args),
         holdout=holdout_of(args),
+        colmap_path=args.colmap_path,
     )
     k = source.img_downscale
     if args.img_downscale is None and k > 1:

@@ -7,6 +7,9 @@ import numpy as np
 from taichi_pynerf.data.formats.lenses import Lens
 from taichi_pynerf.data.placement import SceneTransform, focus_point
 
+LEAST_VIEWS, NEARLY_ALL = 4, 0.9
+"""Number and share of cameras from which on they are said to look outwards."""
+
 MARGIN = 1.03
 """Side of the scene box, in widths of a camera's view at the focus, as in NeRF-synthetic."""
 
@@ -19,6 +22,18 @@ def looks_away(poses: np.ndarray, aabb: tuple[float, ...]) -> np.ndarray:
         aabb: (x0, y0, z0, x1, y1, z1).
     """
     return ~meets_box(poses[:, :, 3], -poses[:, :, 2], aabb)
+
+
+def looks_outwards(poses: np.ndarray) -> bool:
+    """Whether the place nearest to all optical axes is behind nearly every camera.
+
+    Args:
+        poses: [V, 3, 4] camera-to-world poses; never so of fewer than `LEAST_VIEWS`.
+    """
+    if len(poses) < LEAST_VIEWS:
+        return False
+    ahead = ((focus_point(poses) - poses[:, :, 3]) * -poses[:, :, 2]).sum(axis=-1)
+    return bool((ahead < 0.0).mean() > NEARLY_ALL)
 
 
 def meets_box(rays_o: np.ndarray, rays_d: np.ndarray, aabb: tuple[float, ...]) -> np.ndarray:

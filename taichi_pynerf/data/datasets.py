@@ -263,6 +263,7 @@ class PyNeRFDataset(_SceneDataset):
         allow_external_paths: let the scene name images outside of its folder.
         exposure: exposure of OpenEXR and Radiance HDR images, stops.
         holdout: N holds out every N-th image, 0 none; by default the scene decides.
+        colmap_path: COLMAP's sparse model to take, relative to `data_dir`; by default the largest.
 
     Raises:
         SceneError: the scene cannot be loaded; the message says why.
@@ -279,6 +280,7 @@ class PyNeRFDataset(_SceneDataset):
         allow_external_paths: bool = False,
         exposure: float = 0.0,
         holdout: int | None = None,
+        colmap_path: str | None = None,
     ) -> None:
         scene = load_split(
             data_dir,
@@ -289,6 +291,7 @@ class PyNeRFDataset(_SceneDataset):
             allow_external_paths=allow_external_paths,
             exposure=exposure,
             holdout=holdout,
+            colmap_path=colmap_path,
         )
         super().__init__(scene, white_background, "pixels")
 
@@ -324,9 +327,7 @@ class MultiScaleDataset(_SceneDataset):
         dataset_type: the format; by default it is detected.
         sampling: "pixels" or "scales".
         placement: how to place the scene in its coordinates; by default as its format does.
-        allow_external_paths: let the scene name images outside of its folder.
-        exposure: exposure of OpenEXR and Radiance HDR images, stops.
-        holdout: N holds out every N-th image, 0 none; by default the scene decides.
+        allow_external_paths, exposure, holdout, colmap_path: as in `PyNeRFDataset`.
 
     Raises:
         SceneError: the scene cannot be loaded at these scales; the message says why.
@@ -346,6 +347,7 @@ class MultiScaleDataset(_SceneDataset):
         allow_external_paths: bool = False,
         exposure: float = 0.0,
         holdout: int | None = None,
+        colmap_path: str | None = None,
     ) -> None:
         scene = load_split(
             data_dir,
@@ -357,6 +359,7 @@ class MultiScaleDataset(_SceneDataset):
             allow_external_paths=allow_external_paths,
             exposure=exposure,
             holdout=holdout,
+            colmap_path=colmap_path,
         )
         super().__init__(scene, white_background, sampling)
 

@@ -56,6 +56,7 @@ class Description:
         points: [K, 3] float64 points on surfaces, or None if the format has none.
         transform: replaces the one made from `placement`, unless the user asks for a placement.
         applied: [3, 4] rigid transform that was applied to the files' coordinates before, if any.
+        applied_scale: factor that was applied to them after it.
         mask_paths: V masks that the description names; None where it names none.
         circle_radii: V radii of image circles in pixels at full size; None for a whole image.
         depth_paths: V depth images; None where there is none.
@@ -85,6 +86,7 @@ class Description:
     points: np.ndarray | None = None
     transform: SceneTransform | None = None
     applied: np.ndarray | None = None
+    applied_scale: float = 1.0
     mask_paths: Sequence[Path | None] | None = None
     circle_radii: list[float | None] | None = None
     depth_paths: Sequence[Path | None] | None = None
@@ -174,7 +176,7 @@ def files_of(description: Description, split: str, options: LoadOptions) -> Scen
     near, far = _bounds(description, stand, poses)
     transform = stand.transform
     if description.applied is not None:
-        transform = transform.after(description.applied)
+        transform = transform.after(description.applied, description.applied_scale)
     scales, weights = description.scales, description.pixel_weights
 
     def chosen(values: Sequence[_T]) -> list[_T]:

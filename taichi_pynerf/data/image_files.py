@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from taichi_pynerf.data.image_kinds import RAW_SUFFIXES, SUFFIXES
 from taichi_pynerf.data.scene_files import shown, warn_once
@@ -60,8 +61,8 @@ class ImageFinder:
         """The file that a description means by `file_path`.
 
         In each of the folders the path is tried as written, then with "/" for Windows' separator,
-        with the suffix of an image added, in another case, and with the suffix of another kind of
-        image.
+        as a URL's path ("%20" for a space), with the suffix of an image added, in another case, and
+        with the suffix of another kind of image.
 
         Args:
             file_path: the path as written in the description.
@@ -111,7 +112,8 @@ class ImageFinder:
 
     def _find_named(self, file_path: str, where: str) -> Path | None:
         try:
-            for given in dict.fromkeys((file_path, _posix(file_path))):
+            plain = unquote(_posix(file_path).removeprefix("file://"))  # of a URL
+            for given in dict.fromkeys((file_path, _posix(file_path), plain)):
                 for folder in self.folders:
                     path = self._find_in(self.data_dir / folder, given)
                     if path is not None:
@@ -265,6 +267,9 @@ def _posix(file_path: str) -> str:
 
 def _tail_of(file_path: str) -> list[str] | None:
     """The last parts of a path that leads out of the folder; None for a path that does not."""
+    if file_path.startswith("file://"):
+        file_path = unquote(file_path.removeprefix("file://"))
+        file_path = file_path.removeprefix("/") if re.match(r"/[A-Za-z]:", file_path) else file_path
     parts = [part for part in _posix(file_path).split("/") if part not in ("", ".")]
     outside = _posix(file_path).startswith("/") or ".." in parts
     if re.match(r"[A-Za-z]:", file_path):

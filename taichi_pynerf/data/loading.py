@@ -19,6 +19,8 @@ from taichi_pynerf.data.masks import inside_circle, read_mask
 from taichi_pynerf.data.pixels import (
     allocate,
     cache_path,
+    in_proportion,
+    nearest,
     offsets_of,
     read_cached,
     windows,
@@ -68,6 +70,7 @@ def load_split(
     allow_external_paths: bool = False,
     exposure: float = 0.0,
     holdout: int | None = None,
+    colmap_path: str | None = None,
 ) -> Scene:
     """Load one split of a scene folder.
 
@@ -83,6 +86,7 @@ def load_split(
         allow_external_paths: let the scene name images outside of its folder.
         exposure: exposure of OpenEXR and Radiance HDR images, stops (`linear_images`).
         holdout: N holds out every N-th image, 0 none; by default the scene decides.
+        colmap_path: COLMAP's sparse model to take, relative to `data_dir`; by default the largest.
 
     Raises:
         SceneError: the folder, its files or the arguments are wrong; the message says which.
@@ -90,7 +94,12 @@ def load_split(
     (img_downscale,) = checked_scales([img_downscale], "img_downscale")
     scales = checked_scales(scales)
     options = LoadOptions(
-        img_downscale, placement or Placement(), allow_external_paths, exposure, holdout
+        img_downscale,
+        placement or Placement(),
+        allow_external_paths,
+        exposure,
+        holdout,
+        colmap_path,
     )
     files = read_scene_files(data_dir, split, dataset_type, options)
     if not files.has_images:
@@ -122,8 +131,16 @@ def read_scene(data_dir: str | Path, dataset_type: str | None, options: LoadOpti
     Raises:
         SceneError: as `load_split`.
     """
+    if options.colmap_path is not None:
+        dataset_type = dataset_type or "colmap"
     folder, dataset_type = locate_scene(data_dir, dataset_type)
-    key = (folder.absolute(), dataset_type, options.img_downscale, options.allow_external_paths)
+    key = (
+        folder.absolute(),
+        dataset_type,
+        options.img_downscale,
+        options.allow_external_paths,
+        options.colmap_path,
+    )
     if key in _descriptions:
         scene, stamps = _descriptions.pop(key)
         if _stamps(scene) == stamps:
@@ -328,6 +345,8 @@ def _view_mask(
     if path is not None:
         mask = read_mask(path, upright=files.upright is None or files.upright[view])
         mask = reduce_mask(mask, max(1, mask.shape[0] // size[0]))  # of the image at full size
+        if mask.shape != size and in_proportion(mask.shape, size):
+            mask = nearest(mask, *size)
         if mask.shape != size:
             raise SceneError(
                 f"{path}: a mask of {mask.shape[1]}x{mask.shape[0]} pixels for an image of "

@@ -16,11 +16,14 @@ from taichi_pynerf.data.formats.fit import Fit, frames_in
 from taichi_pynerf.data.formats.programs import (
     kapture,
     metashape,
+    neus,
     opensfm,
     polycam,
+    pose_files,
     realitycapture,
     record3d,
 )
+from taichi_pynerf.data.formats.unread import unread_in
 from taichi_pynerf.data.image_files import counted_suffixes, list_photos
 from taichi_pynerf.data.scene_files import shown, warn_once
 from taichi_pynerf.errors import SceneError
@@ -38,6 +41,8 @@ FORMATS = {
     "polycam": polycam,
     "record3d": record3d,
     "kapture": kapture,
+    "pose-files": pose_files,
+    "neus": neus,
 }
 """Known formats by name, in the order in which they are compared with a folder. Each is a module
 with
@@ -124,9 +129,16 @@ def nearest_scene(data_dir: Path, fits: dict[str, Fit]) -> str:
         if kind:
             return f"the folder above is a scene ({kind}): give {parent}"
     near = {name: fit for name, fit in fits.items() if fit.found}
+    if "nerfstudio" in near and not (data_dir / "transforms.json").is_file():
+        unread = unread_in(data_dir)  # frames of another kind in a file of another name
+        if unread:
+            return unread
     if near:
         name, fit = next(iter(near.items()))
         return f"nearest is {name}: there is {fit.found}; first missing: {fit.missing}"
+    unread = unread_in(data_dir)
+    if unread:
+        return unread
     photos = list_photos(data_dir, deep=True)
     if photos:
         return (

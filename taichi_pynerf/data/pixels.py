@@ -29,6 +29,19 @@ def offsets_of(cameras: Cameras) -> torch.Tensor:
     return torch.cat([num_pixels.new_zeros(1), num_pixels.cumsum(0)])
 
 
+def in_proportion(size: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether two sizes (height, width) have the same proportions, to within 2 %."""
+    (rows, columns), (height, width) = size, other
+    return abs(columns * height - rows * width) <= 0.02 * max(columns * height, rows * width)
+
+
+def nearest(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """An image [h, w] resampled to [height, width] by nearest values."""
+    y = ((np.arange(height) + 0.5) * image.shape[0] / height).astype(int)
+    x = ((np.arange(width) + 0.5) * image.shape[1] / width).astype(int)
+    return image[y[:, None], x[None, :]]
+
+
 def windows(pixels: np.ndarray, cameras: Cameras) -> list[np.ndarray]:
     """The images [H, W, …] of a buffer [P, …], as views of it."""
     offsets, shape = offsets_of(cameras).tolist(), pixels.shape[1:]

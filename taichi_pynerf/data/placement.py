@@ -122,10 +122,11 @@ class SceneTransform:
         rotations = self.matrix[:, :3].T @ poses[:, :, :3]
         return np.concatenate([rotations, self.undo(poses[:, :, 3])[..., None]], axis=-1)
 
-    def after(self, matrix: np.ndarray) -> SceneTransform:
-        """The composition: first a rigid transform [3, 4], then this one."""
+    def after(self, matrix: np.ndarray, scale: float = 1.0) -> SceneTransform:
+        """The composition: first a rigid transform [3, 4] and a scale, then this one."""
         full = np.concatenate([matrix, [[0.0, 0.0, 0.0, 1.0]]])
-        return replace(self, matrix=self.matrix @ full)
+        own = np.column_stack([self.matrix[:, :3], self.matrix[:, 3] / scale])
+        return replace(self, matrix=own @ full, scale=self.scale * scale)
 
 
 def transform_from_poses(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import reprlib
 import warnings
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +36,7 @@ class LoadOptions:
         allow_external_paths: let the scene name files outside of its folder.
         exposure: exposure in stops, for images whose values are proportional to light.
         holdout: N holds out every N-th image, 0 none; None leaves it to the scene.
+        colmap_path: COLMAP's sparse model to take, relative to the scene folder; None finds one.
     """
 
     img_downscale: int = 1
@@ -41,6 +44,7 @@ class LoadOptions:
     allow_external_paths: bool = False
     exposure: float = 0.0
     holdout: int | None = None
+    colmap_path: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +183,43 @@ def read_npy(path: Path) -> np.ndarray:
         raise SceneError(f"{path}: not an array that numpy can read") from None
 
 
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read small arrays of real numbers as float64, without running code.
+
+    Raises:
+        SceneError: the file is missing, unreadable, too large or of another kind.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_FILE_BYTES:
+                raise SceneError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
+        with np.load(path, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+    except OSError as error:
+        raise SceneError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except SceneError:
+        raise
+    except Exception:  # numpy and zipfile raise almost anything at broken files
+        raise SceneError(f"{path}: not arrays that numpy can read") from None
+    return {name: x.astype(np.float64) for name, x in found.items() if x.dtype.kind in "iuf"}
+
+
+def read_text(path: Path) -> str:
+    """Read a text file in UTF-8.
+
+    Raises:
+        SceneError: the file is missing, unreadable, too large or not text.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise SceneError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise SceneError(f"{path}: not text in UTF-8") from None
+    except OSError as error:
+        raise SceneError(f"{path}: cannot be read ({error.strerror})") from None
+
+
 def checked_text(where: str, owner: dict, name: str) -> str:
     """A member of a JSON object that must be a text and not empty.
 
@@ -192,12 +233,15 @@ def checked_text(where: str, owner: dict, name: str) -> str:
 
 
 def checked_number(where: str, owner: dict, name: str, low: float, high: float) -> float:
-    """A number in [low, high] of a JSON object read by `read_json`.
+    """A number in [low, high] of a JSON object read by `read_json`; it may be in quotes.
 
     Raises:
         SceneError: it is missing, not a number, or out of range.
     """
     value = owner.get(name)
+    if isinstance(value, str):  # some exporters put numbers into quotes
+        with contextlib.suppress(ValueError):
+            value = float(value)
     if type(value) is not float or not low <= value <= high:
         what = "is missing" if name not in owner else f"is {shown(value)}"
         raise SceneError(f"{where}: {name} {what}: it must be a number from {low:g} to {high:g}")

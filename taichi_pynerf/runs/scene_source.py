@@ -64,6 +64,7 @@ class SceneSource:
         allow_external_paths: let the scene name files outside of its folder.
         exposure: exposure of OpenEXR and Radiance HDR images, stops.
         holdout: N holds out every N-th image, 0 none; None leaves it to the scene.
+        colmap_path: COLMAP's sparse model to take, relative to `data_dir`; None finds the largest.
     """
 
     data_dir: str | None
@@ -75,6 +76,7 @@ class SceneSource:
     allow_external_paths: bool = False
     exposure: float = 0.0
     holdout: int | None = None
+    colmap_path: str | None = None
 
     def __post_init__(self) -> None:
         if self.data_dir is not None:
@@ -157,6 +159,7 @@ class SceneSource:
             "allow_external_paths": self.allow_external_paths,
             "exposure": self.exposure,
             "holdout": self.holdout,
+            "colmap_path": self.colmap_path,
         }
         if self.multiscale or scales is not None:
             return MultiScaleDataset(**arguments, scales=scales or MULTISCALE)
@@ -210,6 +213,7 @@ class SceneSource:
             self.allow_external_paths,
             self.exposure,
             self.holdout,
+            self.colmap_path,
         )
 
     def reduced_to_fit(self) -> SceneSource:

@@ -59,6 +59,8 @@ def taken_lines(scene: Description, splits: dict[str, SceneFiles]) -> list[str]:
     lines = [f"taken      poses of {len(scene.names)} views{place}", f"taken      images: {listed}"]
     if masks:
         lines.append(f"taken      {len(masks)} masks")
+    if num_depths := sum(path is not None for path in scene.depth_paths or ()):
+        lines.append(f"taken      {num_depths} depth images")
     if scene.points is not None:
         lines.append(f"taken      {len(scene.points)} points, for the placement")
     if scene.sightings is not None:
@@ -74,6 +76,7 @@ def ignored_lines(
     used = {path for files in splits.values() for path in files.image_paths}
     used |= {path for path in scene.image_paths if path is not None}
     used |= {path for files in splits.values() for path in files.mask_paths or () if path}
+    used |= {path for path in scene.depth_paths or () if path is not None}
     others = [name for name, fit in fits.items() if fit.fits and name != dataset_type]
     reasons: dict[str, list[str]] = {}
     for path in _files_in(scene.data_dir):

@@ -131,6 +131,8 @@ def inspect_scene(
         SceneError: the folder or a description is wrong; the message says what.
     """
     options = options or LoadOptions()
+    if options.colmap_path is not None:
+        dataset_type = dataset_type or "colmap"
     folder, dataset_type = locate_scene(data_dir, dataset_type)
     scene = FORMATS[dataset_type].read(folder, options).held_out(options.holdout)
     names = [name for images in (True, False) for name in scene.split_names(with_images=images)]

@@ -26,7 +26,7 @@ from taichi_pynerf.data.formats.frames import (
     number_or,
     read_frames,
 )
-from taichi_pynerf.data.formats.photos import tell_missing
+from taichi_pynerf.data.formats.photos import tell_idle, tell_missing
 from taichi_pynerf.data.image_files import image_names
 from taichi_pynerf.data.images import read_header
 from taichi_pynerf.data.placement import AS_IT_IS
@@ -86,13 +86,14 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
         scale = number_or(str(path), content, "aabb_scale", 1e-6, 1e6, 1.0)
         unbounded |= split == "train" and scale > 1.0 and _is_opaque(frames)
         fits |= _is_full(frames)
-    present = next((f.image_path for f in all_frames if f.image_path is not None), None)
-    if present is None:
+    if not any(frame.image_path for frame in all_frames):
         raise SceneError(
             f"{data_dir}: none of the images of {', '.join(p.name for p in paths.values())} is "
             f"there; the first is {all_frames[0].file_path}"
         )
-    size = read_header(present).upright_size
+    used = [p for f in all_frames for p in (f.image_path, f.mask_path, f.depth_path) if p]
+    tell_idle(data_dir, used, companions=True)
+    size_of = _sizes(splits, all_frames)
     depths = [_depth(frame) for frame in all_frames]
     return Description(
         data_dir=data_dir,
@@ -100,7 +101,9 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
         names=names,
         image_paths=[frame.image_path for frame in all_frames],
         poses=np.stack([frame.pose() for frame in all_frames]),
-        lenses=[lens_of(frame, _size_of(frame, size, fits)) for frame in all_frames],
+        lenses=[
+            lens_of(frame, _size_of(frame, size_of[i], fits)) for i, frame in enumerate(all_frames)
+        ],
         splits=splits,
         placement=PLACEMENT,
         unbounded=unbounded,
@@ -159,13 +162,23 @@ def _is_full(frames: list[Frame]) -> bool:
     )
 
 
+def _sizes(splits: dict[str, list[int]], frames: list[Frame]) -> dict[int, tuple[int, int]]:
+    """The size of the first image of each frame's split; of poses alone, that of any image."""
+    first = next(frame.image_path for frame in frames if frame.image_path is not None)
+    sizes = {}
+    for views in splits.values():
+        path = next((p for i in views if (p := frames[i].image_path) is not None), first)
+        sizes.update(dict.fromkeys(views, read_header(path).upright_size))
+    return sizes
+
+
 def _is_opaque(frames: list[Frame]) -> bool:
     path = next((frame.image_path for frame in frames if frame.image_path is not None), None)
     return path is not None and not read_header(path).has_alpha
 
 
 def _size_of(frame: Frame, first: tuple[int, int], fits: bool) -> tuple[int, int]:
-    """The size of a frame's image; if the file does not give it, that of the first image."""
+    """The size of a frame's image; if the file does not say, that of its split's first image."""
     if not fits or frame.image_path is None or frame.says_its_size():
         return first
     return read_header(frame.image_path).stored_size

@@ -103,13 +103,15 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
         MissingPackageError: pycolmap is not installed.
     """
     models = model_folders(data_dir)
+    if options.colmap_path is not None:
+        models = [_asked(data_dir, options.colmap_path)]
     if not models:
         raise SceneError(
             f"{data_dir}: no sparse model here: cameras and images, .bin or .txt, in one of "
             f"{', '.join(PLACES)} or a numbered folder in one of them"
         )
     folder, model = largest_model(models)
-    base = _base_of(data_dir, folder)
+    base = _base_of(data_dir, folder) if folder.is_relative_to(data_dir) else data_dir
     places = [*IMAGE_FOLDERS, *_dense_folders(data_dir)]
     if base != data_dir:
         places = [*_relative(data_dir, base), *places]
@@ -141,6 +143,25 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
         points=model.points,
         sightings=[model.sightings[i] for i in present],
         file_scale=scale,
+    )
+
+
+def _asked(data_dir: Path, colmap_path: str) -> Path:
+    """The folder of the model that the user asks for.
+
+    Raises:
+        SceneError: there is no model; the message lists those that are there.
+    """
+    folder = data_dir / colmap_path
+    try:
+        if all(_file(folder, name) is not None for name in FILES):
+            return folder
+    except (OSError, ValueError):  # too long, a null byte
+        pass
+    known = [str(found.relative_to(data_dir)) for found in model_folders(data_dir)]
+    raise SceneError(
+        f"{folder}: no sparse model, which is cameras and images, .bin or .txt; models in this "
+        f"scene: {', '.join(known) or 'none'}"
     )
 
 
@@ -191,7 +212,7 @@ def largest_model(folders: list[Path]) -> tuple[Path, SparseModel]:
     warn_once(
         f"{largest.parent}: {len(folders)} sparse models, which do not share their coordinates; "
         f"the largest, {largest.name} with {len(models[largest].names)} images, is taken "
-        f"({', '.join(others)}); to take another, give a folder with that model alone"
+        f"({', '.join(others)}); --colmap_path takes another"
     )
     return largest, models[largest]
 

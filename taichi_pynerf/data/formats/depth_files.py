@@ -11,6 +11,7 @@ import numpy as np
 
 from taichi_pynerf.data.images import decode_whole
 from taichi_pynerf.data.linear_images import read_exr_depth
+from taichi_pynerf.data.pixels import in_proportion, nearest
 from taichi_pynerf.data.scene_files import read_npy
 from taichi_pynerf.errors import SceneError
 
@@ -59,11 +60,9 @@ def fit_depth(path: Path, depth: np.ndarray, width: int, height: int) -> np.ndar
     rows, columns = depth.shape
     if (columns, rows) == (width, height):
         return depth
-    if abs(columns * height - rows * width) > 0.02 * max(columns * height, rows * width):
+    if not in_proportion(depth.shape, (height, width)):
         raise SceneError(
             f"{path}: {columns}x{rows} depths are not in proportion to a photograph of "
             f"{width}x{height} pixels"
         )
-    y = ((np.arange(height) + 0.5) * rows / height).astype(int)
-    x = ((np.arange(width) + 0.5) * columns / width).astype(int)
-    return depth[y[:, None], x[None, :]]
+    return nearest(depth, height, width)

@@ -21,7 +21,7 @@ from taichi_pynerf.data.formats.lenses import (
     checked_model,
     panorama_lens,
 )
-from taichi_pynerf.data.formats.poses import checked_pose
+from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL, checked_pose
 from taichi_pynerf.data.image_files import ImageFinder
 from taichi_pynerf.data.scene_files import (
     LoadOptions,
@@ -29,6 +29,7 @@ from taichi_pynerf.data.scene_files import (
     checked_text,
     read_json,
     shown,
+    warn_once,
 )
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.distortion import COEFFICIENTS
@@ -42,6 +43,13 @@ MAX_COEFFICIENT = 1e3
 MIN_ANGLE = 1e-3
 
 FOCALS = ("fl_x", "fl_y", "fx", "fy", "focal", "focal_length")
+AXES_MEMBERS = ("camera_convention", "convention", "coordinate_system", "camera_coordinates")
+"""Members that exporters use to name the axes of cameras. nerfstudio's own files have none."""
+OPENCV_AXES = ("opencv", "colmap", "cv")
+OPENGL_AXES = ("opengl", "blender", "nerfstudio", "gl")
+
+NGP_DEPTH = 1 / 65535  # units per step of an integer depth image, instant-ngp's default
+
 ANGLES = ("camera_angle_x", "camera_angle_y", "x_fov", "y_fov")
 
 
@@ -69,10 +77,14 @@ class Frame(NamedTuple):
         Raises:
             SceneError: the frame has no valid pose.
         """
-        return checked_pose(self.where, self.entry.get("transform_matrix"), "transform_matrix")
+        name = "transform_matrix"
+        pose = checked_pose(self.where, self.entry.get(name), name, may_be_scaled=True)
+        if _axes_in(self.entry)[1] not in OPENCV_AXES:
+            return pose
+        return np.column_stack([pose[:, :3] @ OPENCV_TO_OPENGL, pose[:, 3]])
 
     def says_its_size(self) -> bool:
-        return any(name in self.entry for name in ("w", "h"))
+        return any(self.entry.get(name) is not None for name in ("w", "h"))
 
 
 def read_frames(path: Path, options: LoadOptions) -> tuple[dict, list[Frame]]:
@@ -96,6 +108,7 @@ def read_frames(path: Path, options: LoadOptions) -> tuple[dict, list[Frame]]:
         path.parent, folders=IMAGE_FOLDERS, allow_external_paths=options.allow_external_paths
     )
     paths = finder.find_all(file_paths, wheres)
+    _tell_axes(path, content)
     for_all = {name: value for name, value in content.items() if name != "frames"}
     frames = [
         Frame(
@@ -104,11 +117,55 @@ def read_frames(path: Path, options: LoadOptions) -> tuple[dict, list[Frame]]:
             file_path,
             image,
             None if image is None else _named(finder, where, entry, "mask_path"),
-            None if image is None else _named(finder, where, entry, "depth_file_path"),
+            None if image is None else _depth_of(finder, where, entry),
         )
         for where, entry, file_path, image in zip(wheres, entries, file_paths, paths, strict=True)
     ]
+    _tell_depths(path, frames)
     return content, frames
+
+
+def _axes_in(entry: dict) -> tuple[str, str]:
+    """The member that names the axes of cameras, and their name in lower case; empty if none."""
+    for name in AXES_MEMBERS:
+        if isinstance(value := entry.get(name), str):
+            return name, value.lower()
+    return "", ""
+
+
+def _tell_axes(path: Path, content: dict) -> None:
+    """Warn of cameras that are not in OpenGL's axes, as a member of the file says."""
+    name, axes = _axes_in(content)
+    if axes in OPENCV_AXES:
+        warn_once(
+            f"{path}: {name} is {shown(axes)}: cameras are taken with y down, looking along +z"
+        )
+    elif axes and axes not in OPENGL_AXES:
+        warn_once(
+            f"{path}: {name} is {shown(axes)}, which is not known: cameras are taken with y up, "
+            "looking along -z (OpenGL)"
+        )
+
+
+def _depth_of(finder: ImageFinder, where: str, entry: dict) -> Path | None:
+    """The depth image of a frame, in nerfstudio's member or instant-ngp's, if it is there."""
+    for name in ("depth_file_path", "depth_path"):
+        if entry.get(name) is not None:
+            file_path = checked_text(where, entry, name)
+            return finder.find_all([file_path], [where])[0]
+    return None
+
+
+def _tell_depths(path: Path, frames: list[Frame]) -> None:
+    """Warn of depth images that are not there; training does without."""
+    named = [f for f in frames if f.entry.get("depth_file_path") or f.entry.get("depth_path")]
+    missing = [f for f in named if f.image_path is not None and f.depth_path is None]
+    if missing:
+        first = missing[0].entry.get("depth_file_path") or missing[0].entry.get("depth_path")
+        warn_once(
+            f"{path}: {len(missing)} of {len(named)} depth images are not there, such as "
+            f"{shown(first)}: the depths of these views are unknown"
+        )
 
 
 def lens_of(frame: Frame, size: tuple[int, int]) -> Lens:
@@ -143,7 +200,13 @@ def lens_of(frame: Frame, size: tuple[int, int]) -> Lens:
 
 
 def depth_unit(frame: Frame, default: float = MILLIMETRES) -> float:
-    """Factor from values of its depth image to units of the coordinates, or the default."""
+    """Factor from values of its depth image to units of the coordinates, or the default.
+
+    instant-ngp's depth images have their own member for it.
+    """
+    if frame.entry.get("depth_file_path") is None and frame.entry.get("depth_path") is not None:
+        name = "integer_depth_scale"
+        return number_or(frame.where, frame.entry, name, 1e-9, 1e9, NGP_DEPTH)
     return number_or(frame.where, frame.entry, "depth_unit_scale_factor", 1e-9, 1e9, default)
 
 
@@ -155,12 +218,14 @@ def circle_radius(frame: Frame) -> float | None:
 
 
 def number_or(where: str, owner: dict, name: str, low: float, high: float, default: float) -> float:
-    """A number of an object, or a default if it has none.
+    """A number of an object, or a default if it has none, or null.
 
     Raises:
         SceneError: the value is there, but is not a number in [low, high].
     """
-    return checked_number(where, owner, name, low, high) if name in owner else default
+    if owner.get(name) is None:
+        return default
+    return checked_number(where, owner, name, low, high)
 
 
 def _focal_lengths(where: str, entry: dict, width: int, height: int) -> tuple[float, float]:

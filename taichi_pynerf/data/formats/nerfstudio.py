@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from taichi_pynerf.data.aim import looks_outwards
 from taichi_pynerf.data.description import Description
 from taichi_pynerf.data.formats.colmap import largest_model, model_folders
 from taichi_pynerf.data.formats.fit import Fit, frames_in
@@ -80,13 +81,23 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     frames = [frame for frame in all_frames if frame.image_path is not None]
     frames.sort(key=lambda frame: frame.file_path)
     images = [frame.image_path for frame in frames if frame.image_path is not None]
-    tell_idle(path, images, IMAGE_FOLDERS)
+    depths = [frame.depth_path for frame in frames if frame.depth_path is not None]
+    tell_idle(path, [*images, *depths], IMAGE_FOLDERS)
     bounded = number_or(str(path), content, "aabb_scale", 1e-6, 1e6, math.inf) <= 1.0
     applied = None
     if content.get("applied_transform") is not None:
         applied = checked_pose(str(path), content["applied_transform"], "applied_transform")
+    applied_scale = number_or(str(path), content, "applied_scale", 1e-6, 1e6, 1.0)
+    if applied is None and applied_scale != 1.0:
+        applied = np.eye(4)[:3]
     poses = np.stack([frame.pose() for frame in frames])
     lenses = [lens_of(frame, _stored_size(frame)) for frame in frames]
+    if looks_outwards(poses):
+        warn_once(
+            f"{path}: the cameras look away from each other and from what is amid them. That is "
+            "right where views are taken from within; else poses are world-to-camera, or their "
+            "cameras have y down (OpenCV), where OpenGL's y up is meant"
+        )
     points = None if bounded else _points(path, content, options)
     near = None if points is None else near_of_points(cameras_from_lenses(poses, lenses), points)
     return Description(
@@ -102,6 +113,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
         near=near,
         points=points,
         applied=applied,
+        applied_scale=applied_scale,
         mask_paths=[frame.mask_path for frame in frames],
         circle_radii=[circle_radius(frame) for frame in frames],
         depth_paths=[frame.depth_path for frame in frames],

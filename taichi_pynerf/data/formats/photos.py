@@ -39,13 +39,20 @@ def tell_missing(where: Path, missing: list[str], num_all: int) -> None:
         )
 
 
-def tell_idle(where: Path, used: Sequence[Path], folders: Sequence[str] = ()) -> None:
+def tell_idle(
+    where: Path,
+    used: Sequence[Path],
+    folders: Sequence[str] = (),
+    *,
+    companions: bool = False,
+) -> None:
     """Warn of images that lie beside those of a scene but are not used.
 
     Args:
         where: the description, for messages.
         used: its images.
         folders: names of folders to search too, if one of the images is in such a folder.
+        companions: leave out `r_0_depth_0000.png` and the like beside `r_0.png`, as Blender writes.
     """
     tops = {path.parent for path in used}
     for path in used:
@@ -57,6 +64,9 @@ def tell_idle(where: Path, used: Sequence[Path], folders: Sequence[str] = ()) ->
         deep = top.name in folders
         photos = [path for path in list_photos(top, deep=deep) if not is_mask_name(path)]
         idle = [path for path in photos if path not in known]
+        if companions:
+            stems = {path.with_suffix("") for path in known}
+            idle = [path for path in idle if not _belongs_to(path, stems)]
         unreadable = [path for path in idle if not is_readable(path)]
         idle = [path for path in idle if is_readable(path)]
         if idle:
@@ -69,6 +79,12 @@ def tell_idle(where: Path, used: Sequence[Path], folders: Sequence[str] = ()) ->
                 f"{where}: {len(unreadable)} of {len(photos)} images in {top} are of a kind that "
                 f"is not read: {counted_suffixes(unreadable)}"
             )
+
+
+def _belongs_to(path: Path, stems: set[Path]) -> bool:
+    """Whether a name begins with that of one of the images `stems`, before a "_" or a "."."""
+    ends = [i for i, letter in enumerate(path.stem) if letter in "_."]
+    return any(path.with_name(path.stem[:end]) in stems for end in ends)
 
 
 def image_folder(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from taichi_pynerf.data.scene_files import warn_once
 from taichi_pynerf.errors import SceneError
 
 ROTATION_TOLERANCE = 1e-2
@@ -15,17 +16,22 @@ OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0])
 """Changes the columns of a rotation from OpenCV's axes (y down, looking along +z) to OpenGL's."""
 
 
-def checked_pose(where: str, matrix: object, name: str) -> np.ndarray:
-    """A checked camera-to-world pose float64 [3, 4] from a 4x4 or 3x4 nested list of floats.
+def checked_pose(
+    where: str, matrix: object, name: str, *, may_be_scaled: bool = False
+) -> np.ndarray:
+    """A checked camera-to-world pose float64 [3, 4] from 4x4 or 3x4 floats, nested or in one list.
 
     Args:
         where: the file and the place in it, for messages.
         matrix: the value there.
         name: name of the value there.
+        may_be_scaled: accept axes of any length, with a warning.
 
     Raises:
         SceneError: the value is not a rotation and translation.
     """
+    if isinstance(matrix, list) and len(matrix) in (12, 16):  # row by row in one list
+        matrix = [matrix[i : i + 4] for i in range(0, len(matrix), 4)]
     is_matrix = (
         isinstance(matrix, list)
         and len(matrix) in (3, 4)
@@ -39,8 +45,27 @@ def checked_pose(where: str, matrix: object, name: str) -> np.ndarray:
         raise SceneError(f"{where}: {name} has a value that is not finite")
     if len(full) == 4 and np.abs(full[3] - (0.0, 0.0, 0.0, 1.0)).max() > 1e-6:
         raise SceneError(f"{where}: the last row of {name} must be 0 0 0 1")
-    check_rigid(where, full[:3], name)
-    return full[:3]
+    pose = _without_scale(where, full[:3], name) if may_be_scaled else full[:3]
+    check_rigid(where, pose, name)
+    return pose
+
+
+def _without_scale(where: str, pose: np.ndarray, name: str) -> np.ndarray:
+    """A pose [3, 4] whose axes stand at right angles, with axes of length 1, and a warning.
+
+    Blender's matrices hold the scale of the camera object, which changes nothing that it sees.
+    """
+    lengths = np.linalg.norm(pose[:, :3], axis=0)
+    if not (lengths > 1e-6).all() or np.abs(lengths - 1.0).max() <= ROTATION_TOLERANCE / 4:
+        return pose
+    rotation = pose[:, :3] / lengths
+    if np.abs(rotation.T @ rotation - np.eye(3)).max() > ROTATION_TOLERANCE:
+        return pose
+    warn_once(
+        f"{where.partition(': frames[')[0]}: the axes of {name} have lengths such as "
+        f"{lengths[0]:.4g}, the scale of a camera object; they are taken with length 1"
+    )
+    return np.column_stack([rotation, pose[:, 3]])
 
 
 def check_rigid(where: str, pose: np.ndarray, name: str) -> None:

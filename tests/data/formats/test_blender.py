@@ -248,7 +248,7 @@ BAD_DESCRIPTIONS = {
     ),
     "pose zero": (rotated(np.zeros((3, 3)).tolist()), [ONE_OF_MANY, "not invertible"]),
     "pose flat": (rotated([[1, 0, 0], [0, 1, 0], [0, 0, 0]]), ["not invertible"]),
-    "pose scaled": (rotated((2 * np.eye(3)).tolist()), ["not a rotation", "length 1"]),
+    "pose squashed": (rotated([[2, 0.1, 0], [0, 1, 0], [0, 0, 1]]), ["not a rotation", "length 1"]),
     "pose sheared": (rotated([[1, 0.1, 0], [0, 1, 0], [0, 0, 1]]), ["not a rotation"]),
     "pose mirrored": (rotated([[-1, 0, 0], [0, 1, 0], [0, 0, 1]]), ["mirrored"]),
     "pose projective": (

@@ -11,6 +11,7 @@ from PIL import Image
 from taichi_pynerf.data import load_split
 from taichi_pynerf.data.locating import locate_scene
 from taichi_pynerf.errors import SceneError, SceneWarning
+from taichi_pynerf.runs.scene_source import SceneSource
 
 pytest.importorskip("pycolmap")
 
@@ -157,3 +158,23 @@ def test_half_a_model_is_the_nearest_format(tmp_path, poses):
     (tmp_path / "database.db").write_bytes(b"")
     with pytest.raises(SceneError, match=r"a COLMAP database; .*mapper"):
         locate_scene(tmp_path)
+
+
+def test_the_model_that_is_asked_for_is_taken(tmp_path, poses):
+    write_model(tmp_path / "sparse" / "0", poses[:3], "PINHOLE")
+    write_model(tmp_path / "sparse" / "1", poses, "PINHOLE")
+    images(tmp_path / "images")
+    with pytest.warns(SceneWarning, match="6 of 9 images in .* are of no view"):
+        scene = load_split(tmp_path, "train", colmap_path="sparse/0", holdout=0)
+    assert len(scene) == 3
+    assert len(load_split(tmp_path, "train", colmap_path="sparse/1", holdout=0)) == 9
+    with pytest.raises(SceneError, match="models in this scene: sparse/0, sparse/1"):
+        load_split(tmp_path, "train", colmap_path="sparse/2")
+
+
+def test_a_model_outside_of_the_usual_places_is_taken(tmp_path, poses):
+    write_model(tmp_path / "exports" / "best", poses, "PINHOLE")
+    images(tmp_path / "images")
+    source = SceneSource(str(tmp_path), colmap_path="exports/best")
+    assert len(source.load("train")) == 7
+    assert SceneSource.from_dict(source.to_dict()) == source

@@ -277,7 +277,7 @@ def test_exif_is_not_followed_where_the_scene_is_of_stored_pixels(tmp_path, pose
     [
         ({"camera_model": "CYLINDRICAL"}, "CYLINDRICAL"),
         ({"fl_x": -3.0}, "fl_x is -3.0"),
-        ({"k1": "0.1"}, "k1 is '0.1'"),
+        ({"k1": "a tenth"}, "k1 is 'a tenth'"),
         ({"w": None}, "w is None"),
         ({"cx": 1e9}, "cx is 1000000000.0"),
         ({"aabb_scale": []}, "aabb_scale"),

@@ -78,7 +78,7 @@ def test_multiscale_blender_gives_the_scales_that_are_asked_for(multiscale_dir):
         ("cam2world", None, "cam2world must be"),
         ("near", 7, "near must be less than far"),
         ("file_path", "images_train/none.png", "no image 'images_train/none.png'"),
-        ("width", "16", "width is '16'"),
+        ("width", "wide", "width is 'wide'"),
     ],
 )
 def test_multiscale_blender_names_what_is_wrong(multiscale_dir, name, value, words):
