@@ -217,6 +217,7 @@ def test_nsvf(tmp_path, with_box):
     assert detect_dataset_type(tmp_path) == "pose-files"
     scene = load_split(tmp_path, "train")
     assert_poses_are(scene, [POSES[i] for i in (0, 1, 4, 5, 8)])
+    assert not [line for line in inspect_scene(tmp_path).contents() if "ignored" in line]
     assert len(load_split(tmp_path, "val")) == len(load_split(tmp_path, "test")) == 2
     assert scene.unbounded == (not with_box)
     if with_box:
@@ -244,6 +245,9 @@ def test_scannet_without_the_views_that_were_lost(tmp_path):
     with pytest.warns(SceneWarning, match="1 poses are not finite"):
         scene = load_split(tmp_path, "train")
     assert_poses_are(scene, [POSES[i] for i in (1, 2, 3, 5, 6, 7, 8)])
+    write_pose(tmp_path / "pose/8.txt", POSES[0])  # a change is seen at once
+    changed = load_split(tmp_path, "train").transform.matrix
+    assert not np.allclose(changed, scene.transform.matrix)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ MOST_NAMES = 3
 
 VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".insv", ".360")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+POSE_FILES = ("pose", "poses", "intrinsics", "intrinsic")
 DESCRIPTIONS = ("cameras", "images", "points3D", "rigs", "frames")
 """Files of a sparse model, by their stems."""
 
@@ -111,6 +112,9 @@ def _describes(path: Path, scene: Description, dataset_type: str) -> bool:
     """Whether a file is the scene's description, or a part of it."""
     if path == scene.origin:
         return True
+    if dataset_type == "pose-files":
+        top = path.parent == scene.data_dir and path.name in ("intrinsics.txt", "bbox.txt")
+        return top or (path.suffix == ".txt" and path.parent.name in POSE_FILES)
     if dataset_type == "nerfstudio" and path.stem in DESCRIPTIONS:
         return scene.sightings is not None and "colmap" in path.parts
     if dataset_type == "nerfstudio" and path.suffix == ".ply":

@@ -52,8 +52,10 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
         SceneError: there are none, or a value in a file is wrong.
     """
     views, lost = [], []
-    common = _common_lens(data_dir)
-    for poses, folder in _places(data_dir):
+    common, places = _common_lens(data_dir), _places(data_dir)
+    if not places:
+        raise SceneError(f"{data_dir}: no pose/NAME.txt beside rgb/NAME.png")
+    for poses, folder in places:
         images = {path.stem: path for path in list_images(folder)} if folder else {}
         for path in sorted(poses.glob("*.txt")):
             image = images.get(path.stem)
@@ -74,7 +76,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
             f"{data_dir}: {len(lost)} poses are not finite, and these views are left out "
             f"({shown(', '.join(lost))})"
         )
-    scene = description_of(data_dir, data_dir, views, options, folders=(".",))
+    scene = description_of(data_dir, places[0][0], views, options, folders=(".",))
     splits = _splits(data_dir, scene)
     box = _box(data_dir)
     if splits:
