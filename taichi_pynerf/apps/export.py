@@ -9,6 +9,7 @@ python apps/export.py --checkpoint outputs/lego/taichi-pynerf-synthetic/2026-01-
 """
 
 import argparse
+import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from taichi_pynerf.export.points import (
     write_point_cloud,
 )
 from taichi_pynerf.export.texture import bake_texture, simplify
+from taichi_pynerf.export.web import check_folder
 from taichi_pynerf.extras import optional
 from taichi_pynerf.runs.nerfstudio_runs import is_nerfstudio_run
 from taichi_pynerf.runs.runs import Run, open_run
@@ -131,6 +133,8 @@ def main(argv: list[str]) -> None:
     opened = open_run(args.checkpoint, args.data_dir, needs_scene=False)
     path = output_path(args, opened)
     at_hand = opened.source is not None and opened.source.is_there()
+    if args.data_dir is not None and not at_hand:
+        raise SceneError(f"--data_dir {args.data_dir}: no scene is there")
     if args.format == "pointcloud":
         export_point_cloud(args, opened, path, at_hand)
     elif args.format == "mesh":
@@ -207,6 +211,12 @@ def output_path(args: argparse.Namespace, opened: Run) -> Path:
         raise ConfigError(f"--output {path}: a mesh with a texture is written as .glb")
     if not path.parent.is_dir():
         raise ConfigError(f"--output {path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"--output {path}: the folder {path.parent} cannot be written to")
+    if args.folder:
+        check_folder(path)
+    elif path.is_dir() and args.format in SUFFIXES:
+        raise ConfigError(f"--output {path}: this is a folder; give the name of a file")
     return path
 
 

@@ -7,10 +7,12 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
+from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.export.web.chunks import Chunk
 from taichi_pynerf.export.web.shader import page_file
 from taichi_pynerf.files import atomic_write, json_text
 
+GENERATOR = b'name="generator" content="taichi_pynerf"'  # as page.html has it
 # In the order in which they use each other.
 SCRIPTS = ("camera.js", "data.js", "gpu.js", "renderer.js", "controls.js", "main.js")
 
@@ -52,9 +54,41 @@ def _page(header: dict, shader: str, data: str) -> str:
     return text
 
 
+def check_folder(folder: Path) -> None:
+    """Check that a page's files may be put in a folder: it is new, empty, or an older page's.
+
+    Raises:
+        ConfigError: it is a file, or holds something else.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: this is a file; a page of several files needs a folder")
+    if any(folder.iterdir()) and not _is_page(folder / "index.html"):
+        raise ConfigError(
+            f"{folder}: the folder holds other files, which a page's could replace; give a new one"
+        )
+
+
+def _is_page(path: Path) -> bool:
+    """Whether a file is a page that was written here."""
+    try:
+        with path.open("rb") as file:
+            return GENERATOR in file.read(2000)
+    except OSError:
+        return False
+
+
 def write_files(folder: Path, files: dict[str, bytes]) -> None:
     """Write files whole or not at all, one after the other."""
     folder.mkdir(exist_ok=True)
     for name, content in files.items():
         with atomic_write(folder / name) as file:
             file.write(content)
+
+
+def remove_old_levels(folder: Path, files: dict[str, bytes]) -> None:
+    """Remove the parts of an older page that the newer one does not have."""
+    for path in folder.glob("*.bin"):
+        if path.name not in files:
+            path.unlink()

@@ -9,7 +9,13 @@ from pathlib import Path
 
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.export.web.chunks import Packed, pack
-from taichi_pynerf.export.web.page import folder_files, page_text, write_files
+from taichi_pynerf.export.web.page import (
+    check_folder,
+    folder_files,
+    page_text,
+    remove_old_levels,
+    write_files,
+)
 from taichi_pynerf.export.web.quantise import QuantisedModel, quantise, without_finest_levels
 from taichi_pynerf.export.web.shader import reason_against_page, shader_text
 from taichi_pynerf.export.web.views import scene_of_views
@@ -89,9 +95,12 @@ def write_web_scene(
         say: told in a line what was left out.
 
     Raises:
-        ConfigError: the page does not cover such a model, or cannot be as small as asked for.
+        ConfigError: the page does not cover such a model, cannot be as small as asked for, or its
+            folder holds other files.
     """
     check_can_export(model)
+    if options.folder:
+        check_folder(Path(path))
     scene = scene_of_views(views, model.renderer.box)
     whole = model.field.num_heads
     num_levels = whole
@@ -124,6 +133,8 @@ def write_web_scene(
         )
     folder = Path(path) if options.folder else Path(path).parent
     write_files(folder, files)
+    if options.folder:
+        remove_old_levels(folder, files)
     page = folder / ("index.html" if options.folder else Path(path).name)
     return WebScene(page, num_bytes, quantised, whole - num_levels)
 
