@@ -110,11 +110,14 @@ def _step(rows: torch.Tensor, bits: int, hashed: bool) -> float:
 
 
 def _quantise_ranges(model: PyNeRF) -> np.ndarray:
-    """Round the trained levels in place."""
+    """Round the trained levels in place, and forget them where no sample falls."""
     trained, last = model.trained_levels, max(model.field.num_heads - 1, 1)
     state = trained.state_dict()
     low, high = state["level_min"].cpu(), state["level_max"].cpu()
     seen = low <= high
+    met = _cells_met(model)
+    if met is not None:
+        seen &= met
     codes = torch.full((len(low), 2), UNSEEN, dtype=torch.uint8)
     codes[:, 1] = 0
     for column, level in enumerate((low, high)):
@@ -130,6 +133,19 @@ def _quantise_ranges(model: PyNeRF) -> np.ndarray:
     )
     g = trained.resolution
     return codes.view(g, g, g, 2).numpy()
+
+
+def _cells_met(model: PyNeRF) -> torch.Tensor | None:
+    """bool [G**3]: the cells of the trained levels that a sample can fall in; None for all.
+
+    Known of a bounded scene that is marched. The others need no place in the file.
+    """
+    occupied, g = model.occupancy.occupied.cpu(), model.trained_levels.resolution
+    if model.proposals is not None or model.config.unbounded or len(occupied) > 1:
+        return None
+    # A cell of one grid is met if any that it overlaps in the other is occupied.
+    pooled = torch.nn.functional.adaptive_max_pool3d((occupied != 0)[None].float(), g)
+    return pooled.flatten() > 0
 
 
 @torch.no_grad()

@@ -31,7 +31,7 @@ LEVELS = 0.05  # mean difference of level maps
 
 @pytest.fixture(scope="module")
 def browser():
-    with open_browser(size=(500, 400)) as driver:
+    with open_browser(size=(700, 800)) as driver:
         yield driver
 
 
