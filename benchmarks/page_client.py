@@ -38,6 +38,7 @@ class PageClient:
         files: {name: bytes} of downloads.
         start: where the server has new clients begin: "Position", "LookAt", "Fov", "UpDirection".
         moved_to: [3] where the server has last put the camera.
+        folded: whether the server has folded the panel.
     """
 
     def __init__(self, link: str, size: tuple[int, int] = (64, 48), reading: bool = True):
@@ -49,6 +50,7 @@ class PageClient:
         self.files: dict[str, bytes] = {}
         self.start: dict[str, dict] = {}
         self.moved_to: list[float] | None = None
+        self.folded = False
         self.num_messages = 0
         self._parts: dict[str, tuple[str, list]] = {}
         self._socket = connect(
@@ -194,6 +196,8 @@ class PageClient:
             self.start[kind.removeprefix("SetCamera").removesuffix("Message")] = message
         elif kind == "SetCameraPositionMessage":
             self.moved_to = message["position"]
+        elif kind == "GuiSetPanelCollapsedMessage":
+            self.folded = message["collapsed"]
         elif kind == "RemoveSceneNodeMessage":
             self.nodes.pop(message["name"], None)
         elif "props" in message and "name" in message:

@@ -22,7 +22,9 @@ MOST_WORKERS = 4  # each has a torch and a Taichi of its own, about 1 GB
 SLOW = (
     "agreement/", "apps/test_cli", "apps/test_export", "apps/test_render", "apps/test_train",
     "benchmarks/", "export/web/", "model/test_renderer", "test_readme", "training/", "viewer/ggui/",
-    "viewer/test_live", "viewer/test_viewer", "viewer/web/test_audience", "viewer/web/test_browser",
+    "viewer/test_live", "viewer/test_viewer", "viewer/web/test_audience",
+    "viewer/web/test_bad_pages", "viewer/web/test_browser", "viewer/web/test_flights",
+    "viewer/web/test_panels", "viewer/web/test_watched_training",
 )  # fmt: skip
 
 

@@ -21,8 +21,10 @@ from taichi_pynerf.viewer.web.path_panel import PathPanel
 
 SIDES = (16, 4096)  # least and greatest side of a picture, pixels
 MOVING_QUALITY, STILL_QUALITY = 80, 92  # quality of JPEG
+_FIRST_SIZE = (640, 480)  # of a page whose canvas has no size that can be
 _SAME_POSE = 1e-4  # rounding of a camera sent and returned, in distances to the target
 _FARTHEST = 1e4  # greatest distance of a camera from the scene box, in sides of the box
+SMALL = 500  # side of a window in pixels below which the panel starts folded
 _SLOWED = 0.5  # a canvas that a slow browser has reduced by less than this gets the same picture
 
 
@@ -60,12 +62,15 @@ class Client:
         self._lock = threading.Lock()
         self._inbox: dict[object, Callable[[], object]] = {}
         self._view: tuple | None = None  # the browser's camera, until it is taken up
-        self._size = (640, 480)
+        self._size: tuple[int, int] | None = None
+        self._start_fov = viewer.camera.fov_y
         self._known: ViewCamera | None = None  # the browser's, as the viewer has it
         self._sent: np.ndarray | None = None
         self._sent_as = ""
+        self._fit_window(handle.camera)
         self.objects = SceneObjects(handle, viewer, self.later, common.points)
-        self.panels = Panels(handle, viewer, self.objects, self.later)
+        small = self._size is not None and min(self._size) < SMALL
+        self.panels = Panels(handle, viewer, self.objects, self.later, folded=small)
         self.path = PathPanel(handle, viewer, self.later)
         self._note_view(handle.camera)
         self.objects.hide_those_near(viewer.camera)
@@ -107,6 +112,17 @@ class Client:
         with self._lock:
             self._inbox[key] = act
 
+    def _fit_window(self, camera: Any) -> None:
+        """Leave the picture room in a small window, and see as much in a tall one as in a wide."""
+        try:
+            self._resize(camera.image_width, camera.image_height)
+        except UserError:
+            return  # `poll` says so
+        assert self._size is not None
+        if min(self._size) < SMALL:
+            self.handle.gui.main_panel.minimize()
+        self.viewer.camera = wide_enough(self.viewer.camera, self._size)
+
     def _note_view(self, camera: Any) -> None:
         """Note the browser's camera; called by the server's thread."""
         self._view = (
@@ -130,7 +146,7 @@ class Client:
         if view is not None:
             self._take(*view)
         moved = self.path.steer()
-        return InputFrame(size=self._size, touched=bool(waiting) or moved)
+        return InputFrame(size=self._size or _FIRST_SIZE, touched=bool(waiting) or moved)
 
     def _take(self, place: Any, wxyz: Any, look_at: Any, fov: Any, width: Any, height: Any) -> None:
         """Apply the browser's camera and the size of its canvas, if they are valid."""
@@ -144,7 +160,10 @@ class Client:
             viewer.message = f"this page's view cannot be used: {error}"
             return
         if self._known is None or not _same(camera, self._known):
-            viewer.look_from(camera)
+            # One that begins is told to look wider; one that comes back does already.
+            begins = self._known is None and abs(camera.fov_y - self._start_fov) < _SAME_POSE
+            wide = wide_enough(camera, self._size or _FIRST_SIZE) if begins else camera
+            viewer.look_from(wide)
             viewer.view = None
             self._known = camera
 
@@ -153,6 +172,9 @@ class Client:
         for side in (width, height):
             if not isinstance(side, int) or not low <= side <= high:
                 raise UserError(f"a picture of {width} x {height} pixels: {low} to {high} a side")
+        if self._size is None:
+            self._size = (width, height)
+            return
         old_width, old_height = self._size
         shape = abs(width * old_height / (height * old_width) - 1.0)
         # A browser that is slow reduces its canvas and not the page: that needs no new picture.
@@ -186,10 +208,12 @@ class Client:
         """Move the browser's view to a camera, for example after a click on a training view."""
         browser = self.handle.camera
         with self.handle.atomic():
-            browser.up_direction = camera.world_up
-            browser.position = camera.position
-            browser.wxyz = wxyz_of(camera)
-            browser.look_at = camera.target
+            # A page that has just begun is still on its way to where it begins.
+            if self._known is None or not _same_place(camera, self._known):
+                browser.up_direction = camera.world_up
+                browser.position = camera.position
+                browser.wxyz = wxyz_of(camera)
+                browser.look_at = camera.target
             browser.fov = camera.fov_y
         self._known = camera
         self.objects.hide_those_near(camera)
@@ -228,6 +252,14 @@ def browser_camera(viewer: Viewer, place: Any, wxyz: Any, look_at: Any, fov: Any
     return ViewCamera.from_pose(pose, distance, fov, viewer.camera.world_up)
 
 
+def wide_enough(camera: ViewCamera, size: tuple[int, int]) -> ViewCamera:
+    """The camera, in a canvas that is taller than wide with its angle of view across."""
+    width, height = size
+    if width >= height:
+        return camera
+    return camera.with_fov(2 * math.atan(math.tan(0.5 * camera.fov_y) * height / width))
+
+
 def wxyz_of(camera: ViewCamera) -> np.ndarray:
     """The rotation of a camera with OpenCV's axes, as a quaternion [4]."""
     rotation = camera.rotation @ np.diag([1.0, -1.0, -1.0])
@@ -248,7 +280,12 @@ def rotation_of(wxyz: np.ndarray) -> np.ndarray:
 
 def _same(camera: ViewCamera, known: ViewCamera) -> bool:
     """Whether two cameras differ by no more than rounding on the way to a browser and back."""
+    return _same_place(camera, known) and abs(camera.fov_y - known.fov_y) < _SAME_POSE
+
+
+def _same_place(camera: ViewCamera, known: ViewCamera) -> bool:
+    """Whether two cameras stand at one place and look in one direction, but for rounding."""
     shift = float(np.abs(camera.position - known.position).max()) / known.distance
     turn = float(np.abs(camera.rotation - known.rotation).max())
     nearer = abs(math.log(camera.distance / known.distance))
-    return max(shift, turn, nearer, abs(camera.fov_y - known.fov_y)) < _SAME_POSE
+    return max(shift, turn, nearer) < _SAME_POSE

@@ -27,13 +27,16 @@ class Panels:
         viewer: its viewer.
         objects: what is drawn in three dimensions over the picture.
         later: hands work to the thread that draws.
+        folded: start with all folders folded, which leaves a phone's screen to the picture.
     """
 
-    def __init__(self, handle: Any, viewer: Viewer, objects: SceneObjects, later: Later):
+    def __init__(
+        self, handle: Any, viewer: Viewer, objects: SceneObjects, later: Later, folded: bool = False
+    ):
         self.handle, self.viewer, self.objects, self._later = handle, viewer, objects, later
         self._updated_at = float("-inf")
         gui = handle.gui
-        with gui.add_folder("View"):
+        with gui.add_folder("View", expand_by_default=not folded):
             self._words = gui.add_markdown("")
             self._add_view(gui)
         with gui.add_folder("Scene", expand_by_default=False):

@@ -65,9 +65,9 @@ class Camera {
     return this.with({distance, eye: add(this.target, this.backward, distance)});
   }
 
-  // What the shader asks for, of a picture of so many pixels.
+  // What the shader asks for, of a picture of so many pixels; the angle is that of its lesser side.
   pinhole(width, height) {
-    const focal = 0.5 * height / Math.tan(0.5 * this.angle);
+    const focal = 0.5 * Math.min(width, height) / Math.tan(0.5 * this.angle);
     return {
       eye: this.eye, axes: [...this.right, ...this.up, ...this.backward],
       lens: [focal, focal, width / 2, height / 2], width, height,

@@ -42,7 +42,8 @@ class Controls {
     this.pointers.set(event.pointerId, now);
     const {camera} = this.app;
     // As far as the target moves with the pointer.
-    const pixel = 2 * Math.tan(camera.angle / 2) / canvas.clientHeight;
+    const pixel = 2 * Math.tan(camera.angle / 2) 
+      / Math.min(canvas.clientWidth, canvas.clientHeight);
     if (this.pointers.size === 2) {
       const other = [...this.pointers].find(([id]) => id !== event.pointerId)[1];
       const gap = (p) => Math.max(Math.hypot(p.x - other.x, p.y - other.y), 1);
@@ -71,7 +72,7 @@ class Controls {
       arrowright: () => event.shiftKey ? this.change(camera.orbit(KEY_TURN, 0)) : app.step(1),
       r: () => app.setView(0), m: () => app.nextMode(), l: () => app.toggleLevel(),
       f: () => app.toggleFullscreen(), p: () => app.screenshot(), h: () => app.toggleKeys(),
-      t: () => app.togglePanel(),
+      c: () => app.toggleFold(), t: () => app.togglePanel(),
     };
     const act = camera && keys[event.key.toLowerCase()];
     if (act) {

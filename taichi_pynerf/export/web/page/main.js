@@ -1,5 +1,6 @@
 // The page: loads the scene, coarse levels first, and connects the panel with the renderer.
 
+const SMALL = 500;  // side of a window in which the panel starts folded, pixels
 const MODES = ["color", "level", "depth"];
 const element = (id) => document.getElementById(id);
 
@@ -37,6 +38,8 @@ class App {
     element("level").addEventListener("input", () => this.setLevel());
     window.addEventListener("resize", () => this.renderer.invalidate(true));
     document.addEventListener("fullscreenchange", () => this.renderer.invalidate(true));
+    element("fold").addEventListener("click", () => this.toggleFold());
+    if (window.innerWidth < SMALL || window.innerHeight < SMALL) this.toggleFold();
     element("panel").hidden = false;
   }
 
@@ -110,6 +113,11 @@ class App {
 
   toggleKeys() {
     element("keys").hidden = !element("keys").hidden;
+  }
+
+  toggleFold() {
+    const folded = element("panel").classList.toggle("folded");
+    element("fold").setAttribute("aria-expanded", String(!folded));
   }
 
   togglePanel() {
