@@ -12,8 +12,8 @@ from taichi_pynerf.viewer.camera import ViewCamera
 from taichi_pynerf.viewer.drawing.progressive import (
     ProgressiveRenderer,
     Shot,
-    tiles_from_the_middle,
 )
+from taichi_pynerf.viewer.drawing.tiles import tiles_from_the_middle
 
 NEAR, FAR, SIZE = 0.05, 8.0, (160, 120)
 
@@ -152,6 +152,20 @@ def test_in_training_a_pass_takes_no_longer_than_the_refresh(renderer, camera):
     width, height = renderer._next_plan().size
     assert width * height < 2000
     assert renderer._next_plan().kind != "fine"
+
+
+def test_a_full_picture_that_would_take_long_has_longer_steps_first(renderer, camera):
+    renderer.look(Shot(camera, *SIZE))
+    pixels = SIZE[0] * SIZE[1]
+    renderer.advance(0.0, refine=False)
+    for seconds, kind in ((1.5, "full"), (2.5, "hasty")):
+        renderer._seconds_per_ray["full"] = seconds / pixels
+        assert renderer._next_plan().kind == kind
+    drawn_to_the_end(renderer)  # of a picture as small as this the estimate falls at once
+    assert renderer.at_rest
+    assert "hasty" in renderer._seconds_per_ray
+    assert renderer._seconds_per_ray["full"] * pixels < 2.5
+    assert renderer.finished.fine  # the steps of final renders come last, in any case
 
 
 def test_another_level_or_size_is_another_shot(renderer, camera):
