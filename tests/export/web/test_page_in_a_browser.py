@@ -37,7 +37,8 @@ def browser():
 
 def views_of(cameras, names=None):
     names = names or [f"view {i}" for i in range(len(cameras))]
-    return Views(cameras, names, NEAR, FAR, AABB, torch.ones(3), SceneTransform())
+    exposures = [float("nan")] * len(cameras)
+    return Views(cameras, names, NEAR, FAR, AABB, torch.ones(3), SceneTransform(), exposures)
 
 
 @pytest.fixture(scope="module")
