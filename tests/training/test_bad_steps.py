@@ -36,8 +36,8 @@ def spoil_batches(trainer, monkeypatch, field, place, value, steps):
     """Put a value into a field of the batches of some steps."""
     sample = trainer.train_dataset.sample
 
-    def spoilt(*args):
-        batch = sample(*args)
+    def spoilt(*args, **named):
+        batch = sample(*args, **named)
         if trainer.step in steps:
             tensor = getattr(batch, field).clone()
             tensor[place] = value
