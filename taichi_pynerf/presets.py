@@ -46,6 +46,7 @@ UNBOUNDED_PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "cpu": {
         "sampler": "proposal",
+        "cells_per_footprint": 1.0,
         "samples_per_batch": 16384,
         "learning_rate": 4e-2,
         "final_learning_rate": 0.03,
