@@ -1,11 +1,12 @@
 """Writing files completely or not at all, and the cache folder."""
 
 import contextlib
+import glob
 import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,6 +43,29 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError) and error.errno is not None:
             error.filename = str(path)
         raise
+
+
+def open_to_append(path: Path) -> IO[bytes]:
+    """Open a file to append to. Links are not followed: a folder from elsewhere may hold one that
+    leads to any file of the user.
+
+    Raises:
+        OSError: the file cannot be written, or is a link.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    return os.fdopen(os.open(path, flags, 0o666), "ab")
+
+
+def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
+    """Remove the unfinished files of `atomic_write` in processes that were killed.
+
+    Args:
+        folder: their folder, into which no other process writes now.
+        names: the files that were to be written.
+    """
+    for name in names:
+        for path in folder.glob(f".{glob.escape(name)}.*"):
+            path.unlink(missing_ok=True)
 
 
 def atomic_write_text(path: str | Path, text: str) -> None:

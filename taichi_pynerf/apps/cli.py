@@ -1,6 +1,7 @@
 """Shared parts of the command-line programs: parsing of flags, and reporting of errors."""
 
 import argparse
+import errno
 import re
 import shlex
 import sys
@@ -12,6 +13,15 @@ from typing import Any, NoReturn
 from taichi_pynerf.errors import Notice, UserError
 
 EXIT_USER_ERROR = 2
+OUT_OF_MEMORY = (
+    "there is not enough memory: end other programs, reduce the images (--img_downscale 2), or "
+    "train with smaller tables (--hash_table_size) or fewer samples at once (--samples_per_batch)"
+)
+# Parts of what torch, Taichi and the system say, in small letters.
+_NO_MEMORY = (
+    "can't allocate memory", "cannot allocate memory", "virtual memory allocation",
+    "out of memory", "bad alloc", "bad_alloc", "can't start new thread",
+)  # fmt: skip
 
 # The command of each program in an installation, and its file in a checkout.
 PROGRAMS = {
@@ -77,6 +87,14 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_USER_ERROR, f"error: {message}; {self.prog} --help lists the flags\n")
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of Python, the system or torch says that there is no memory left."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
+
+
 def run(main: Callable[[list[str]], None]) -> None:
     """Run a program; an error that the user can mend ends it with one line and status 2.
 
@@ -97,10 +115,14 @@ def run(main: Callable[[list[str]], None]) -> None:
     except UserError as error:
         print(f"error: {in_commands_of_the_user(str(error))}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
-    except OSError as error:  # an unwritable folder, a full disk
-        print(
-            f"error: {error.filename or 'file system'}: {error.strerror or error}", file=sys.stderr
-        )
+    except (MemoryError, RuntimeError, OSError) as error:
+        if is_out_of_memory(error):
+            text = OUT_OF_MEMORY
+        elif isinstance(error, OSError):  # an unwritable folder, a full disk
+            text = f"{error.filename or 'file system'}: {error.strerror or error}"
+        else:
+            raise
+        print(f"error: {text}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -47,8 +47,10 @@ from taichi_pynerf.training.log import FILE_NAME as LOG_NAME
 from taichi_pynerf.training.log import write_curves
 from taichi_pynerf.training.setup import (
     DEMO_STEPS,
+    check_memory,
     check_settings,
     clear_run_folder,
+    dispensable,
     fitted_preset,
     new_trainer,
     preset_for,
@@ -151,6 +153,7 @@ def train(args: argparse.Namespace, backend: str, workers: Workers) -> None:
     val_set, test_set = source.load_or_none("val"), source.load_or_none("test")
     if not resumed:
         config = fitted_preset(preset, train_set, **settings)
+    check_memory(config, runtime.torch_device())
     model = model_from_checkpoint(resumed, args.resume) if resumed else PyNeRF(config)
     if workers.first:
         together = f", {workers.count} processes" if workers.count > 1 else ""
@@ -320,7 +323,8 @@ def watch(
 def report(trainer: PyNeRFTrainer, dataset: Dataset | None, run_dir: Path, backend: str) -> None:
     """Test, write `metrics.json` and pictures, and say what to do next."""
     if find_spec("matplotlib") is not None and (run_dir / LOG_NAME).exists():
-        write_curves(run_dir / LOG_NAME, run_dir / "curves.png")
+        with dispensable(run_dir / "curves.png"):
+            write_curves(run_dir / LOG_NAME, run_dir / "curves.png")
     if dataset is None:
         print(f"no test images; checkpoint: {run_dir / 'checkpoint.pth'}")
         return
@@ -346,8 +350,10 @@ def report(trainer: PyNeRFTrainer, dataset: Dataset | None, run_dir: Path, backe
     motion = None if trainer.poses is None else trainer.poses.motion()
     if motion is not None:
         metrics["poses"] = motion
-    atomic_write_text(run_dir / "metrics.json", json_text(metrics, indent=2) + "\n")
-    write_preview(model, dataset, run_dir / "preview.png", median_view(results["images"]))
+    with dispensable(run_dir / "metrics.json"):
+        atomic_write_text(run_dir / "metrics.json", json_text(metrics, indent=2) + "\n")
+    with dispensable(run_dir / "preview.png"):
+        write_preview(model, dataset, run_dir / "preview.png", median_view(results["images"]))
     print(f"\n{dataset.split} images   PSNR [dB]   SSIM")
     for scale, values in results["scales"].items():
         print(f"  1/{scale:<9} {values['psnr']:9.2f}   {values['ssim']:.4f}")

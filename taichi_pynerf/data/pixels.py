@@ -15,6 +15,7 @@ import torch
 from taichi_pynerf.errors import SceneError, SceneWarning
 from taichi_pynerf.files import CACHE_VARIABLE, atomic_write, cache_folder
 from taichi_pynerf.geometry.cameras import Cameras
+from taichi_pynerf.runtime.memory import free_memory
 
 MAX_BYTES_IN_MEMORY = 2 * 2**30
 """Larger buffers are memory-mapped files, which the system reads and drops as needed."""
@@ -61,12 +62,14 @@ def allocate(num_pixels: int, channels: int) -> np.ndarray:
     shape, num_bytes = (num_pixels, channels), num_pixels * channels
     try:
         if num_bytes <= MAX_BYTES_IN_MEMORY:
+            if num_bytes > (free := free_memory(torch.device("cpu"))):
+                raise MemoryError(f"{free / 2**30:.2f} GiB of memory are free")
             return np.empty(shape, dtype=np.uint8)
         return _map_temporary_file(shape, num_bytes)
     except (MemoryError, OSError) as error:
         raise SceneError(
             f"the images need {num_bytes / 2**30:.1f} GiB, and there is no room for them "
-            f"({error}); load them smaller with img_downscale"
+            f"({error}); load them smaller with img_downscale (--img_downscale)"
         ) from None
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import torch
 
@@ -138,6 +137,7 @@ def exif_metrics(response: ExposureResponse | None) -> Mapping[str, ExposedMetri
     return {name: ExposedMetric(metric, response) for name, metric in metrics.items()}
 
 
-def response_in(training: Mapping[str, Any] | None) -> ExposureResponse | None:
+def response_in(training: object) -> ExposureResponse | None:
     """The response in the training state of a checkpoint, if there is one."""
-    return ExposureResponse.from_dict((training or {}).get("exposure_response"))
+    values = training.get("exposure_response") if isinstance(training, dict) else None
+    return ExposureResponse.from_dict(values)

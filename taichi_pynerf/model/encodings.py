@@ -5,11 +5,29 @@ from typing import Any
 import torch
 from torch import nn
 
+from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.model.pyramid import create_pyramid_hierarchy
 from taichi_pynerf.ops.bridge import once_differentiable
 from taichi_pynerf.ops.hash_grid import HashGridSpec, hash_encode
 from taichi_pynerf.ops.residence import keep_on_device, to_host
 from taichi_pynerf.ops.touched_rows import mark_touched_rows
+
+
+def table_bytes(config: PyNeRFConfig) -> int:
+    """Size of a model's hash tables in bytes, in 32-bit numbers.
+
+    Raises:
+        ConfigError: the kernels cannot reach so many entries.
+    """
+    assert isinstance(config.max_resolution, int)  # PyNeRF refuses "auto"
+    resolutions = create_pyramid_hierarchy(
+        config.num_levels, config.base_resolution, config.scale_factor, config.max_resolution
+    )
+    shared = config.share_feature_grid or config.single_level
+    counts = [len(resolutions)] if shared else range(1, len(resolutions) + 1)
+    features, size = config.features_per_level, config.hash_table_size
+    grids = (HashGridSpec(tuple(resolutions[:count]), features, size) for count in counts)
+    return sum(4 * grid.num_entries * features for grid in grids)
 
 
 class PyramidEncoder(nn.Module):

@@ -15,7 +15,7 @@ import torch
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.evaluation.evaluation import Metric, measure
 from taichi_pynerf.evaluation.exif_exposure import exposed
-from taichi_pynerf.files import json_text
+from taichi_pynerf.files import json_text, open_to_append
 from taichi_pynerf.model.images import RenderOptions, rays_bar, render_image
 from taichi_pynerf.rendering.colormaps import depth_colors, level_colors
 from taichi_pynerf.rendering.depth_files import write_depth_numbers
@@ -237,8 +237,8 @@ def _read_ledger(folder: Path) -> dict[str, dict]:
 def _append(folder: Path, line: dict) -> None:
     path = folder / LEDGER
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json_text(line) + "\n")
+        with open_to_append(path) as file:
+            file.write(json_text(line).encode() + b"\n")
     except OSError as error:
         error.filename = str(path)
         raise

@@ -1,5 +1,6 @@
 """Checkpoints: tensors and plain values only, written whole or not at all."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.errors import CheckpointError, ConfigError
 from taichi_pynerf.files import atomic_write
+from taichi_pynerf.model.encodings import table_bytes
 from taichi_pynerf.model.model import PyNeRF
 
 FORMAT = "taichi_pynerf/1"
@@ -97,19 +99,63 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = checkpoint_path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; train one with apps/train.py")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged or foreign file
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(
-            f"{path}: not a readable checkpoint (truncated, or of another program): {reason}"
-        ) from None
+    content = load_tensors(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a taichi_pynerf checkpoint of format {FORMAT}")
     missing = [key for key in ("config", "model") if not isinstance(content.get(key), dict)]
     if missing:
         raise CheckpointError(f"{path}: the checkpoint has no {' and no '.join(missing)}")
     return content
+
+
+def load_tensors(path: Path) -> Any:
+    """The content of a file of torch: tensors and plain values, without running any code.
+
+    Raises:
+        CheckpointError: the file is damaged, of another program, or holds anything else.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+        # torch compresses nothing and stores everything once. Anything else is made to burst.
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("its parts are compressed")
+        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise ValueError("its parts claim to be larger than the file")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged or foreign file
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise CheckpointError(
+            f"{path}: not a readable checkpoint (truncated, or of another program): {reason[:200]}"
+        ) from None
+
+
+def check_size(config: PyNeRFConfig, tensors: dict[str, Any], path: str | Path) -> None:
+    """Refuse settings that ask for a larger model than a checkpoint's tensors are.
+
+    Otherwise a few bytes could make the program allocate all memory, before shapes are compared.
+
+    Raises:
+        CheckpointError: the tensors are too few or too small.
+    """
+    if not isinstance(config.max_resolution, int):
+        raise CheckpointError(f'{path}: its max_resolution is "{config.max_resolution}"')
+    try:
+        tables = table_bytes(config)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: its configuration is not usable: {error}") from None
+    networks = config.hidden_dim**2 * (config.num_layers - 2)
+    networks += config.hidden_dim * config.geo_feature_dim
+    cascades = config.num_cascades if config.unbounded else 1
+    grid = cascades * config.occupancy_resolution**3
+    needed = tables + 4 * (networks + grid)
+    plain = (x for x in tensors.values() if isinstance(x, torch.Tensor) and _is_plain(x))
+    stored = sum(x.untyped_storage().nbytes() for x in plain)
+    if needed > stored:
+        raise CheckpointError(
+            f"{path}: the checkpoint is of another configuration: its settings ask for {needed:,} "
+            f"bytes, and its tensors have {stored:,}"
+        )
 
 
 def checkpoint_path(path: str | Path) -> Path:
@@ -122,8 +168,15 @@ def config_of(content: dict[str, Any], path: str | Path) -> PyNeRFConfig:
     """The configuration inside a checkpoint's content."""
     try:
         return PyNeRFConfig.from_dict(content["config"])
-    except (ConfigError, TypeError) as error:
+    except (ConfigError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path}: its configuration is not usable: {error}") from None
+
+
+def step_of(content: dict[str, Any]) -> int:
+    """The number of steps trained, as a checkpoint's content says; 0 if it does not."""
+    training = content.get("training")
+    step = training.get("step") if isinstance(training, dict) else None
+    return step if isinstance(step, int) and step >= 0 else 0
 
 
 def differing_field(a: PyNeRFConfig, b: PyNeRFConfig) -> str | None:
@@ -135,9 +188,10 @@ def model_from_checkpoint(
     content: dict[str, Any], path: str | Path, model: PyNeRF | None = None
 ) -> PyNeRF:
     """A model with a checkpoint's tensors: the one given, or a new one."""
-    if model is None:
-        model = PyNeRF(config_of(content, path))
     config = config_of(content, path)
+    if model is None:
+        check_size(config, content["model"], path)
+        model = PyNeRF(config)
     name = differing_field(config, model.config)
     if name is not None:
         raise CheckpointError(
@@ -147,11 +201,9 @@ def model_from_checkpoint(
         )
     own, given = model.state_dict(), content["model"]
     different = sorted(
-        name
+        str(name)
         for name in own.keys() | given.keys()
-        if name not in own
-        or not torch.is_tensor(given.get(name))
-        or own[name].shape != given[name].shape
+        if name not in own or not _fits(given.get(name), own[name])
     )
     if different:
         raise CheckpointError(
@@ -160,3 +212,19 @@ def model_from_checkpoint(
         )
     model.load_state_dict(given)
     return model
+
+
+def _fits(given: Any, own: torch.Tensor) -> bool:
+    """Whether a value can stand for a tensor: a plain tensor of the same shape and type."""
+    return (
+        isinstance(given, torch.Tensor)
+        and _is_plain(given)
+        and given.shape == own.shape
+        and given.dtype == own.dtype
+    )
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Whether all numbers of a tensor are in main memory, one after the other."""
+    plain = tensor.layout == torch.strided and not tensor.is_quantized
+    return plain and tensor.device.type == "cpu"

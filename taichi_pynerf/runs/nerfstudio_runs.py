@@ -9,12 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.errors import CheckpointError
 from taichi_pynerf.model.model import PyNeRF
-from taichi_pynerf.runs.checkpoint import FORMAT, config_of, model_from_checkpoint
+from taichi_pynerf.runs.checkpoint import FORMAT, config_of, load_tensors, model_from_checkpoint
 
 MODELS_DIR = "nerfstudio_models"
 MODEL_PREFIX = "_model.pynerf."
@@ -48,7 +46,7 @@ def read_nerfstudio_run(path: str | Path) -> dict[str, Any]:
     """
     file = newest_checkpoint(path)
     try:
-        loaded = torch.load(file, map_location="cpu", weights_only=True)
+        loaded = load_tensors(file)
         pipeline, step = loaded["pipeline"], int(loaded["step"])
         state = pipeline[STATE_KEY]
         config, scene = state["config"], state["scene"]
@@ -57,14 +55,13 @@ def read_nerfstudio_run(path: str | Path) -> dict[str, Any]:
             for name, tensor in pipeline.items()
             if name.startswith(MODEL_PREFIX)
         }
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
         raise CheckpointError(
             f"{file}: not a checkpoint of nerfstudio's methods taichi-pynerf and "
             "taichi-pynerf-synthetic"
         ) from None
-    except Exception as error:  # torch raises many kinds for a damaged or foreign file
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise CheckpointError(f"{file}: not a readable checkpoint: {reason}") from None
     return {
         "format": FORMAT,
         "config": config,

@@ -14,6 +14,7 @@ from taichi_pynerf.runs.checkpoint import (
     config_of,
     model_from_checkpoint,
     read_checkpoint,
+    step_of,
 )
 from taichi_pynerf.runs.nerfstudio_runs import (
     MODELS_DIR,
@@ -95,7 +96,7 @@ def open_run(
         config=config_of(content, run_or_file),
         source=source,
         checkpoint=checkpoint,
-        step=int((content.get("training") or {}).get("step", 0)),
+        step=step_of(content),
         response=response_in(content.get("training")),
     )
 

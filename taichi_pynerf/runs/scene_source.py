@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,19 @@ from taichi_pynerf.data.loading import exposures_of, read_scene, read_scene_file
 from taichi_pynerf.data.locating import detect_dataset_type
 from taichi_pynerf.data.placement import Placement, SceneTransform
 from taichi_pynerf.data.scene import cameras_at
-from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles
+from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles, shown
 from taichi_pynerf.demo.scene import demo_scene_dir
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.cameras import Cameras
 
 MULTISCALE = (1, 2, 4, 8)
+
+# Types of the values of `SceneSource`, as a checkpoint from elsewhere may hold any.
+_KINDS: dict[str, tuple[type, ...]] = {
+    "data_dir": (str, NoneType), "dataset_type": (str, NoneType), "img_downscale": (int,),
+    "multiscale": (bool,), "white_background": (bool,), "allow_external_paths": (bool,),
+    "exposure": (float, int), "holdout": (int, NoneType), "colmap_path": (str, NoneType),
+}  # fmt: skip
 
 LONGEST_SIDE = 1600
 """Longest side, in pixels, of images that stay at full size by default, as in nerfstudio."""
@@ -254,8 +262,13 @@ class SceneSource:
         known = {field.name for field in fields(cls)}
         if not isinstance(values, dict) or "data_dir" not in values or not set(values) <= known:
             raise SceneError("nothing says which scene this is of")
+        for name, kinds in _KINDS.items():
+            if name in values and type(values[name]) not in kinds:
+                raise SceneError(f"the scene's {name} cannot be {shown(values[name])}")
+        if "\0" in (values["data_dir"] or "") or values.get("img_downscale", 1) < 1:
+            raise SceneError("the scene's folder or img_downscale cannot be used")
         try:
             placement = Placement(**values.get("placement", {}))
-        except TypeError:
+        except (TypeError, ValueError, OverflowError):
             raise SceneError("the placement of the scene is not one") from None
         return cls(**{**values, "placement": placement})

@@ -26,5 +26,6 @@ def drop_stale_lock(folder: Path) -> None:
     """
     lock = folder / LOCK_NAME
     with contextlib.suppress(OSError):  # no lock, gone by now, or another user's
-        if time.time() - lock.stat().st_mtime > STALE_SECONDS:
+        # A lock from the future is from before the clock was set back.
+        if abs(time.time() - lock.stat().st_mtime) > STALE_SECONDS:
             lock.unlink()

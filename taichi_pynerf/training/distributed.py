@@ -19,7 +19,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from taichi_pynerf.errors import BackendError
+from taichi_pynerf.errors import BackendError, TrainingError
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.ops.touched_rows import touch_all_rows
 from taichi_pynerf.runtime.hardware import available_cpus
@@ -105,8 +105,9 @@ class Workers:
     def copy_from_first(self, model: PyNeRF) -> None:
         """Give all processes the first one's weights and buffers."""
         if self.count > 1:
-            for tensor in (*model.parameters(), *model.buffers()):
-                dist.broadcast(tensor.detach(), 0)
+            with self._together():
+                for tensor in (*model.parameters(), *model.buffers()):
+                    dist.broadcast(tensor.detach(), 0)
 
     def close(self) -> None:
         """Leave the group of processes."""
@@ -114,12 +115,29 @@ class Workers:
             dist.destroy_process_group()
 
     def _reduce(self, tensor: torch.Tensor, operation: Any) -> None:
-        if dist.get_backend() == "nccl" and not tensor.is_cuda:  # NCCL takes nothing else
-            on_device = tensor.cuda()
-            dist.all_reduce(on_device, operation)
-            tensor.copy_(on_device)
-        else:
-            dist.all_reduce(tensor, operation)
+        with self._together():
+            if dist.get_backend() == "nccl" and not tensor.is_cuda:  # NCCL takes nothing else
+                on_device = tensor.cuda()
+                dist.all_reduce(on_device, operation)
+                tensor.copy_(on_device)
+            else:
+                dist.all_reduce(tensor, operation)
+
+    @contextlib.contextmanager
+    def _together(self) -> Iterator[None]:
+        """A block in which all processes exchange tensors.
+
+        Raises:
+            TrainingError: one of them has ended, or cannot be reached.
+        """
+        try:
+            yield
+        except RuntimeError as error:  # torch's own errors of the network are among these
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise TrainingError(
+                f"another of the {self.count} processes has ended ({reason[:120]}): continue from "
+                "the last checkpoint with --resume"
+            ) from None
 
 
 def _skip(generator: torch.Generator, count: int) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from taichi_pynerf.errors import RunWarning
 from taichi_pynerf.extras import optional
-from taichi_pynerf.files import atomic_write, atomic_write_text, json_text
+from taichi_pynerf.files import atomic_write, atomic_write_text, json_text, open_to_append
 
 FILE_NAME = "log.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -41,7 +41,7 @@ class TrainingLog:
             optional("tensorboard", "log")
             self._writer_class = optional("torch.utils.tensorboard", "log").SummaryWriter
         self._writer: Any = None
-        self._failed = False  # a line could not be written; the user is told once
+        self._failed: set[str] = set()  # the parts of which the user has been told
 
     def write(self, figures: dict) -> None:
         """Append one line. If that fails, a `RunWarning` says so once and training goes on.
@@ -52,26 +52,17 @@ class TrainingLog:
         """
         if self.folder is None:
             return
-        try:
-            with (self.folder / FILE_NAME).open("a", encoding="utf-8") as file:
-                file.write(json_text(figures) + "\n")
-        except OSError as error:  # losing a line of the log must not lose the training
-            if not self._failed:
-                warnings.warn(
-                    f"{self.folder / FILE_NAME}: {error.strerror or error}; the training goes on, "
-                    "and its log has a gap",
-                    RunWarning,
-                    stacklevel=2,
-                )
-            self._failed = True
-        if self._writer_class is not None:
-            for name, value in _scalars(figures):
+        with self._may_fail(FILE_NAME), open_to_append(self.folder / FILE_NAME) as file:
+            file.write(json_text(figures).encode() + b"\n")
+        with self._may_fail(TENSORBOARD_FOLDER):
+            for name, value in _scalars(figures) if self._writer_class is not None else ():
                 self._board(figures["step"]).add_scalar(name, value, figures["step"])
 
     def image(self, step: int, name: str, rgb: torch.Tensor) -> None:
         """Show TensorBoard an image [H, W, 3] with values in [0, 1]."""
         if self._writer_class is not None:
-            self._board(step).add_image(name, rgb, step, dataformats="HWC")
+            with self._may_fail(TENSORBOARD_FOLDER):
+                self._board(step).add_image(name, rgb, step, dataformats="HWC")
 
     @property
     def wants_images(self) -> bool:
@@ -88,7 +79,30 @@ class TrainingLog:
     def close(self) -> None:
         """Let TensorBoard write what it still buffers."""
         if self._writer is not None:
-            self._writer.close()
+            with self._may_fail(TENSORBOARD_FOLDER):
+                self._writer.close()
+
+    @contextlib.contextmanager
+    def _may_fail(self, part: str) -> Iterator[None]:
+        """A block that writes a part of the log: losing that must not lose the training.
+
+        Args:
+            part: the file or folder; a failure is told once, and TensorBoard is then left alone.
+        """
+        try:
+            yield
+        except OSError as error:
+            if part not in self._failed:
+                gap = "its log has a gap" if part == FILE_NAME else "TensorBoard gets no more of it"
+                warnings.warn(
+                    f"{self.folder / part if self.folder else part}: {error.strerror or error}; "
+                    f"the training goes on, and {gap}",
+                    RunWarning,
+                    stacklevel=4,
+                )
+            self._failed.add(part)
+            if part == TENSORBOARD_FOLDER:
+                self._writer = self._writer_class = None
 
     def _board(self, step: int) -> Any:
         # `purge_step` hides what an earlier process wrote from this step on.
@@ -100,10 +114,10 @@ class TrainingLog:
 
 
 def read_log(path: str | Path) -> list[dict]:
-    """The lines of a `log.jsonl`, without a last one that a crash cut off."""
+    """The lines of a `log.jsonl`, without unreadable ones: a crash may have cut off the last."""
     lines = []
-    for line in Path(path).read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(json.JSONDecodeError):
+    for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError, RecursionError):  # bad JSON, long numbers, deep lists
             content = json.loads(line)
             if isinstance(content, dict) and isinstance(content.get("step"), int):
                 lines.append(content)

@@ -39,7 +39,8 @@ class MultiScaleTrainer(PyNeRFTrainer):
     def load_state_dict(self, state: Any) -> None:
         super().load_state_dict(state)
         schedule = state.get("scale_schedule")
-        if not isinstance(schedule, dict) or 0 not in schedule:
+        whole = isinstance(schedule, dict) and 0 in schedule
+        if not whole or {type(x) for pair in schedule.items() for x in pair} != {int}:
             raise CheckpointError("the checkpoint cannot be resumed: it has no scale_schedule")
         self.scale_schedule = schedule
 

@@ -64,6 +64,38 @@ class TableRMSProp(torch.optim.Optimizer):
                 )  # fmt: skip
 
 
+def load_moments(optimizer: torch.optim.Optimizer, given: Any) -> None:
+    """Load the moments of `optimizer.state_dict()` from elsewhere, and only these.
+
+    Constants are those of the optimizer itself, and its rate is set anew at each step.
+
+    Raises:
+        ValueError: they are not moments of these parameters.
+    """
+    own = optimizer.state_dict()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    states = given["state"] if isinstance(given, dict) else None
+    if not isinstance(states, dict) or not set(states) <= set(range(len(parameters))):
+        raise ValueError("the optimizer's state is of other parameters")
+    needed = {"square_avg"} if isinstance(optimizer, TableRMSProp) else {"exp_avg", "exp_avg_sq"}
+    for number, state in states.items():
+        shapes = (parameters[number].shape, parameters[number].shape[:1], torch.Size())
+        if not isinstance(state, dict) or not needed <= set(state) <= {*needed, "step", "weight"}:
+            raise ValueError(f"the optimizer's state of parameter {number} is of another kind")
+        for name, value in state.items():
+            tensor = torch.as_tensor(value, dtype=None if torch.is_tensor(value) else torch.float64)
+            if tensor.shape not in shapes or not tensor.dtype.is_floating_point:
+                raise ValueError(f"the optimizer's {name} of parameter {number} is of another kind")
+            if name in needed and tensor.shape != shapes[0]:
+                raise ValueError(f"the optimizer's {name} of parameter {number} is too small")
+    groups = given.get("param_groups")
+    if not isinstance(groups, list) or len(groups) != len(own["param_groups"]):
+        raise ValueError("the optimizer's groups are of another kind")
+    for group, other in zip(own["param_groups"], groups, strict=True):
+        group["lr"] = float(other["lr"])
+    optimizer.load_state_dict({**own, "state": states})
+
+
 def network_parameters(model: PyNeRF) -> list[torch.nn.Parameter]:
     """The weights of the heads, the colour networks and the proposal network."""
     proposals = () if model.proposals is None else model.proposals.network.parameters()

@@ -6,17 +6,23 @@ import contextlib
 import shutil
 import signal
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.datasets import MultiScaleDataset
-from taichi_pynerf.errors import ConfigError
+from taichi_pynerf.errors import ConfigError, RunWarning
 from taichi_pynerf.evaluation.evaluation import Dataset
-from taichi_pynerf.files import atomic_write_text, json_text
+from taichi_pynerf.files import atomic_write_text, json_text, remove_leftovers
+from taichi_pynerf.model.encodings import table_bytes
 from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.runs.checkpoint import FILE_NAME as CHECKPOINT_NAME
 from taichi_pynerf.runs.scene_source import SceneSource
+from taichi_pynerf.runtime.memory import known_free_memory
 from taichi_pynerf.settings import settings_of
 from taichi_pynerf.training.log import FILE_NAME as LOG_NAME
 from taichi_pynerf.training.log import TENSORBOARD_FOLDER
@@ -24,11 +30,18 @@ from taichi_pynerf.training.multi_scale_trainer import MultiScaleTrainer
 from taichi_pynerf.training.scene_fit import fit_to_scene
 from taichi_pynerf.training.trainer import PyNeRFTrainer
 
+LEAST_TABLE = 2**10
+WORKING_BYTES = 256 * 2**20
+"""Memory of a step and of the final test, roughly."""
+
 DEMO_STEPS = 1000
 """Steps after which the built-in demo scene is good enough to look at."""
 
 WRITTEN_LATER = (LOG_NAME, "metrics.json", "preview.png", "curves.png")
 """Files that a run writes as it trains and when it ends."""
+
+RUN_FILES = (*WRITTEN_LATER, "config.json", CHECKPOINT_NAME)
+"""All files of a run folder."""
 
 STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 """Signals that end a training in good order. Windows has no SIGHUP."""
@@ -67,6 +80,37 @@ def check_settings(preset: str, **settings: Any) -> None:
     PyNeRFConfig.preset(preset, **settings)
 
 
+def check_memory(config: PyNeRFConfig, device: torch.device) -> None:
+    """Refuse a training whose tables cannot fit the memory, before the system ends the process.
+
+    Where the system does not tell what is free, nothing is refused.
+
+    Raises:
+        ConfigError: they do not fit; the message says what would.
+    """
+    free = known_free_memory(device)
+    if free is None or training_bytes(config) <= free:
+        return
+    size = config.hash_table_size
+    while size > LEAST_TABLE and training_bytes(config.replace(hash_table_size=size)) > free:
+        size //= 2
+    fits = training_bytes(config.replace(hash_table_size=size)) <= free
+    advice = f"--hash_table_size {size} would fit" if fits else "no table would fit"
+    raise ConfigError(
+        f"training needs {training_bytes(config) / 2**30:.2f} GiB of memory beside the images, and "
+        f"{free / 2**30:.2f} GiB are free: end other programs, or reduce the images "
+        f"(--img_downscale) or the tables ({advice})"
+    )
+
+
+def training_bytes(config: PyNeRFConfig) -> int:
+    """Memory that a training needs besides images, in bytes: tables, grids and a step's samples."""
+    tables = 3 * table_bytes(config)  # with gradient and moment
+    cascades = config.num_cascades if config.unbounded else 1
+    cells = cascades * config.occupancy_resolution**3
+    return tables + 5 * cells + WORKING_BYTES
+
+
 def new_trainer(
     model: PyNeRF,
     config: PyNeRFConfig,
@@ -101,9 +145,29 @@ def clear_run_folder(run_dir: Path) -> None:
 
 
 def write_settings(run_dir: Path, config: PyNeRFConfig, source: SceneSource) -> None:
-    """Write `config.json`: every setting of the run, and its scene."""
+    """Write `config.json`: every setting of the run, and its scene.
+
+    What processes that were killed left half-written in the folder is removed.
+    """
+    remove_leftovers(run_dir, RUN_FILES)
     settings = {"config": config.to_dict(), "scene": source.to_dict()}
     atomic_write_text(run_dir / "config.json", json_text(settings, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def dispensable(path: Path) -> Iterator[None]:
+    """A block that writes a file which a finished training can do without.
+
+    If the file cannot be written, a `RunWarning` says so.
+    """
+    try:
+        yield
+    except OSError as error:
+        warnings.warn(
+            f"{path}: {error.strerror or error}; left out, and nothing else is lost",
+            RunWarning,
+            stacklevel=3,
+        )
 
 
 @contextlib.contextmanager

@@ -27,9 +27,10 @@ from taichi_pynerf.training.color_correction import ColorCorrection, within_rang
 from taichi_pynerf.training.distributed import Workers
 from taichi_pynerf.training.log import TrainingLog, bar_text
 from taichi_pynerf.training.losses import PyNeRFLoss, loss_inputs
-from taichi_pynerf.training.optimizers import build_optimizers, network_parameters
+from taichi_pynerf.training.optimizers import build_optimizers, load_moments, network_parameters
 from taichi_pynerf.training.pose_refinement import PoseRefinement
 from taichi_pynerf.training.schedules import (
+    MAX_RAYS_PER_STEP,
     learning_rate_factor,
     next_num_rays,
     sighted_rays,
@@ -337,7 +338,7 @@ class PyNeRFTrainer:
             )
         try:
             for name, optimizer in self.optimizers.items():
-                optimizer.load_state_dict(state["optimizers"][name])
+                load_moments(optimizer, state["optimizers"][name])
             if self.poses is not None:
                 self.poses.load_state_dict(state["poses"])
             if self.colors is not None:
@@ -347,9 +348,13 @@ class PyNeRFTrainer:
             self.step, self.num_rays = int(state["step"]), int(state["num_rays"])
             self.num_samples = int(state["num_samples"])
             self.train_seconds = float(state["train_seconds"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            counts = (self.step, self.num_samples, self.train_seconds, self.num_rays - 1)
+            most_rays = max(self.config.batch_size, MAX_RAYS_PER_STEP)
+            if not all(0 <= count < 2**53 for count in counts) or self.num_rays > most_rays:
+                raise ValueError("its numbers of steps, rays and seconds are impossible")
+        except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise CheckpointError(f"the checkpoint cannot be resumed: {error!r}") from None
-        if (fault := fault_of_training(self.model, state)) is not None:
+        if (fault := fault_of_training(self.model, self.state_dict())) is not None:
             raise CheckpointError(f"the checkpoint cannot be resumed: {fault}")
 
     # ---- small parts ----------------------------------------------------------------------

@@ -21,6 +21,11 @@ def test_a_lock_that_a_killed_process_left_is_removed(tmp_path):
     drop_stale_lock(tmp_path)
     assert not lock.exists()
     drop_stale_lock(tmp_path)  # none there
+    lock.touch()
+    future = time.time() + STALE_SECONDS + 60
+    os.utime(lock, (future, future))  # the clock has been set back
+    drop_stale_lock(tmp_path)
+    assert not lock.exists()
 
 
 def test_the_folder_is_the_one_that_taichi_is_told(monkeypatch, tmp_path):

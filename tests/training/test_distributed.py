@@ -11,7 +11,7 @@ import torch
 from tiny import rays_through_box, tiny_model
 
 from taichi_pynerf import runtime
-from taichi_pynerf.errors import BackendError
+from taichi_pynerf.errors import BackendError, TrainingError
 from taichi_pynerf.model.samples import draws_per_ray
 from taichi_pynerf.training import distributed
 from taichi_pynerf.training.distributed import Workers
@@ -123,6 +123,19 @@ def test_vulkan_trains_in_one_process(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(BackendError, match="torchrun"):
         distributed.join("vulkan")
+
+
+def test_a_process_that_does_not_answer_is_told_of_in_one_line(monkeypatch):
+    def gone(*_):
+        raise RuntimeError("Connection closed by peer [127.0.0.1]:4000\nmore")
+
+    monkeypatch.setattr(distributed.dist, "get_backend", lambda: "gloo")
+    monkeypatch.setattr(distributed.dist, "all_reduce", gone)
+    with pytest.raises(
+        TrainingError, match=r"another of the 2 processes has ended .*--resume"
+    ) as e:
+        Workers(0, 2).sum({"loss": 1.0})
+    assert "\n" not in str(e.value)
 
 
 def test_without_torchrun_one_works_alone(monkeypatch):

@@ -55,6 +55,41 @@ def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_log_that_is_a_link_is_not_followed(tmp_path):
+    (tmp_path / FILE_NAME).symlink_to(tmp_path / "outside")
+    with pytest.warns(RunWarning, match="its log has a gap"):
+        TrainingLog(tmp_path).write({"step": 20, "loss": 0.5})
+    assert not (tmp_path / "outside").exists()
+
+
+@pytest.mark.parametrize(
+    "rubbish", [b"\xff\xfe", b'{"step": 4', b"[" * 10**5, b'{"step": ' + b"9" * 5000 + b"}"]
+)
+def test_lines_that_cannot_be_read_are_left_out(tmp_path, rubbish):
+    path = tmp_path / FILE_NAME
+    path.write_bytes(b'{"step": 20}\n' + rubbish + b'\n{"step": 40}\n')
+    assert [line["step"] for line in read_log(path)] == [20, 40]
+
+
+def test_tensorboard_that_cannot_write_is_left_alone(tmp_path, monkeypatch):
+    class Full:
+        def add_scalar(self, *_):
+            raise OSError(28, "No space left on device")
+
+    log = TrainingLog(tmp_path)
+    monkeypatch.setattr(log, "_writer_class", lambda *_, **__: Full())
+    with pytest.warns(
+        RunWarning, match="tensorboard: No space left on device; the training goes on"
+    ):
+        log.write({"step": 20, "loss": 0.5})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        log.write({"step": 40, "loss": 0.4})
+        log.image(40, "val", torch.zeros(4, 4, 3))
+        log.close()
+    assert [line["step"] for line in read_log(tmp_path / FILE_NAME)] == [20, 40]
+
+
 def test_tensorboard_gets_numbers_and_images(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

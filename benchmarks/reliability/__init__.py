@@ -1,0 +1,1 @@
+"""Campaigns against the promise that nothing is lost; see `python -m benchmarks.reliability`."""

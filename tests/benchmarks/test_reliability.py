@@ -1,0 +1,103 @@
+"""The campaigns in their short form, and the tables that they write."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.reliability import __main__ as program
+from benchmarks.reliability.campaign import Outcome, table
+from benchmarks.reliability.children import Done
+from benchmarks.reliability.fuzz_parsers import PARSERS, parser_in
+from benchmarks.reliability.phases import BETWEEN, START, Phases
+from taichi_pynerf.errors import ConfigError, UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.campaign
+def test_trainings_that_are_killed_go_on(tmp_path):
+    """In a process of its own, as this one has started Taichi and cannot fork."""
+    command = [sys.executable, "-m", "benchmarks.reliability", "kill9", "--quick"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "--output_dir", str(tmp_path)],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "kill9.json").read_text())
+    assert found["lost"] == 0
+    assert found["tried"] == found["survived"] == 6
+    assert sum(found["figures"]["died in"].values()) == 3
+    assert "kill9 --quick" in (tmp_path / "reliability.md").read_text()
+
+
+def test_a_loss_is_in_the_table(capsys):
+    outcome = Outcome(skipped=["small disks: only root"])
+    outcome.note("first", None, "fine")
+    outcome.note("second", "the checkpoint is gone", "words")
+    assert [one.what for one in outcome.lost] == ["second"]
+    found = {"claim": "a disk", "command": "python -m x", **outcome.to_dict()}
+    text = table({"disk": found})
+    assert "| a disk | 2 | 1 | 1 | `python -m x` |" in text
+    assert "disk, lost: second: the checkpoint is gone" in text
+    assert "disk, not tried: small disks: only root" in text
+    assert "disk: interrupted" in text
+    assert "LOST  second" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("done", "status", "fault"),
+    [
+        (Done(0, "", "train: 10%\r\n"), 0, None),
+        (Done(2, "", "error: x.json: no such file\n"), 2, None),
+        (Done(2, "", "error: y.json\n"), 2, "no word"),
+        (Done(2, "", "usage\n"), 2, "no line of error"),
+        (Done(-signal.SIGKILL, "", "error: x.json"), 2, "status -9"),
+        (Done(2, "", "Traceback (most recent call last)\nerror: x.json"), 2, "traceback"),
+    ],
+)
+def test_the_end_of_a_program(done, status, fault):
+    words = ("x.json",) if status else ()
+    found = done.fault(status, *words)
+    assert (found is None) == (fault is None)
+    assert fault is None or fault in found
+
+
+def test_lengths_of_phases():
+    phases = Phases()
+    lines = ["1.0 start", "3.0 settings", "3.5 start", "4.0 step", "4.25 between", "5.0 step"]
+    os.write(phases.write, "".join(f"{line}\n" for line in lines).encode())
+    phases.listen()
+    phases.close()
+    assert phases.last == "step"
+    assert phases.lengths() == {START: [2.0], "settings": [0.5], "step": [0.25], BETWEEN: [0.75]}
+
+
+def test_unknown_campaigns_are_named():
+    with pytest.raises(ConfigError, match="no campaign flood"):
+        program.main(["flood"])
+
+
+def test_every_campaign_says_what_it_tries(capsys):
+    program.main(["--list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(program.NAMES)
+    assert all(len(line.split()) > 4 for line in lines)
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_parsers_that_are_fuzzed(name, tmp_path):
+    """Each takes its good file, and refuses rubbish with the project's own error."""
+    path, read = parser_in(tmp_path, name)
+    assert read() is not None
+    path.write_bytes(b"\xff\x00rubbish")
+    if name == "log":  # of which a crash may leave anything
+        assert read() == []
+    else:
+        with pytest.raises(UserError):
+            read()

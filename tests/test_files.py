@@ -1,0 +1,48 @@
+"""Writing of files: whole or not at all, and nothing left behind by a process that was killed."""
+
+import errno
+
+import pytest
+
+from taichi_pynerf.files import atomic_write, atomic_write_text, open_to_append, remove_leftovers
+
+
+def test_leftovers_of_killed_processes_are_removed_and_nothing_else(tmp_path):
+    for name in (".checkpoint.pth.a1b2", ".checkpoint.pth.c3", ".[x].png.q", "checkpoint.pth"):
+        (tmp_path / name).touch()
+    others = [".checkpoint.pth", ".other.json.x1", "checkpoint.pth.old", ".x.png.q"]
+    for name in others:
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path, ["checkpoint.pth", "[x].png"])
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pth", *others}
+
+
+def test_the_unfinished_file_has_a_name_that_remove_leftovers_knows(tmp_path):
+    with atomic_write(tmp_path / "model.pth") as file:
+        file.write(b"half")
+        (unfinished,) = tmp_path.iterdir()
+        copy = tmp_path / f"{unfinished.name}z"
+        copy.touch()  # as another process's
+    remove_leftovers(tmp_path, ["model.pth"])
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pth"]
+
+
+def test_appending_follows_no_link(tmp_path):
+    with open_to_append(tmp_path / "log") as file:
+        file.write(b"one\n")
+    with open_to_append(tmp_path / "log") as file:
+        file.write(b"two\n")
+    assert (tmp_path / "log").read_bytes() == b"one\ntwo\n"
+    (tmp_path / "link").symlink_to(tmp_path / "outside")
+    with pytest.raises(OSError, match="link") as caught:
+        open_to_append(tmp_path / "link")
+    assert caught.value.errno == errno.ELOOP
+    assert not (tmp_path / "outside").exists()
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_is_not(tmp_path):
+    (tmp_path / "outside").write_text("dear")
+    (tmp_path / "config.json").symlink_to(tmp_path / "outside")
+    atomic_write_text(tmp_path / "config.json", "{}")
+    assert (tmp_path / "outside").read_text() == "dear"
+    assert not (tmp_path / "config.json").is_symlink()
