@@ -44,28 +44,17 @@ class Entry:
 ENTRIES = {
     "still_life": Entry("Still life", "still_life"),
     "still_life_coarse": Entry("Still life without its finest levels", "still_life", 0.4),
-    "landscape": Entry("Still life in a landscape", "landscape"),
 }
 
 
 def train(name: str) -> Path:
-    """The run of a scene, trained if it is not there."""
+    """The run of the demo scene under some name, trained if it is not there."""
     run = RUNS / name
     if (run / "checkpoint.pth").exists():
         return run
-    flags: list[object] = [*SMALL, "--output_dir", RUNS, "--experiment_name", name]
-    if name == "landscape":
-        scene = RUNS / "landscape_scene"
-        if not scene.exists():
-            program("data_tools/make_demo_scene.py", "--unbounded", "--output_dir", scene)
-        flags += ["--data_dir", scene, "--max_steps", 1500]
-    program("apps/train.py", *flags)
+    flags = [*SMALL, "--output_dir", RUNS, "--experiment_name", name]
+    subprocess.run([sys.executable, str(ROOT / "apps/train.py"), *map(str, flags)], check=True)
     return run
-
-
-def program(file: str, *flags: object) -> None:
-    """Run a program of the checkout."""
-    subprocess.run([sys.executable, str(ROOT / file), *map(str, flags)], check=True)
 
 
 @torch.no_grad()
