@@ -67,9 +67,8 @@ class Client:
         self._known: ViewCamera | None = None  # the browser's, as the viewer has it
         self._sent: np.ndarray | None = None
         self._sent_as = ""
-        self._fit_window(handle.camera)
+        small = self._fit_window(handle.camera)
         self.objects = SceneObjects(handle, viewer, self.later, common.points)
-        small = self._size is not None and min(self._size) < SMALL
         self.panels = Panels(handle, viewer, self.objects, self.later, folded=small)
         self.path = PathPanel(handle, viewer, self.later)
         self._note_view(handle.camera)
@@ -112,16 +111,22 @@ class Client:
         with self._lock:
             self._inbox[key] = act
 
-    def _fit_window(self, camera: Any) -> None:
-        """Leave the picture room in a small window, and see as much in a tall one as in a wide."""
+    def _fit_window(self, camera: Any) -> bool:
+        """Leave the picture room in a small window, and see as much in a tall one as in a wide.
+
+        Returns:
+            Whether the window is small.
+        """
         try:
             self._resize(camera.image_width, camera.image_height)
         except UserError:
-            return  # `poll` says so
+            return False  # `poll` says so
         assert self._size is not None
-        if min(self._size) < SMALL:
+        small = min(self._size) < SMALL
+        if small:
             self.handle.gui.main_panel.minimize()
         self.viewer.camera = wide_enough(self.viewer.camera, self._size)
+        return small
 
     def _note_view(self, camera: Any) -> None:
         """Note the browser's camera; called by the server's thread."""
