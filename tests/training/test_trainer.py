@@ -335,8 +335,8 @@ def test_pictures_and_pixels_are_put_on_the_same_background(background):
     trainer.model.occupancy.occupied[0, 0, 0, 0] = 1  # next to nothing is seen
     drawn = []
     sample = trainer.train_dataset.sample
-    trainer.train_dataset.sample = lambda n, generator, color: (
-        drawn.append(color) or sample(n, generator, color)
+    trainer.train_dataset.sample = lambda n, generator, color, **more: (
+        drawn.append(color) or sample(n, generator, color, **more)
     )
     trainer.train_step()
     ((outputs, targets),) = loss.calls
@@ -468,8 +468,8 @@ def test_scales_join_as_the_schedule_says():
     )
     drawn, active, sample = [], [], data.sample
 
-    def recording_sample(*args):
-        batch = sample(*args)
+    def recording_sample(*args, **more):
+        batch = sample(*args, **more)
         drawn.append(set(data.scales[batch.view_indices].tolist()))
         return batch
 
