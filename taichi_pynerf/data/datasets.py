@@ -160,23 +160,26 @@ class _SceneDataset:
         pixels, depths, offsets = self._store
         cameras, device = self._drawing_cameras, self._drawing_cameras.c2w.device
         view, pixel, weights = self._sampler.draw(num_rays, generator)
-        sparse = torch.zeros_like(weights)
+        sparse = None  # depths of the sighted pixels
         if num_sighted and self._sighted is not None and len(self._sighted):
+            sparse = torch.zeros_like(weights)
             self._sighted.draw_into(view, pixel, sparse, num_sighted, generator)
         at = offsets.index_select(0, view) + pixel
         rgba = pixels.index_select(0, at)
         depth = None if depths is None else depths.index_select(0, at)
         if offsets.device != device:
-            view, pixel, weights, sparse, rgba = (
-                to_device(x, device) for x in (view, pixel, weights, sparse, rgba)
+            view, pixel, weights, rgba = (
+                to_device(x, device) for x in (view, pixel, weights, rgba)
             )
-            depth = None if depth is None else to_device(depth, device)
+            depth, sparse = (None if x is None else to_device(x, device) for x in (depth, sparse))
         width = cameras.width.index_select(0, view)
         y = pixel.div(width, rounding_mode="floor")
         x = pixel - y * width
         rays = generate_rays(cameras, view, x, y, (self.near, self.far))
         unknown = torch.zeros_like(weights)
-        depth = unknown if depth is None else along_rays(depth, rays, cameras, view)
+        depth, sparse = (
+            unknown if x is None else along_rays(x, rays, cameras, view) for x in (depth, sparse)
+        )
         acc = rgba[:, 3].float() / 255 if self.has_alpha else torch.ones_like(weights)
         return Batch(
             rays=rays,
@@ -185,7 +188,7 @@ class _SceneDataset:
             view_indices=view,
             depth=depth,
             acc=acc,
-            sparse_depth=along_rays(sparse, rays, cameras, view) if num_sighted else sparse,
+            sparse_depth=sparse,
         )
 
     def image(

@@ -34,7 +34,7 @@ actions = importlib.import_module("selenium.webdriver.common.action_chains")
 
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-background-networking", "--no-first-run",
-    "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--window-size=900,440",
+    "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--window-size=900,660",
 )  # fmt: skip
 SECONDS = 120  # a machine may be busy with other things
 
