@@ -21,7 +21,11 @@ from taichi_pynerf.data.formats.fit import Fit
 from taichi_pynerf.data.formats.lenses import Lens, lens_from_colmap
 from taichi_pynerf.data.formats.photos import image_folder, tell_idle, tell_missing
 from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL, check_rigid
-from taichi_pynerf.data.formats.sparse_points import reliable_points
+from taichi_pynerf.data.formats.sparse_points import (
+    NEAR_MARGIN,
+    NEAREST_SHARE,
+    reliable_points,
+)
 from taichi_pynerf.data.image_files import ImageFinder, image_names
 from taichi_pynerf.data.placement import FROM_CAMERAS
 from taichi_pynerf.data.scene_files import LoadOptions, checked_text, warn_once
@@ -46,10 +50,6 @@ FILES = ("cameras", "images")
 
 MAX_MODEL_BYTES = 2**30
 """Largest model file that is copied, in bytes."""
-
-NEAR_MARGIN = 0.5
-"""The near bound, as a share of the depth of the nearest points. The nearest 1 % are left out, as
-they may be wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     tell_idle(folder, images, IMAGE_FOLDERS[:-1])
     near = None
     if len(model.depths):
-        near = NEAR_MARGIN * float(np.quantile(model.depths, 0.01))
+        near = NEAR_MARGIN * float(np.quantile(model.depths, NEAREST_SHARE))
     return Description(
         data_dir=data_dir,
         origin=folder,
