@@ -218,9 +218,7 @@ def _sightings(
     found = [_in_model(frame.file_path, where) for frame in frames]
     ours = [i for i, match in enumerate(found) if match is not None]
     theirs = [match for match in found if match is not None]
-    scale = None
-    if ours:
-        scale = same_cameras(poses[ours][:, :, 3], model.poses[theirs][:, :, 3])
+    scale = same_cameras(poses[ours][:, :, 3], model.poses[theirs][:, :, 3])
     if scale is None:
         warn_once(
             f"{folder}: {len(ours)} of {len(frames)} frames of {path.name} are images of this "
