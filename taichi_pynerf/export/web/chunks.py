@@ -45,6 +45,12 @@ class Packed:
     texture: WeightTexture
 
     @property
+    def textures(self) -> list[tuple[str, str]]:
+        """(name, kind) in the order in which they are bound; the grids' table is the last."""
+        listed = [(texture["name"], texture["kind"]) for texture in self.header["textures"]]
+        return [*listed, ("table", f"code{self.header['table']['bits']}")]
+
+    @property
     def num_bytes(self) -> int:
         return sum(len(chunk.data) for chunk in self.chunks)
 

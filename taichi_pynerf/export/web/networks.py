@@ -79,15 +79,15 @@ def layer_text(
     names = [f"a{j}" for j in range(quads(width))]
     lines = ["  {", f"    int row = {row};"]
     lines += [f"    vec4 {name} = vec4(0.0);" for name in names]
-    lines += [f"    for (int k = 0; k < {num_inputs}; k++, row += 4) {{"]
+    lines += [f"    for (int k = 0; k < {num_inputs}; k++) {{"]
     lines += [f"      vec4 x = {source}[k];"]
     for j, name in enumerate(names):
         terms = " + ".join(
             f"x.{c} * weight({j}, row{f' + {i}' if i else ''})" for i, c in enumerate("xyzw")
         )
         lines.append(f"      {name} += {terms};")
-    lines.append("    }")
-    kept = "max({}, 0.0)" if relu else "{}"
+    lines += ["      row += 4;", "    }"]
+    kept = "max({}, vec4(0.0))" if relu else "{}"
     lines += [f"    {target}[{j}] = {kept.format(name)};" for j, name in enumerate(names)]
     return [*lines, "  }"]
 

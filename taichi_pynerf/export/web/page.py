@@ -9,15 +9,19 @@ from pathlib import Path
 
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.export.web.chunks import Chunk
-from taichi_pynerf.export.web.shader import page_file
+from taichi_pynerf.export.web.files import page_file
+from taichi_pynerf.export.web.frames import Shader, display_shader
 from taichi_pynerf.files import atomic_write, json_text
 
 GENERATOR = b'name="generator" content="taichi_pynerf"'  # as page.html has it
 # In the order in which they use each other.
-SCRIPTS = ("camera.js", "data.js", "gpu.js", "renderer.js", "controls.js", "main.js")
+SCRIPTS = (
+    "camera.js", "data.js", "textures.js", "webgl2.js", "webgpu.js", "devices.js", "renderer.js",
+    "controls.js", "main.js",
+)  # fmt: skip
 
 
-def page_text(header: dict, shader: str, chunks: Sequence[Chunk]) -> str:
+def page_text(header: dict, shader: Shader, chunks: Sequence[Chunk]) -> str:
     """One file: the data stand in it as base64, and each part is taken up as soon as it is read."""
     data = []
     for chunk in chunks:
@@ -29,20 +33,22 @@ def page_text(header: dict, shader: str, chunks: Sequence[Chunk]) -> str:
     return _page({**header, "folder": False}, shader, "".join(data))
 
 
-def folder_files(header: dict, shader: str, chunks: Sequence[Chunk]) -> dict[str, bytes]:
+def folder_files(header: dict, shader: Shader, chunks: Sequence[Chunk]) -> dict[str, bytes]:
     """{name: content} of the files of a folder; the page is the last."""
     files = {f"{chunk.name}.bin": chunk.data for chunk in chunks}
     return {**files, "index.html": _page({**header, "folder": True}, shader, "").encode()}
 
 
-def _page(header: dict, shader: str, data: str) -> str:
+def _page(header: dict, shader: Shader, data: str) -> str:
     parts = {
         "title": html.escape(header["title"]),
         "style": page_file("style.css"),
         # "</" or "<!--" in a name would end the element that it stands in.
         "header": json_text(header).replace("<", "\\u003c"),
-        "shader": shader,
-        "display": page_file("display.glsl"),
+        "scene_glsl": shader.glsl(),
+        "scene_wgsl": shader.wgsl(),
+        "display_glsl": display_shader().glsl(),
+        "display_wgsl": display_shader().wgsl(),
         "script": "\n".join(page_file(name) for name in SCRIPTS),
         "data": data,
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.export.web.chunks import Packed, pack
+from taichi_pynerf.export.web.frames import scene_shader
 from taichi_pynerf.export.web.page import (
     check_folder,
     folder_files,
@@ -17,7 +18,7 @@ from taichi_pynerf.export.web.page import (
     write_files,
 )
 from taichi_pynerf.export.web.quantise import QuantisedModel, quantise, without_finest_levels
-from taichi_pynerf.export.web.shader import reason_against_page, shader_text
+from taichi_pynerf.export.web.shader import reason_against_page, scene_text
 from taichi_pynerf.export.web.views import scene_of_views
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.runs.scene_source import Views
@@ -109,7 +110,7 @@ def write_web_scene(
         quantised = quantise(kept, options.bits)
         packed = pack(quantised)
         header = _header(quantised, packed, scene, options, whole)
-        shader = shader_text(quantised, packed.texture)
+        shader = scene_shader(packed.textures, scene_text(quantised, packed.texture))
         if options.folder:
             files = folder_files(header, shader, packed.chunks)
         else:

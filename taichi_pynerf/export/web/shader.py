@@ -1,14 +1,16 @@
-"""The fragment shader that renders one model: its numbers written in front of the page's GLSL."""
+"""The shader that renders one model: its numbers and networks between the page's own parts."""
 
 from __future__ import annotations
 
-from importlib.resources import files
+from collections.abc import Sequence
 
 from torch import nn
 
 from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.export.web.files import page_file
 from taichi_pynerf.export.web.networks import Network, WeightTexture, chain_text, quads
 from taichi_pynerf.export.web.quantise import RANGE_STEPS, QuantisedGrid, QuantisedModel
+from taichi_pynerf.export.web.wgsl import resolved
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.model.proposals import EXPLORE
 from taichi_pynerf.model.pyramid import is_geometric, level_knots
@@ -19,11 +21,6 @@ from taichi_pynerf.ops.spherical_harmonics import NUM_COEFFICIENTS
 
 ROW = 1024  # entries in a row of the table's texture; levels begin at whole rows
 LAYER = 512  # rows in a layer
-
-
-def page_file(name: str) -> str:
-    """The text of a file of the page."""
-    return (files("taichi_pynerf.export.web") / "page" / name).read_text(encoding="utf-8")
 
 
 def reason_against_page(config: PyNeRFConfig) -> str | None:
@@ -48,32 +45,32 @@ def level_rows(grids: list[QuantisedGrid]) -> list[list[int]]:
     return [*begins, [row]]
 
 
-def shader_text(quantised: QuantisedModel, texture: WeightTexture) -> str:
-    """The whole fragment shader.
+def scene_text(quantised: QuantisedModel, texture: WeightTexture) -> str:
+    """All that renders a model, in the GLSL that WGSL shares.
 
     Args:
         quantised: the model.
         texture: its networks, in the order of `networks_of`.
     """
-    model, parts = quantised.model, ["#version 300 es\n", page_file("precision.glsl")]
+    model = quantised.model
     grids = [grid for grid in (quantised.grid, quantised.proposal_grid) if grid is not None]
     begins = level_rows(grids)
     heads, colors, small = split_networks(model, texture.networks)
-    parts.append("".join(f"#define {k} {_glsl(v)}\n" for k, v in _numbers(model, texture).items()))
-    parts += [page_file("grid.glsl"), page_file("space.glsl")]
-    parts += [_level_text("feature", quantised.grid, begins[0], len(model.field.resolutions))]
-    parts.append(_knots_text(model))
+    numbers = _numbers(model, texture)
+    parts = [_constant(name, value) for name, value in numbers.items()]
+    parts += [_knots_text(model), page_file("shader/grid.glsl"), page_file("shader/space.glsl")]
+    parts.append(_level_text("feature", quantised.grid, begins[0], len(model.field.resolutions)))
     parts.append(chain_text("head", heads, "features", "answer", heads[0].widths[-1]))
     parts.append(chain_text("color_head", colors, "hidden_c", "answer", 3))
-    parts += [_color_inputs(heads[0].widths[-1]), page_file("field.glsl")]
+    parts += [_color_inputs(heads[0].widths[-1]), page_file("shader/field.glsl")]
     if quantised.proposal_grid is not None:
         levels = quantised.proposal_grid.spec.num_levels
         parts.append(_level_text("small_feature", quantised.proposal_grid, begins[1], levels))
         parts.append(chain_text("small_head", small, "features", "answer", 1))
-        parts.append(page_file("propose.glsl"))
+        parts.append(page_file("shader/propose.glsl"))
     else:
-        parts.append(page_file("march.glsl"))
-    return "".join([*parts, page_file("pixel.glsl")])
+        parts.append(page_file("shader/march.glsl"))
+    return resolved("".join([*parts, page_file("shader/pixel.glsl")]), numbers)
 
 
 def networks_of(model: PyNeRF) -> list[nn.Module]:
@@ -130,6 +127,8 @@ def _numbers(model: PyNeRF, texture: WeightTexture) -> dict[str, object]:
         }  # fmt: skip
         small = model.proposals.encoder.total_features
         numbers["FEATURE_QUADS"] = quads(max(features, small))
+    if len(_resolutions(model)) < 2 or is_geometric(_resolutions(model)):
+        numbers["EVEN_KNOTS"] = 1
     assert NUM_COEFFICIENTS == 16  # as pixel.glsl has it
     return numbers
 
@@ -144,15 +143,23 @@ def _glsl(value: object) -> str:
     return str(value)
 
 
+def _constant(name: str, value: object) -> str:
+    """A constant's definition."""
+    kind = "vec3" if isinstance(value, tuple) else "float" if isinstance(value, float) else "int"
+    return f"const {kind} {name} = {_glsl(value)};\n"
+
+
+def _resolutions(model: PyNeRF) -> Sequence[int]:
+    """Of the pyramid's levels."""
+    field = model.field
+    return field.resolutions if field.num_heads > 1 else field.resolutions[-1:]
+
+
 def _knots_text(model: PyNeRF) -> str:
     """The levels' places in log2 of the resolution; evenly spaced ones need the ends alone."""
-    field = model.field
-    resolutions = field.resolutions if field.num_heads > 1 else field.resolutions[-1:]
-    knots = level_knots(resolutions)
-    even = len(knots) < 2 or is_geometric(resolutions)
-    text = "".join(["#define EVEN_KNOTS 1\n"] * even)
+    knots = level_knots(_resolutions(model))
     values = ", ".join(_glsl(float(knot)) for knot in knots)
-    return f"{text}const float knots[{len(knots)}] = float[]({values});\n"
+    return f"const float knots[{len(knots)}] = float[]({values});\n"
 
 
 def _level_text(name: str, grid: QuantisedGrid, rows: list[int], num_levels: int) -> str:
@@ -166,7 +173,7 @@ def _level_text(name: str, grid: QuantisedGrid, rows: list[int], num_levels: int
         more = f", {spec.hash_table_size - 1}u" if hashed else ""
         lines.append(f"  if (num_levels > {level}) {{")
         for texel in range(texels):
-            place = f"{rows[level] * ROW}u, {texels}u, {texel}u"
+            place = f"{rows[level] * ROW + texel}u, {texels}u"
             step = _glsl(float(grid.steps[level]))
             lines.append(f"    vec4 x{texel} = {step} * {kind}(p, {float(n)}, {place}{more});")
         for i in range(width):

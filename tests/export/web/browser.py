@@ -1,4 +1,4 @@
-"""A headless Chromium with software WebGL2, for pages as their readers open them."""
+"""A headless Chromium with WebGL2 and WebGPU in software, for pages as their readers open them."""
 
 import contextlib
 import shutil
@@ -9,6 +9,9 @@ import pytest
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-background-networking", "--no-first-run",
     "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage",
+    # A canvas of WebGPU in software needs that all is drawn with Vulkan.
+    "--enable-unsafe-webgpu", "--enable-features=Vulkan", "--use-vulkan=swiftshader",
+    "--use-webgpu-adapter=swiftshader",
 )  # fmt: skip
 
 

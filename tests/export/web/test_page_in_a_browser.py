@@ -1,5 +1,6 @@
 """Exported pages in headless Chromium: pictures, panel, and requests."""
 
+import contextlib
 import http.server
 import json
 import re
@@ -55,13 +56,21 @@ def ball(tmp_path_factory):
     return model, written, views
 
 
-def load(browser, path):
-    browser.get(path.as_uri() if hasattr(path, "as_uri") else path)
+@pytest.fixture(params=["webgl2", "webgpu"])
+def device(request):
+    return request.param
+
+
+def load(browser, path, device=None):
+    address = path.as_uri() if hasattr(path, "as_uri") else path
+    browser.get(address if device is None else f"{address}?device={device}")
     # Software draws slowly: a small canvas is enough.
     browser.execute_script(
         "document.getElementById('canvas').style = 'width: 60px; height: 50px; top: 200px'"
     )
     awaited(browser, "await pynerf.started")
+    drawn_with = browser.execute_script("return pynerf.app.device.name")
+    assert device in (None, drawn_with.lower())
 
 
 def picture(browser, cameras, view, **options):
@@ -92,9 +101,11 @@ def compare(browser, model, cameras, view, level=None):
     )
 
 
-def no_errors(browser):
-    """Nothing in the console since the last call."""
-    return [e for e in browser.get_log("browser") if e["level"] in ("SEVERE", "WARNING")] == []
+def errors(browser):
+    """What the console has of errors and warnings since the last call."""
+    entries = [e for e in browser.get_log("browser") if e["level"] in ("SEVERE", "WARNING")]
+    # Reading a picture waits for it, which the driver remarks.
+    return [e["message"] for e in entries if "stall due to ReadPixels" not in e["message"]]
 
 
 def requests(browser):
@@ -107,18 +118,19 @@ def requests(browser):
     ]
 
 
-def test_four_views_are_those_of_the_quantised_model(browser, ball):
+def test_four_views_are_those_of_the_quantised_model(browser, device, ball):
     _, written, _ = ball
     requests(browser)
-    load(browser, written.path)
+    load(browser, written.path, device)
     cameras = make_cameras(5, width=96, height=96, focal=150.0).select([0, 1, 2, 4])
     for view in range(4):
         color, level, depth = compare(browser, written.quantised.model, cameras, view)
         assert color <= ROUNDED
         assert level <= LEVELS
         assert depth < 1e-2
-    assert no_errors(browser)
-    assert requests(browser) == [written.path.as_uri()]  # nothing but the file itself
+    assert errors(browser) == []
+    # Nothing but the file itself.
+    assert requests(browser) == [f"{written.path.as_uri()}?device={device}"]
     assert not re.search(rb"https?://", written.path.read_bytes())
 
 
@@ -148,7 +160,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_model(browser, tmp_path, kind):
+def test_every_kind_of_model(browser, device, tmp_path, kind):
     settings = dict(KINDS[kind])
     bits = settings.pop("bits", 8)
     model = tiny_model(early_stop_eps=1e-3, **settings).eval()
@@ -157,13 +169,13 @@ def test_every_kind_of_model(browser, tmp_path, kind):
     cameras = make_cameras(3, width=24, height=20, focal=30.0)
     views = views_of(cameras)
     written = write_web_scene(model, tmp_path / "scene.html", PageOptions(kind, bits), views)
-    load(browser, written.path)
+    load(browser, written.path, device)
     for view, level in ((0, None), (1, None), (2, 0.0)):
         color, levels, depth = compare(browser, written.quantised.model, cameras, view, level)
         assert color <= IN_BYTES
         assert levels <= 1e-3
         assert depth <= 1e-3
-    assert no_errors(browser)
+    assert errors(browser) == []
 
 
 def thin_out(model):
@@ -185,7 +197,9 @@ def thin_out(model):
 
 
 def canvas(browser):
-    return browser.execute_script("return document.getElementById('canvas').toDataURL()")
+    return browser.execute_script(
+        "pynerf.app.device.present(); return document.getElementById('canvas').toDataURL()"
+    )
 
 
 def at_rest(browser):
@@ -199,14 +213,14 @@ def at_rest(browser):
     return canvas(browser)
 
 
-def test_the_panel_mouse_and_keys_change_the_picture(browser, ball):
+def test_the_panel_mouse_and_keys_change_the_picture(browser, device, ball):
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import Select
 
     _, written, views = ball
-    load(browser, written.path)
+    load(browser, written.path, device)
     surface, body = (browser.find_element(By.CSS_SELECTOR, s) for s in ("#canvas", "body"))
     seen = [at_rest(browser)]
     Select(browser.find_element(By.ID, "mode")).select_by_value("level")
@@ -233,10 +247,10 @@ def test_the_panel_mouse_and_keys_change_the_picture(browser, ball):
     assert len(set(seen)) == len(seen) - 1
     names = [option.text for option in Select(browser.find_element(By.ID, "view")).options]
     assert names == views.names
-    assert no_errors(browser)
+    assert errors(browser) == []
 
 
-def test_a_page_without_its_finest_levels_says_so(browser, ball, tmp_path):
+def test_a_page_without_its_finest_levels_says_so(browser, device, ball, tmp_path):
     model, whole, views = ball
     said = []
     limit = 0.9 * whole.num_bytes / 1e6
@@ -245,7 +259,7 @@ def test_a_page_without_its_finest_levels_says_so(browser, ball, tmp_path):
     assert written.levels_left_out > 0
     assert written.path.stat().st_size == written.num_bytes <= limit * 1e6
     assert "finest" in said[0]
-    load(browser, written.path)
+    load(browser, written.path, device)
     cameras = make_cameras(3, width=24, height=20, focal=30.0)
     color, level, _ = compare(browser, written.quantised.model, cameras, 1)
     assert color <= ROUNDED
@@ -266,7 +280,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def test_a_folder_is_loaded_level_by_level(browser, ball, tmp_path):
+def test_a_folder_is_loaded_level_by_level(browser, device, ball, tmp_path):
     model, _, views = ball
     written = write_web_scene(model, tmp_path / "web", PageOptions("x", folder=True), views)
     assert written.path == tmp_path / "web" / "index.html"
@@ -276,39 +290,72 @@ def test_a_folder_is_loaded_level_by_level(browser, ball, tmp_path):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        load(browser, f"http://127.0.0.1:{server.server_port}/index.html")
+        load(browser, f"http://127.0.0.1:{server.server_port}/index.html", device)
         cameras = make_cameras(3, width=24, height=20, focal=30.0)
         color, level, _ = compare(browser, written.quantised.model, cameras, 1)
         server.shutdown()
     assert color <= ROUNDED
     assert level <= LEVELS
     files = [f"/{name}.bin" for name in ("level_0", "level_1", "level_2", "ranges", "level_3")]
-    assert Quiet.asked[0] == "/index.html"
+    assert Quiet.asked[0] == f"/index.html?device={device}"
     assert Quiet.asked[-5:] == files
-    assert no_errors(browser)
+    assert errors(browser) == []
     # From a disk a browser loads no files: the page says so.
-    browser.get(written.path.as_uri())
-    awaited(browser, "await pynerf.started.catch(() => 0)")
-    words = browser.execute_script("return document.getElementById('words').textContent")
-    assert "http.server" in words
-    browser.get_log("browser")
+    assert "http.server" in words_of(browser, written.path.as_uri())
 
 
-def test_words_without_webgl2_and_of_a_page_that_is_cut_short(browser, ball, tmp_path):
-    _, written, _ = ball
-    script = "HTMLCanvasElement.prototype.getContext = () => null"
+WORDS = "return document.getElementById('words').textContent"
+
+
+@contextlib.contextmanager
+def before_each_page(browser, script):
     added = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
     try:
-        browser.get(written.path.as_uri())
-        awaited(browser, "await pynerf.started.catch(() => 0)")
+        yield
     finally:
         browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
-    words = "return document.getElementById('words').textContent"
-    assert "WebGL2" in browser.execute_script(words)
+
+
+def words_of(browser, address):
+    """What a page says that cannot show its scene."""
+    browser.get(address)
+    awaited(browser, "await pynerf.started.catch(() => 0)")
+    said = browser.execute_script(WORDS)
+    browser.get_log("browser")
+    return said
+
+
+NO_ADAPTER = "navigator.gpu.requestAdapter = async () => null;"
+NO_GPU = "Object.defineProperty(Navigator.prototype, 'gpu', {get: () => undefined});"
+NO_WEBGL = "HTMLCanvasElement.prototype.getContext = () => null;"
+
+
+@pytest.mark.parametrize(
+    ("lacking", "name"), [("", "WebGPU"), (NO_ADAPTER, "WebGL2"), (NO_GPU, "WebGL2")]
+)
+def test_the_newest_device_that_there_is_draws_and_is_named(browser, ball, lacking, name):
+    _, written, _ = ball
+    with before_each_page(browser, lacking):
+        load(browser, written.path)
+        at_rest(browser)
+    assert browser.execute_script("return pynerf.app.device.name") == name
+    status = browser.execute_script("return document.getElementById('status').textContent")
+    assert f"drawn with {name}" in status
+    assert errors(browser) == []
+
+
+def test_words_of_what_a_browser_lacks_or_is_asked_for(browser, ball):
+    _, written, _ = ball
+    address = written.path.as_uri()
+    with before_each_page(browser, NO_GPU + NO_WEBGL):
+        assert "WebGPU or WebGL2" in words_of(browser, address)
+        assert "?device=webgpu" in words_of(browser, f"{address}?device=webgpu")
+    assert "give webgpu or webgl2" in words_of(browser, f"{address}?device=metal")
+
+
+def test_words_of_a_page_that_is_cut_short(browser, ball, tmp_path):
+    _, written, _ = ball
     text = written.path.read_text()
     short = tmp_path / "short.html"
     short.write_text(text[: text.index('<script type="text/plain" id="chunk-level_2"')])
-    browser.get(short.as_uri())
-    awaited(browser, "await pynerf.started.catch(() => 0)")
-    assert "level_2" in browser.execute_script(words)
-    browser.get_log("browser")
+    assert "level_2" in words_of(browser, short.as_uri())

@@ -69,7 +69,7 @@ class Camera {
   pinhole(width, height) {
     const focal = 0.5 * Math.min(width, height) / Math.tan(0.5 * this.angle);
     return {
-      eye: this.eye, axes: [...this.right, ...this.up, ...this.backward],
+      eye: this.eye, axes: [this.right, this.up, this.backward],
       lens: [focal, focal, width / 2, height / 2], width, height,
     };
   }

@@ -1,22 +1,26 @@
 // The page: loads the scene, coarse levels first, and connects the panel with the renderer.
 
 const SMALL = 500;  // side of a window in which the panel starts folded, pixels
+// What helps where something went wrong.
+const OTHERWISE = {
+  WebGPU: "With ?device=webgl2 in its address the page draws with WebGL2.", WebGL2: "",
+};
 const MODES = ["color", "level", "depth"];
 const element = (id) => document.getElementById(id);
 
 class App {
-  constructor(header) {
-    this.header = header;
+  constructor(header, device) {
+    Object.assign(this, {header, device});
     this.mode = "color";
     this.camera = null;
     this.view = 0;
     const canvas = element("canvas");
-    this.gpu = new Gpu(canvas, header);
-    this.renderer = new Renderer(this.gpu, canvas, header);
+    this.textures = new Textures(device, header);
+    this.renderer = new Renderer(device, canvas, header);
     this.renderer.onStatus = () => this.showStatus();
-    canvas.addEventListener("webglcontextlost", () => say(
-      "The graphics driver has stopped drawing this page. Load it again; a smaller window helps " +
-      "slow graphics cards."));
+    device.onFault = (words) => say(
+      `The graphics driver ${words}. Load the page again; a smaller window helps slow graphics ` +
+      `cards. ${OTHERWISE[device.name]}`);
     this.connect(canvas);
     this.setView(0);
   }
@@ -44,20 +48,20 @@ class App {
   }
 
   async start(chunks) {
-    const {header, gpu, renderer} = this;
+    const {header, device, textures, renderer} = this;
     this.chunks = chunks;
-    const ready = renderer.start(element("shader").textContent, element("display").textContent);
-    const fill = ({name, chunk}) => chunks.get(chunk).then((data) => gpu.fill(name, data));
+    const ready = device.start(device.shaders);
+    const fill = ({name, chunk}) => chunks.get(chunk).then((data) => textures.fill(name, data));
     const early = header.textures.filter(({name}) => name !== "ranges").map(fill);
     // Until it is known what was trained where, all levels that are there are used.
     const ranges = header.textures.find(({name}) => name === "ranges");
-    if (ranges) gpu.fill("ranges", everyLevel(ranges.size));
+    if (ranges) textures.fill("ranges", everyLevel(ranges.size));
     await Promise.all([ready, ...early]);
     renderer.run().catch(fail);
     const late = ranges ? fill(ranges).then(() => renderer.invalidate()) : null;
     for (const level of header.levels) {
       const data = await chunks.get(level.chunk);
-      gpu.fillLevel(level, data);
+      textures.fillLevel(level, data);
       if (level.chunk.startsWith("level_")) {
         renderer.finest = Number(level.chunk.slice(6)) - header.firstLevel;
       }
@@ -125,8 +129,8 @@ class App {
   }
 
   screenshot() {
-    const canvas = element("canvas");
-    canvas.toBlob((blob) => {
+    this.device.present();
+    element("canvas").toBlob((blob) => {
       const link = document.createElement("a");
       link.href = URL.createObjectURL(blob);
       link.download = `${document.title.replace(/[^\w.-]+/g, "_") || "scene"}.png`;
@@ -153,6 +157,7 @@ class App {
       const {width, height} = renderer.base;
       words.push(renderer.work ? `${width} × ${height}, refining`
         : `${width} × ${height} in ${Math.round(renderer.pictureMs)} ms`);
+      words.push(`drawn with ${this.device.name}`);
     }
     element("status").textContent = words.join(" · ");
   }
@@ -169,12 +174,11 @@ function say(words) {
 }
 
 function fail(error) {
-  if (error instanceof NoWebGL2) {
-    say("This page draws a scene with WebGL2, which this browser lacks or has turned off. Open it " +
-      "in a newer browser, or allow hardware acceleration in this one's settings.");
+  if (error instanceof NoDevice) {
+    say(error.message);
     return;
   }
-  say(`The scene cannot be shown: ${error.message}`);
+  say(`The scene cannot be shown: ${error.message}. ${OTHERWISE[app?.device.name] ?? ""}`);
   if (header.folder && location.protocol === "file:") {
     say("The files of this scene are loaded one by one, which browsers do not do from a disk. " +
       "Serve the folder, with `python -m http.server` for example, or export one file.");
@@ -188,9 +192,9 @@ const started = (async () => {
   if (typeof DecompressionStream === "undefined") {
     throw new Error("this browser is older than 2023 and cannot unpack the file");
   }
-  app = new App(header);
   if (header.folder) chunks.load();
   else document.addEventListener("DOMContentLoaded", () => chunks.ended());
+  app = new App(header, await openDevice(element("canvas")));
   await app.start(chunks);
 })();
 started.catch(fail);
@@ -206,7 +210,7 @@ window.pynerf = {
     await started;
     const column = (j) => [c2w[0][j], c2w[1][j], c2w[2][j]];
     const pinhole = {
-      eye: column(3), axes: [...column(0), ...column(1), ...column(2)], lens: [fx, fy, cx, cy],
+      eye: column(3), axes: [column(0), column(1), column(2)], lens: [fx, fy, cx, cy],
       width, height,
     };
     const {colors, facts, ms} = await app.renderer.picture(pinhole, options);

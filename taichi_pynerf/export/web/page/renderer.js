@@ -7,8 +7,8 @@ const LEAST_WIDTH = 24; // pixels, of the smallest picture
 const COARSE_MS = 2000; // a picture that takes longer has coarser ones before it
 
 class Renderer {
-  constructor(gpu, canvas, header) {
-    Object.assign(this, {gpu, canvas, header});
+  constructor(device, canvas, header) {
+    Object.assign(this, {device, canvas, header});
     this.camera = null;
     this.fixedLevel = -1;
     this.finest = -1;       // level that has been loaded
@@ -24,19 +24,6 @@ class Renderer {
     this.turn = Promise.resolve();
     this.wake = () => {};
     this.onStatus = () => {};
-  }
-
-  async start(shader, display) {
-    [this.scene, this.display] = await Promise.all(
-      [this.gpu.program(shader), this.gpu.program(display)]);
-    const {gl, textures} = this.gpu;
-    gl.useProgram(this.scene.program);
-    for (const [name, texture] of Object.entries(textures)) {
-      if (this.scene.places[name]) gl.uniform1i(this.scene.places[name], texture.unit);
-    }
-    gl.useProgram(this.display.program);
-    gl.uniform1i(this.display.places.colors, this.gpu.freeUnit);
-    gl.uniform1i(this.display.places.facts, this.gpu.freeUnit + 1);
   }
 
   // The picture is another one now: draw it anew.
@@ -93,25 +80,11 @@ class Renderer {
     }
   }
 
-  draw(target, pinhole, tile, options = {}) {
-    const {gl} = this.gpu, {program, places} = this.scene;
-    const level = options.level ?? this.fixedLevel;
-    for (const texture of Object.values(this.gpu.textures)) this.gpu.bind(texture);
-    gl.bindFramebuffer(gl.FRAMEBUFFER, target.frame);
-    gl.viewport(0, 0, target.width, target.height);
-    gl.enable(gl.SCISSOR_TEST);
-    gl.scissor(tile.x, tile.y, tile.width, tile.height);
-    gl.useProgram(program);
-    gl.uniform3fv(places.eye, pinhole.eye);
-    gl.uniformMatrix3fv(places.axes, false, pinhole.axes);
-    gl.uniform4fv(places.lens, pinhole.lens);
-    gl.uniform2f(places.bounds, this.header.near, this.header.far);
-    gl.uniform1f(places.height, target.height);
-    gl.uniform1f(places.fixed_level, level);
-    gl.uniform1f(places.finest, this.finest);
-    gl.uniform1i(places.counts, options.counts ? 1 : 0);
-    gl.drawArrays(gl.TRIANGLES, 0, 3);
-    gl.disable(gl.SCISSOR_TEST);
+  draw(target, {eye, axes: [right, up, backward], lens}, tile, options = {}) {
+    const {near, far} = this.header, level = options.level ?? this.fixedLevel;
+    this.device.draw(target, tile, Float32Array.of(
+      ...eye, 0, ...right, 0, ...up, 0, ...backward, 0, ...lens,
+      near, far, level, this.finest, options.counts ? 1 : 0, 0, 0, 0));
   }
 
   // A whole picture with as many pixels as there is time for.
@@ -124,14 +97,14 @@ class Renderer {
       small[0] = LEAST_WIDTH;
       small[1] = Math.max(1, Math.round(LEAST_WIDTH * height / width));
     }
-    const target = this.gpu.target(...small), begun = performance.now();
+    const target = this.device.target(...small), begun = performance.now();
     this.draw(target, this.camera.pinhole(...small), whole(target));
-    await this.gpu.finished();
+    await this.device.finished();
     const ms = Math.max(performance.now() - begun, 0.5);
     this.measured(small[0] * small[1], ms);
     this.drop(this.work);
     this.work = null;
-    this.finish(target, ms);
+    await this.finish(target, ms);
     if (!this.stale) this.plan();
   }
 
@@ -143,7 +116,7 @@ class Renderer {
     while (size[0] * size[1] / this.rate > COARSE_MS && size[0] > 7 * this.base.width) {
       size = size.map((n) => Math.max(1, Math.round(n / 3)));
     }
-    const target = this.gpu.target(...size);
+    const target = this.device.target(...size);
     const side = Math.round(Math.min(512, Math.max(8, Math.sqrt(this.rate * TILE_MS))));
     this.work = {target, tiles: tilesOf(target, side), begun: performance.now()};
     this.status();
@@ -152,14 +125,14 @@ class Renderer {
   async drawTile() {
     const {target, tiles} = this.work, tile = tiles.shift(), begun = performance.now();
     this.draw(target, this.camera.pinhole(target.width, target.height), tile);
-    await this.gpu.finished();
+    await this.device.finished();
     this.measured(tile.width * tile.height, performance.now() - begun);
     if (tiles.length) {
-      this.show(target, tile);
+      await this.show(target, tile);
     } else {
       const ms = performance.now() - this.work.begun;
       this.work = null;
-      this.finish(target, ms);
+      await this.finish(target, ms);
       if (!this.stale) this.plan();
     }
     this.status();
@@ -169,54 +142,44 @@ class Renderer {
     this.rate = 0.7 * this.rate + 0.3 * Math.min(pixels / Math.max(ms, 0.5), 10 * this.rate);
   }
 
-  finish(target, ms) {
+  async finish(target, ms) {
     this.drop({target: this.base});
     this.base = target;
     this.frames++;
     this.pictureMs = ms;
-    this.show();
+    await this.show();
   }
 
   drop(work) {
-    if (work && work.target) this.gpu.release(work.target);
+    if (work && work.target) this.device.release(work.target);
   }
 
   // The modes show what has been drawn in another way.
   setMode(mode) {
     this.mode = mode;
-    if (this.base) {
-      this.show();
-      if (this.work) this.invalidate();  // its tiles are on the screen alone
-    }
+    if (!this.base) return;
+    this.exclusive(() => this.show());
+    if (this.work) this.invalidate();  // its tiles are on the screen alone
   }
 
   // Put a target on the screen, whole or a tile of it.
-  show(target = this.base, tile = null) {
-    const {gl} = this.gpu, {program, places} = this.display, {width, height} = this.canvas;
-    if (!tile && this.mode === "depth") this.depths = this.depthRange(target);
-    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
-    gl.viewport(0, 0, width, height);
-    if (tile) {
-      const x = width / target.width, y = height / target.height;
-      const left = Math.floor(tile.x * x), bottom = Math.floor(tile.y * y);
-      gl.enable(gl.SCISSOR_TEST);
-      gl.scissor(left, bottom, Math.ceil((tile.x + tile.width) * x) - left,
-        Math.ceil((tile.y + tile.height) * y) - bottom);
-    }
-    this.gpu.bind(target.colors);
-    this.gpu.bind(target.facts);
-    gl.useProgram(program);
-    gl.uniform2f(places.screen, width, height);
-    gl.uniform1i(places.mode, {color: 0, level: 1, depth: 2}[this.mode]);
-    gl.uniform3fv(places.background, this.header.background);
-    gl.uniform2fv(places.depths, this.depths || [0, 1]);
-    gl.drawArrays(gl.TRIANGLES, 0, 3);
-    gl.disable(gl.SCISSOR_TEST);
+  async show(target = this.base, tile = whole(target)) {
+    if (target === this.base && this.mode === "depth") this.depths = await this.depthRange(target);
+    const {width, height} = this.canvas;
+    const x = width / target.width, y = height / target.height;
+    const left = Math.floor(tile.x * x), top = Math.floor(tile.y * y);
+    const place = {
+      x: left, y: top, width: Math.min(width, Math.ceil((tile.x + tile.width) * x)) - left,
+      height: Math.min(height, Math.ceil((tile.y + tile.height) * y)) - top,
+    };
+    this.device.show(target, place, Float32Array.of(
+      ...this.header.background, 0, width, height, target.width, target.height,
+      ...(this.depths || [0, 1]), {color: 0, level: 1, depth: 2}[this.mode], 0));
   }
 
   // Of what is seen in a target, as depth / (depth + size).
-  depthRange(target) {
-    const [colors, facts] = this.gpu.pixels(target);
+  async depthRange(target) {
+    const [colors, facts] = await this.device.pixels(target);
     let low = 1, high = 0;
     for (let i = 0; i < colors.length; i += 4) {
       if (colors[i + 3] < 128) continue;
@@ -230,16 +193,16 @@ class Renderer {
   // A picture of its own, beside what is on the screen: what each pixel says, rows from the top.
   async picture(pinhole, options = {}) {
     return this.exclusive(async () => {
-      const {width, height} = pinhole, target = this.gpu.target(width, height);
+      const {width, height} = pinhole, target = this.device.target(width, height);
       const begun = performance.now();
       const side = options.side || 64;
       for (const tile of tilesOf(target, side)) {
         this.draw(target, pinhole, tile, options);
-        await this.gpu.finished();
+        await this.device.finished();
       }
-      const ms = performance.now() - begun, [colors, facts] = this.gpu.pixels(target);
-      this.gpu.release(target);
-      return {width, height, ms, colors: fromTop(colors, width), facts: fromTop(facts, width)};
+      const ms = performance.now() - begun, [colors, facts] = await this.device.pixels(target);
+      this.device.release(target);
+      return {width, height, ms, colors, facts};
     });
   }
 
@@ -263,12 +226,4 @@ function tilesOf({width, height}, side) {
   const far = (t) => Math.hypot(
     t.x + t.width / 2 - width / 2, t.y + t.height / 2 - height / 2);
   return tiles.sort((a, b) => far(a) - far(b));
-}
-
-function fromTop(bytes, width) {
-  const row = 4 * width, rows = bytes.length / row, turned = new Uint8Array(bytes.length);
-  for (let y = 0; y < rows; y++) {
-    turned.set(bytes.subarray(y * row, (y + 1) * row), (rows - 1 - y) * row);
-  }
-  return turned;
 }

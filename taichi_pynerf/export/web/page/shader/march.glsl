@@ -1,15 +1,15 @@
 // Steps through the occupancy grid (kernels/ray_march.py).
 
-uniform highp usampler2DArray occupied;  // 32 cells along x in each texel
-uniform highp usampler2DArray blocks;
-
-const int WORDS = (OCCUPANCY + 31) / 32;
+const int WORDS = (OCCUPANCY + 31) / 32;  // 32 cells along x in each texel
 const int NUM_BLOCKS = (OCCUPANCY + BLOCK - 1) / BLOCK;
 const int BLOCK_WORDS = (NUM_BLOCKS + 31) / 32;
-const float OUTER = float(1 << (CASCADES - 1));
+const float OUTER = float(1 << uint(CASCADES - 1));
 
-bool is_set(highp usampler2DArray bits, int words, int cascade, ivec3 g) {
-  uint word = texelFetch(bits, ivec3(g.z, g.y, cascade * words + (g.x >> 5)), 0).x;
+ivec3 word_of(int words, int cascade, ivec3 g) {
+  return ivec3(g.z, g.y, cascade * words + (g.x >> 5u));
+}
+
+bool is_set(uint word, ivec3 g) {
   return ((word >> uint(g.x & 31)) & 1u) != 0u;
 }
 
@@ -29,26 +29,29 @@ int cascade_of(vec3 p) {
   return k;
 }
 
-// On to the first step whose middle is in an occupied cell: whether there is one.
-bool seek(vec3 o, vec3 d, vec3 inverse_d, inout float t, inout float dt, float t_exit,
-          float cone_angle, float step_size) {
-  dt = step_at(t, cone_angle, step_size);
+// From t on to the first step whose middle is in an occupied cell: where it begins, and its length;
+// that is 0 where there is none.
+vec2 seek(vec3 o, vec3 d, vec3 inverse_d, float from_t, float t_exit, float cone_angle,
+          float step_size) {
+  float t = from_t, dt = step_at(t, cone_angle, step_size);
   while (t < t_exit && t + dt > t) {
     vec3 p = o + (t + 0.5 * dt) * d;
     int k = cascade_of(p);
-    float side = float(1 << k);
+    float side = float(1 << uint(k));
     vec3 q = (p - 0.5) / side + 0.5;
-    ivec3 g = clamp(ivec3(floor(q * float(OCCUPANCY))), 0, OCCUPANCY - 1);
-    if (is_set(occupied, WORDS, k, g)) return true;
+    ivec3 g = clamp(ivec3(floor(q * float(OCCUPANCY))), ivec3(0), ivec3(OCCUPANCY - 1));
+    if (is_set(occupied_at(word_of(WORDS, k, g)).x, g)) {
+      return vec2(t, dt);
+    }
     ivec3 low = g, b = g / BLOCK;
     float width = 1.0;
-    if (!is_set(blocks, BLOCK_WORDS, k, b)) {
+    if (!is_set(blocks_at(word_of(BLOCK_WORDS, k, b)).x, b)) {
       low = b * BLOCK;
       width = float(BLOCK);
     }
     vec3 border = (vec3(low) + vec3(greaterThan(d, vec3(0.0))) * width) / float(OCCUPANCY);
     border = (border - 0.5) * side + 0.5;
-    vec3 leaves = mix((border - o) * inverse_d, vec3(1e30), lessThan(abs(d), vec3(1e-12)));
+    vec3 leaves = select((border - o) * inverse_d, vec3(1e30), lessThan(abs(d), vec3(1e-12)));
     float t_leave = min(least(leaves), t_exit);
     t += dt;
 #ifdef UNBOUNDED
@@ -61,26 +64,31 @@ bool seek(vec3 o, vec3 d, vec3 inverse_d, inout float t, inout float dt, float t
     t += max(0.0, ceil((t_leave - t) / dt - 0.5)) * dt;
 #endif
   }
-  return false;
+  return vec2(t, 0.0);
 }
 
-Pixel render(Ray ray) {
-  Pixel pixel = Pixel(vec3(0.0), 0.0, 0.0, 0.0, 1.0);
-  float middle = clamp(dot(CENTER - ray.origin, ray.direction), 0.0, 1e30);
-  middle = min(max(middle, ray.near), ray.far);
-  float share = sqrt(ray.area) * middle >= WIDE_PIXEL * STEP_SIZE ? 1.0 : RENDER_STEP;
+Pixel render(Ray whole) {
+  Pixel pixel = NOTHING;
+  float middle = clamp(dot(CENTER - whole.origin, whole.direction), 0.0, 1e30);
+  middle = min(max(middle, whole.near), whole.far);
+  float share = RENDER_STEP;
+  if (sqrt(whole.area) * middle >= WIDE_PIXEL * STEP_SIZE) {
+    share = 1.0;
+  }
   float step_size = share * STEP_SIZE, cone_angle = share * CONE_ANGLE;
-  clip(ray);
+  Ray ray = clipped(whole);
   vec3 o = to_unit(ray.origin), d = ray.direction / SIZE, inverse_d = inverse_of(d);
   vec3 low = (0.5 - 0.5 * OUTER - o) * inverse_d, high = (0.5 + 0.5 * OUTER - o) * inverse_d;
   float t = max(ray.near, largest(min(low, high)));
   float t_exit = min(ray.far, least(max(low, high)));
-  float dt = 0.0;
   t += 0.5 * step_at(t, cone_angle, step_size);
-  while (pixel.light >= EARLY_STOP_EPS
-         && seek(o, d, inverse_d, t, dt, t_exit, cone_angle, step_size)) {
-    composite(pixel, ray, o, d, t, dt);
-    t += dt;
+  while (pixel.light >= EARLY_STOP_EPS) {
+    vec2 step = seek(o, d, inverse_d, t, t_exit, cone_angle, step_size);
+    if (step.y == 0.0) {
+      break;
+    }
+    pixel = composite(pixel, ray, o, d, step.x, step.y);
+    t = step.x + step.y;
   }
   return pixel;
 }

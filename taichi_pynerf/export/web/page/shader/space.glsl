@@ -4,7 +4,8 @@ struct Ray {
   vec3 origin;     // world
   vec3 direction;  // world, of length 1
   float area;      // of its pixel at distance 1
-  float near, far;
+  float near;
+  float far;
 };
 
 vec3 to_unit(vec3 p) {
@@ -20,14 +21,15 @@ float least(vec3 v) {
 }
 
 vec3 inverse_of(vec3 d) {
-  return 1.0 / mix(d, vec3(1e-12), lessThan(abs(d), vec3(1e-12)));
+  return 1.0 / select(d, vec3(1e-12), lessThan(abs(d), vec3(1e-12)));
 }
 
-void clip(inout Ray ray) {
+Ray clipped(Ray ray) {
   vec3 inverse_d = inverse_of(ray.direction);
   vec3 low = (REACH_LOW - ray.origin) * inverse_d, high = (REACH_HIGH - ray.origin) * inverse_d;
-  ray.near = max(largest(min(low, high)), ray.near);
-  ray.far = max(min(least(max(low, high)), ray.far), ray.near);
+  float near = max(largest(min(low, high)), ray.near);
+  float far = max(min(least(max(low, high)), ray.far), near);
+  return Ray(ray.origin, ray.direction, ray.area, near, far);
 }
 
 #ifdef UNBOUNDED
@@ -41,8 +43,11 @@ vec3 unit_to_field(vec3 p) {
 float footprint_scale(vec3 p, vec3 direction) {
   vec3 y = 2.0 * p - 1.0, a = abs(y);
   float m = largest(a);
-  if (m <= 1.0) return 1.0;
-  vec3 axis = a.x >= m ? vec3(1, 0, 0) : (a.y >= m ? vec3(0, 1, 0) : vec3(0, 0, 1));
+  if (m <= 1.0) {
+    return 1.0;
+  }
+  vec3 axis = select(vec3(0.0, 0.0, 1.0), vec3(0.0, 1.0, 0.0), a.y >= m);
+  axis = select(axis, vec3(1.0, 0.0, 0.0), a.x >= m);
   float across = (2.0 * m - 1.0) / (m * m);
   vec3 shear = y * sign(dot(y, axis)) * (2.0 * (1.0 - m) / (m * m * m));
   vec3 solved = direction / across;
@@ -58,16 +63,16 @@ float closeness(vec3 field_point) {
 }
 
 float to_spacing(float t) {
-  t /= SIZE;
-  return t < 1.0 ? t / 2.0 : 1.0 - 0.5 / t;
+  float x = t / SIZE;
+  return select(1.0 - 0.5 / max(x, 1.0), x / 2.0, x < 1.0);
 }
 
 float from_spacing(float s) {
-  return SIZE * (s < 0.5 ? 2.0 * s : 0.5 / (1.0 - s));
+  return SIZE * select(0.5 / (1.0 - s), 2.0 * s, s < 0.5);
 }
 #else
 vec3 unit_to_field(vec3 p) {
-  return clamp(p, 0.0, 1.0);
+  return clamp(p, vec3(0.0), vec3(1.0));
 }
 
 float footprint_scale(vec3 p, vec3 direction) {

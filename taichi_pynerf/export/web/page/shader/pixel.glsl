@@ -1,14 +1,7 @@
 // One pixel: its ray, and what is written of it.
 
-uniform vec3 eye;
-uniform mat3 axes;     // right, up, backward in the world
-uniform vec4 lens;     // fx, fy, cx, cy in pixels
-uniform vec2 bounds;
-uniform float height;  // of the picture, pixels
-uniform bool counts;   // write what it cost instead
-
-layout(location = 0) out vec4 color;
-layout(location = 1) out vec4 facts;
+vec4 color = vec4(0.0);
+vec4 facts = vec4(0.0);
 
 void set_harmonics(vec3 d) {
   float x = d.x, y = d.y, z = d.z, xx = x * x, yy = y * y, zz = z * z;
@@ -27,21 +20,18 @@ vec2 two_bytes(float x) {
   return vec2(high, code - 256.0 * high) / 255.0;
 }
 
-void main() {
-  vec2 at = vec2(gl_FragCoord.x - lens.z, lens.w - (height - gl_FragCoord.y)) / lens.xy;
-  Ray ray;
-  ray.origin = eye;
-  ray.direction = normalize(axes * vec3(at, -1.0));
-  ray.area = pow(dot(at, at) + 1.0, -1.5) / (lens.x * lens.y);
-  ray.near = bounds.x;
-  ray.far = bounds.y;
-  set_harmonics(ray.direction);
-  Pixel pixel = render(ray);
+// Set `color` and `facts` of a place in the picture, pixels from its upper left corner.
+void paint(vec2 place) {
+  vec2 at = vec2(place.x - view.lens.z, view.lens.w - place.y) / view.lens.xy;
+  vec3 direction = normalize(at.x * view.right.xyz + at.y * view.up.xyz - view.backward.xyz);
+  float area = pow(dot(at, at) + 1.0, -1.5) / (view.lens.x * view.lens.y);
+  set_harmonics(direction);
+  Pixel pixel = render(Ray(view.eye.xyz, direction, area, view.near, view.far));
   float seen = max(pixel.acc, 1e-6), depth = pixel.depth / seen;
   color = vec4(pixel.rgb, pixel.acc);
   facts = vec4(two_bytes(pixel.level / seen / float(max(NUM_HEADS - 1, 1))),
                two_bytes(depth / (depth + SIZE)));
-  if (counts) {
+  if (view.counts > 0.0) {
     color = vec4(two_bytes(float(samples_taken) / 65535.0), two_bytes(float(colors_taken) / 65535.0));
     facts = vec4(two_bytes(float(levels_taken) / 65535.0), two_bytes(float(small_taken) / 65535.0));
   }

@@ -8,7 +8,9 @@ float drawn[MOST_BORDERS];
 void draw(int num_bins, int count) {
   float first = borders[0], last = borders[num_bins];
   float total = 0.0, sum = 0.0;
-  for (int i = 0; i < num_bins; i++) sum += shares[i];
+  for (int i = 0; i < num_bins; i++) {
+    sum += shares[i];
+  }
   sum = max(sum, 1e-8);
   float width = max(last - first, 1e-12);
   for (int i = 0; i < num_bins; i++) {
@@ -19,16 +21,18 @@ void draw(int num_bins, int count) {
   int bin = 0;
   float below = 0.0;
   for (int i = 0; i < count - 1; i++) {
-    float target = (float(i) + 0.5) / float(count - 1) * total;
-    while (bin < num_bins - 1 && below + shares[bin] <= target) {
+    float wanted = (float(i) + 0.5) / float(count - 1) * total;
+    while (bin < num_bins - 1 && below + shares[bin] <= wanted) {
       below += shares[bin];
       bin++;
     }
-    float inside = clamp((target - below) / shares[bin], 0.0, 1.0);
+    float inside = clamp((wanted - below) / shares[bin], 0.0, 1.0);
     drawn[i + 1] = borders[bin] + inside * (borders[bin + 1] - borders[bin]);
   }
   drawn[count] = last;
-  for (int i = 0; i <= count; i++) borders[i] = drawn[i];
+  for (int i = 0; i <= count; i++) {
+    borders[i] = drawn[i];
+  }
 }
 
 float small_density(vec3 p) {
@@ -38,15 +42,15 @@ float small_density(vec3 p) {
   return truncated_exp(answer[0].x) * closeness(p);
 }
 
-Pixel render(Ray ray) {
-  Pixel pixel = Pixel(vec3(0.0), 0.0, 0.0, 0.0, 1.0);
-  clip(ray);
+Pixel render(Ray whole) {
+  Pixel pixel = NOTHING;
+  Ray ray = clipped(whole);
   vec3 o = to_unit(ray.origin), d = ray.direction / SIZE;
   borders[0] = to_spacing(ray.near);
   borders[1] = to_spacing(ray.far);
   shares[0] = 1.0;
   int num_bins = 1;
-  for (int round = 0; round < ROUNDS; round++) {
+  for (int turn = 0; turn < ROUNDS; turn++) {
     draw(num_bins, PROPOSALS);
     num_bins = PROPOSALS;
     float depth = 0.0, t = from_spacing(borders[0]);
@@ -68,7 +72,7 @@ Pixel render(Ray ray) {
   float t = from_spacing(borders[0]);
   for (int i = 0; i < FINE_SAMPLES && pixel.light >= EARLY_STOP_EPS; i++) {
     float next = from_spacing(borders[i + 1]);
-    composite(pixel, ray, o, d, t, next - t);
+    pixel = composite(pixel, ray, o, d, t, next - t);
     t = next;
   }
   return pixel;

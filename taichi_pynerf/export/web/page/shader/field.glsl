@@ -1,11 +1,5 @@
 // Levels, density and colour of a sample (model/pyramid.py, occupancy.py, field.py).
 
-#if NUM_HEADS > 1
-uniform highp usampler2DArray ranges;
-#endif
-uniform float fixed_level;  // below 0: each sample's own
-uniform float finest;       // the finest level that has been loaded
-
 float level_of(float area) {
 #if NUM_HEADS == 1
   return 0.0;
@@ -15,7 +9,9 @@ float level_of(float area) {
   float level = (wanted - knots[0]) * (float(NUM_HEADS - 1) / (knots[NUM_HEADS - 1] - knots[0]));
 #else
   int l = 0;
-  while (l < NUM_HEADS - 2 && wanted > knots[l + 1]) l++;
+  while (l < NUM_HEADS - 2 && wanted > knots[l + 1]) {
+    l++;
+  }
   float level = float(l) + (wanted - knots[l]) / (knots[l + 1] - knots[l]);
 #endif
   return clamp(level, 0.0, float(NUM_HEADS - 1));
@@ -26,10 +22,12 @@ float trained_level(vec3 p, float level) {
 #if NUM_HEADS == 1
   return level;
 #else
-  ivec3 g = clamp(ivec3(p * float(RANGES)), 0, RANGES - 1);
-  uvec4 range = texelFetch(ranges, ivec3(g.z, g.y, g.x), 0);
-  return range.x <= range.y
-    ? clamp(level, float(range.x) * RANGE_STEP, float(range.y) * RANGE_STEP) : level;
+  ivec3 g = clamp(ivec3(p * float(RANGES)), ivec3(0), ivec3(RANGES - 1));
+  uvec4 range = ranges_at(ivec3(g.z, g.y, g.x));
+  if (range.x > range.y) {
+    return level;
+  }
+  return clamp(level, float(range.x) * RANGE_STEP, float(range.y) * RANGE_STEP);
 #endif
 }
 
@@ -64,22 +62,25 @@ vec3 color_of(int h, vec4 code[ANSWER_QUADS]) {
 Sample ask(vec3 p, float level) {
   vec2 split = split_level(level);
   int lower = int(split.x);
-  int num_heads = split.y > 0.0 ? 2 : 1;
+  int num_heads = select(1, 2, split.y > 0.0);
   int num_levels = FIRST_LEVEL + lower + num_heads;
   features_at(p, num_levels);
   Sample found;
   found.sigma = 0.0;
   found.rgb = vec3(0.0);
-  for (int j = 0; j < ANSWER_QUADS; j++) found.code[j] = vec4(0.0);
+  for (int j = 0; j < ANSWER_QUADS; j++) {
+    found.code[j] = vec4(0.0);
+  }
   for (int i = 0; i < num_heads; i++) {
-    float share = i == 1 ? split.y : 1.0 - split.y;
+    float share = select(1.0 - split.y, split.y, i == 1);
     head(lower + i);
 #ifdef BLEND_COLORS
     found.sigma += share * truncated_exp(answer[0].x);
-    vec4 own[ANSWER_QUADS] = answer;
-    found.rgb += share * color_of(lower + i, own);
+    found.rgb += share * color_of(lower + i, answer);
 #else
-    for (int j = 0; j < ANSWER_QUADS; j++) found.code[j] += share * answer[j];
+    for (int j = 0; j < ANSWER_QUADS; j++) {
+      found.code[j] += share * answer[j];
+    }
 #endif
   }
 #ifndef BLEND_COLORS
@@ -87,36 +88,42 @@ Sample ask(vec3 p, float level) {
 #endif
   found.sigma *= closeness(p);
   samples_taken++;
-  heads_taken += uint(num_heads);
   levels_taken += uint(num_levels);
   return found;
 }
 
 struct Pixel {
   vec3 rgb;
-  float acc, depth, level, light;
+  float acc;
+  float depth;
+  float level;
+  float light;
 };
 
-// Add the sample from t to t + dt to a pixel.
-void composite(inout Pixel pixel, Ray ray, vec3 o, vec3 d, float t, float dt) {
+const Pixel NOTHING = Pixel(vec3(0.0), 0.0, 0.0, 0.0, 1.0);
+
+// A pixel with the sample from t to t + dt behind what it has.
+Pixel composite(Pixel before, Ray ray, vec3 o, vec3 d, float t, float dt) {
   float middle = t + 0.5 * dt;
   vec3 unit = o + middle * d, p = unit_to_field(unit);
-  float level = fixed_level;
-  if (fixed_level < 0.0) {
+  float level = view.fixed_level;
+  if (level < 0.0) {
     level = level_of(ray.area * middle * middle * footprint_scale(unit, ray.direction));
     level = trained_level(p, level);
   }
-  level = min(level, finest);
+  level = min(level, view.finest);
   Sample found = ask(p, level);
-  float passed = pixel.light * exp(-found.sigma * dt);
-  float weight = pixel.light * (1.0 - exp(-found.sigma * dt));
+  float passed = before.light * exp(-found.sigma * dt);
+  float weight = before.light * (1.0 - exp(-found.sigma * dt));
 #ifndef BLEND_COLORS
-  if (weight >= LEAST_WEIGHT) found.rgb = color_of(0, found.code);
+  if (weight >= LEAST_WEIGHT) {
+    found.rgb = color_of(0, found.code);
+  }
 #endif
-  if (passed < EARLY_STOP_EPS) weight = pixel.light - EARLY_STOP_EPS;
-  pixel.rgb += weight * found.rgb;
-  pixel.acc += weight;
-  pixel.depth += weight * middle;
-  pixel.level += weight * level;
-  pixel.light = passed;
+  if (passed < EARLY_STOP_EPS) {
+    weight = before.light - EARLY_STOP_EPS;
+  }
+  return Pixel(
+    before.rgb + weight * found.rgb, before.acc + weight, before.depth + weight * middle,
+    before.level + weight * level, passed);
 }
