@@ -4,9 +4,8 @@ A pass is the whole picture at some resolution. Its rays stand for pixels of tha
 coarse pass uses coarse pyramid levels: it is smooth rather than jagged, and cheap. The first pass
 after a move has as many rays as the time of one frame allows. Its steps are twice as long as in
 training, as its pixels are larger still. Each following pass is three times as wide, up to full
-size, with steps a quarter longer than in training, or twice as long in full size where that would
-take long. If full size takes only seconds, it comes at once. A last pass has the steps of final
-renders. Full-size passes come in tiles, middle first.
+size, with steps a quarter longer than in training. If full size takes only seconds, it comes at
+once. A last pass has the steps of final renders. Full-size passes come in tiles, middle first.
 """
 
 from __future__ import annotations
@@ -36,9 +35,8 @@ from taichi_pynerf.viewer.drawing.tiles import tiles_from_the_middle
 
 GROWTH = 3.0  # ratio of the widths of a pass and the one before it
 FRAME_SECONDS = 1 / 13  # of a moving picture: above 10 frames/s even on a slow machine
-PREVIEW_STEPS = 2.0  # steps of the first pass and of a hasty one, in those of training
+PREVIEW_STEPS = 2.0  # steps of the first pass, in those of training
 DRAFT_STEPS = 1.25  # steps of the passes after it, likewise
-FULL_SECONDS = 2.0  # a full-size pass that would take longer is a hasty one, s
 DIRECT_SECONDS = 5.0  # longest full-size pass without a coarser one before it, s
 ROUND_SECONDS = 0.2  # interval between checks of the input, s
 PIECE_SECONDS = 0.4  # longest time from starting rays to showing their pixels, s
@@ -183,7 +181,6 @@ class ProgressiveRenderer:
         draft, preview = (_quicker_renderer(model, k) for k in (DRAFT_STEPS, PREVIEW_STEPS))
         self._renderers = {
             "preview": preview,
-            "hasty": preview,
             "coarse": draft,
             "full": draft,
             "fine": model.renderer,
@@ -309,8 +306,7 @@ class ProgressiveRenderer:
     def _plan(self, size: tuple[int, int]) -> _Plan:
         """A pass of this size, with suitable steps."""
         if size == self._full_size:
-            expected = size[0] * size[1] * self._seconds_per_ray.get("full", math.inf)
-            return _Plan(size, "full" if expected <= FULL_SECONDS else "hasty")
+            return _Plan(size, "full")
         return _Plan(size, "preview" if GROWTH * size[0] < self._full_size[0] else "coarse")
 
     @property
@@ -365,8 +361,6 @@ class ProgressiveRenderer:
             per_ray = work.seconds / (work.size[0] * work.size[1])
             known = self._seconds_per_ray.get(work.kind, per_ray)
             self._seconds_per_ray[work.kind] = known + 0.5 * (per_ray - known)
-            if work.kind == "hasty":  # shorter steps would have taken longer
-                self._seconds_per_ray["full"] = per_ray * PREVIEW_STEPS / DRAFT_STEPS
         return boxes
 
     def _at_once(self, kind: str) -> int:

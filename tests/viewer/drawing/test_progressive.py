@@ -151,19 +151,6 @@ def test_in_training_a_pass_takes_no_longer_than_the_refresh(renderer, camera):
     assert renderer._next_plan().kind != "fine"
 
 
-def test_a_full_picture_that_would_take_long_has_longer_steps_first(renderer, camera):
-    renderer.look(Shot(camera, *SIZE))
-    pixels = SIZE[0] * SIZE[1]
-    renderer.advance(0.0, refine=False)
-    for seconds, kind in ((1.5, "full"), (2.5, "hasty")):
-        renderer._seconds_per_ray["full"] = seconds / pixels
-        assert renderer._next_plan().kind == kind
-    drawn_to_the_end(renderer)
-    known = renderer._seconds_per_ray
-    assert known["full"] == pytest.approx(1.6 * known["hasty"])  # as often as steps are longer
-    assert renderer.finished.fine  # the steps of final renders come last, in any case
-
-
 def test_another_level_or_size_is_another_shot(renderer, camera):
     assert renderer.look(Shot(camera, *SIZE))
     assert not renderer.look(Shot(camera, *SIZE))
