@@ -14,7 +14,7 @@ import torch
 from taichi_pynerf.errors import BackendError
 from taichi_pynerf.runtime import hardware
 from taichi_pynerf.runtime.allocator import keep_freed_memory
-from taichi_pynerf.runtime.kernel_cache import drop_stale_lock, kernel_cache_folder
+from taichi_pynerf.runtime.kernel_cache import drop_stale_lock, writable_cache_folder
 from taichi_pynerf.runtime.smoke_test import smoke_test
 
 BACKENDS = ("auto", "cpu", "cuda", "vulkan")
@@ -59,12 +59,14 @@ def start(backend: str = "auto", *, device_memory_fraction: float = DEVICE_MEMOR
     num_threads = hardware.available_cpus()
     if torch.get_num_threads() > num_threads:
         torch.set_num_threads(num_threads)
-    drop_stale_lock(kernel_cache_folder())
+    cache_folder = writable_cache_folder()
+    drop_stale_lock(cache_folder)
     with _quiet():
         ti.init(
             arch={"cpu": ti.cpu, "cuda": ti.cuda, "vulkan": ti.vulkan}[backend],
             log_level=ti.WARN,
             offline_cache=True,
+            offline_cache_file_path=str(cache_folder),
             cpu_max_num_threads=num_threads,
             # Otherwise a thread gets at least 512 iterations of a loop, so that loops over few but
             # large tasks, such as the levels of a grid, would run on one thread.

@@ -1,11 +1,17 @@
-"""Taichi's cache of compiled kernels on disk, and the lock that a killed process leaves in it."""
+"""Taichi's cache of compiled kernels on disk: where it is, and what may be wrong with it."""
 
+import atexit
 import contextlib
 import os
+import shutil
+import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import taichi as ti
+
+from taichi_pynerf.errors import RunWarning
 
 LOCK_NAME = "ticache.lock"
 STALE_SECONDS = 60.0  # age from which a lock is stale; live ones are held for a moment only
@@ -15,6 +21,36 @@ def kernel_cache_folder() -> Path:
     """The folder of Taichi's compiled kernels."""
     told = os.environ.get("TI_OFFLINE_CACHE_FILE_PATH")
     return Path(told or ti.lang.impl.default_cfg().offline_cache_file_path)
+
+
+def writable_cache_folder() -> Path:
+    """The folder of Taichi's compiled kernels, or a temporary one with a warning.
+
+    Taichi makes the folder when the process ends, with and without its cache, and crashes if that
+    fails.
+    """
+    folder = kernel_cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        warnings.warn(
+            f"{folder}: {error.strerror or error}: kernels are compiled anew at each start; set "
+            "TI_OFFLINE_CACHE_FILE_PATH to a folder that can be written",
+            RunWarning,
+            stacklevel=2,
+        )
+    # A name that others can foresee would let them put kernels there.
+    folder = Path(tempfile.mkdtemp(prefix="taichi_pynerf_kernels_"))
+    atexit.register(_leave, folder)
+    return folder
+
+
+def _leave(folder: Path) -> None:
+    """Remove a temporary folder, after Taichi has written into it for the last time."""
+    ti.reset()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def drop_stale_lock(folder: Path) -> None:
