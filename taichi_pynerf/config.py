@@ -119,7 +119,7 @@ class PyNeRFConfig:
     )
     render_step: float = _sampling.number(
         1.0,
-        "step of rendering as a share of training's; 1 for wide pixels (occupancy)",
+        "step of rendering as a share of training's; 1 for wide pixels (occupancy, proposal)",
         above=0,
         at_most=1,
     )

@@ -58,6 +58,17 @@ class OccupancyGrid(nn.Module):
         self.occupied.mul_(self.possible.view_as(self.occupied))
         self.blocks.copy_(block_occupancy(self.occupied))
 
+    def thresholds(
+        self, opacity: float, box_size: float, step_size: float, cone_angle: float
+    ) -> list[float]:
+        """Per cascade, the density at which a step of rendering has an opacity.
+
+        Steps in the outer half of cascade k are taken to be as long as from a central camera.
+        """
+        depth = -math.log1p(-opacity)
+        distances = (2**k * box_size / 2 for k in range(self.num_cascades))
+        return [depth / max(step_size, cone_angle * t) for t in distances]
+
     @torch.no_grad()
     def update(
         self,

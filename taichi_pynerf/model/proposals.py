@@ -9,6 +9,7 @@ The samples of a ray depend on its histogram alone. No cells are taken as empty,
 picture ends at the border of a cell.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.encodings import PyramidEncoder
 from taichi_pynerf.model.field import truncated_exp
 from taichi_pynerf.model.heads import mlp
+from taichi_pynerf.ops.proposal_rounds import SmallField, proposal_rounds
 from taichi_pynerf.ops.proposals import interval_middles
 from taichi_pynerf.ops.resampling import sample_pdf
 
@@ -76,6 +78,7 @@ class ProposalNetwork(nn.Module):
             scale_factor=(finest / BASE_RESOLUTION) ** (1 / (NUM_LEVELS - 1)),
         )
         self.network = mlp([self.encoder.total_features, HIDDEN_DIM, 1])
+        self.shape = SmallField(self.encoder.spec, HIDDEN_DIM, config.unbounded)
 
     def forward(self, positions: torch.Tensor) -> torch.Tensor:
         """Densities [M] at field positions [M, 3], per world unit.
@@ -86,42 +89,57 @@ class ProposalNetwork(nn.Module):
 
 
 def propose(
-    network: ProposalNetwork,
+    network: Callable[[torch.Tensor], torch.Tensor],
     box: SceneBox,
     rays: Rays,
     config: PyNeRFConfig,
     generator: torch.Generator | None = None,
     explore: float = EXPLORE,
     learn: bool = True,
+    step: float = 1.0,
 ) -> Proposed:
     """Where the samples of the large field should fall.
 
     Args:
-        network: the small field.
+        network: the small field, or any function from field positions to densities. A
+            `ProposalNetwork` that does not learn is asked by one kernel for all rounds.
         box: the scene box; its cascades say how far rays are followed.
         rays: N rays. No gradient reaches them from here.
         config: the rounds, and the number of samples of each round and of the large field.
         generator: jitters the samples; without it they are the same at every call.
         explore: share of the samples that fall anywhere on a ray.
         learn: whether the rounds are wanted too, differentiable in the network.
+        step: length of the intervals as a share of training's: fewer samples or more.
     """
+    per_round, num_samples = (
+        max(2, round(count / step)) for count in (config.proposal_samples, config.fine_samples)
+    )
     rays_o, rays_d = rays.rays_o.detach(), rays.rays_d.detach()
     ends = box.to_spacing(box.clip(rays_o, rays_d, rays.bounds))
     origins, dirs = box.to_unit(rays_o), box.direction_to_unit(rays_d)
-    offset = torch.full_like(ends[:, :1], 0.5)
+    offset, turn = torch.full_like(ends[:, :1], 0.5), 0.0
     if generator is not None:  # one number per ray, shared by all rounds: see `Workers.own_draws`
         offset = torch.rand(offset.shape, generator=generator, device=offset.device)
+        turn = GOLDEN
+    if not learn and isinstance(network, ProposalNetwork):
+        inner, outer = network.network.parameters()
+        borders = proposal_rounds(
+            origins, dirs, ends, offset.squeeze(1), network.encoder.table, inner, outer,
+            network.shape, num_rounds=config.proposal_rounds, per_round=per_round,
+            num_samples=num_samples, turn=turn, explore=explore, size=box.size,
+        )  # fmt: skip
+        return Proposed(borders, ())
     found, rounds = Histogram(ends, ends.new_ones(len(rays), 1)), []
     for number in range(config.proposal_rounds):
-        shifted = (offset + (number + 1) * GOLDEN) % 1 if generator is not None else offset
-        borders = draw_borders(found, config.proposal_samples, shifted, explore)
+        shifted = (offset + (number + 1) * turn) % 1
+        borders = draw_borders(found, per_round, shifted, explore)
         positions, lengths = interval_middles(origins, dirs, borders, box.size, box.unbounded)
         with torch.set_grad_enabled(learn):
             weights = histogram_weights(network(positions.view(-1, 3)).view_as(lengths) * lengths)
         if learn:
             rounds.append(Histogram(borders, weights))
         found = Histogram(borders, widened(weights.detach()))
-    return Proposed(draw_borders(found, config.fine_samples, offset, explore), tuple(rounds))
+    return Proposed(draw_borders(found, num_samples, offset, explore), tuple(rounds))
 
 
 def histogram_weights(depths: torch.Tensor) -> torch.Tensor:

@@ -25,6 +25,7 @@ from taichi_pynerf.model.samples import (
     hierarchical_samples,
     keep_samples,
     pack,
+    samples_per_ray,
     with_less_gradient_near_cameras,
 )
 from taichi_pynerf.ops.compositing import composite, transmittance
@@ -88,13 +89,9 @@ class PyramidRenderer:
 
     @property
     def density_thresholds(self) -> list[float]:
-        """Per cascade, the density at which a step has the opacity `config.occupancy_threshold`.
-
-        Steps in the outer half of cascade k are taken to be as long as from a central camera.
-        """
-        depth = -math.log1p(-self.config.occupancy_threshold)
-        distances = (2**k * self.box.size / 2 for k in range(self.occupancy.num_cascades))
-        return [depth / max(self.step_size, self.cone_angle * t) for t in distances]
+        """Per cascade, the density at which a step has the opacity `config.occupancy_threshold`."""
+        opacity, steps = self.config.occupancy_threshold, (self.step_size, self.cone_angle)
+        return self.occupancy.thresholds(opacity, self.box.size, *steps)
 
     # ---- training -------------------------------------------------------------------------
 
@@ -177,13 +174,15 @@ class PyramidRenderer:
     ) -> RayRounds | RayChunks:
         """Begin a rendering in pieces; arguments as in `render_rays`."""
         if self.config.sampler != "occupancy":
-            per_ray = self.config.num_samples + self.config.num_importance
-            if self.config.sampler == "proposal":
-                per_ray = max(self.config.proposal_samples, self.config.fine_samples)
-            at_once = max(1, min(SAMPLES_PER_RAY * at_once, SAMPLES_AT_ONCE) // per_ray)
+            at_once = min(SAMPLES_PER_RAY * at_once, SAMPLES_AT_ONCE)
+            at_once = max(1, at_once // samples_per_ray(self.config))
             return RayChunks(rays, partial(self._sampled_sums, level=level), at_once)
-        if self.fused is not None:
-            return RayChunks(rays, partial(self._fused_sums, level=level), at_once)
+        if (fused := self.fused) is not None:
+
+            def sums(rays: Rays, step: float) -> torch.Tensor:
+                return fused.sums(rays, step * self.step_size, level)
+
+            return RayChunks(rays, partial(self._sums_by_step, sums_of=sums), at_once)
         march_on = partial(self._march_on, level=level)
         return RayRounds(
             rays, self._render_steps(rays), march_on, at_once, self.config.max_samples_per_ray
@@ -220,17 +219,21 @@ class PyramidRenderer:
 
     def _sampled_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
         if self.config.sampler == "proposal":
-            return self._sums(rays, self._proposed(rays, learn=False)[0], level)
+            return self._sums_by_step(rays, partial(self._proposed_sums, level=level))
         return self._sums(rays, self._hierarchical(rays, None, True, level), level)
 
+    def _proposed_sums(self, rays: Rays, step: float, level: float | None) -> torch.Tensor:
+        return self._sums(rays, self._proposed(rays, learn=False, step=step)[0], level)
+
     @torch.no_grad()
-    def _fused_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
-        assert self.fused is not None
+    def _sums_by_step(
+        self, rays: Rays, sums_of: Callable[[Rays, float], torch.Tensor]
+    ) -> torch.Tensor:
         steps = torch.as_tensor(self._render_steps(rays)).expand(len(rays))
         sums = torch.zeros(len(rays), 6, device=rays.rays_o.device)
         for step in steps.unique().tolist():
             index = (steps == step).nonzero().squeeze(-1)
-            sums[index] = self.fused.sums(rays[index], step * self.step_size, level)
+            sums[index] = sums_of(rays[index], step)
         return sums
 
     def _levels_to_render(

@@ -24,6 +24,13 @@ def draws_per_ray(config: PyNeRFConfig) -> int:
     return coarse - 1 + (coarse + fine if fine else 0)
 
 
+def samples_per_ray(config: PyNeRFConfig) -> int:
+    """Samples of a ray in rendering at most, of samplers that do not march."""
+    if config.sampler == "proposal":
+        return round(max(config.proposal_samples, config.fine_samples) / config.render_step)
+    return config.num_samples + config.num_importance
+
+
 def hierarchical_samples(
     rays: Rays,
     box: SceneBox,

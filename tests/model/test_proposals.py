@@ -114,6 +114,24 @@ def test_every_round_comes_closer_to_what_is_there():
     assert spreads[2] < 0.2 * spreads[1]
 
 
+@pytest.mark.parametrize("unbounded", [False, True])
+@pytest.mark.parametrize("jitter", [False, True])
+def test_one_kernel_gives_the_borders_of_the_rounds(unbounded, jitter):
+    model = tiny_model(sampler="proposal", unbounded=unbounded)
+    with torch.no_grad():
+        model.proposals.encoder.table.uniform_(-3, 3, generator=seeded())
+    rays, how = rays_through_box(), {"explore": 0.1}
+    borders = [
+        propose(
+            model.proposals, model.renderer.box, rays, model.config,
+            generator=seeded() if jitter else None, learn=learn, **how,
+        ).borders
+        for learn in (False, True)
+    ]  # fmt: skip
+    difference = (borders[0] - borders[1]).abs()
+    assert (difference < 1e-4 * borders[1].max()).float().mean() > 0.97
+
+
 def test_few_rays_and_none_are_rendered():
     model = tiny_model(sampler="proposal").eval()
     rays = rays_through_box(5)
