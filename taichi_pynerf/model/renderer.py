@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,10 +12,17 @@ from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.geometry.rays import Rays
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.field import PyramidField
-from taichi_pynerf.model.field_values import FieldCodes, FieldOutputs, KnownFeatures, known_of
+from taichi_pynerf.model.field_values import FieldOutputs, KnownFeatures
 from taichi_pynerf.model.fused_renderer import FusedRenderer, reason_against_fusing
 from taichi_pynerf.model.occupancy import OccupancyGrid, TrainedLevels, trained_density
-from taichi_pynerf.model.proposals import ProposalNetwork, Proposed, explore_share, learns, propose
+from taichi_pynerf.model.proposals import (
+    EXPLORE,
+    ProposalNetwork,
+    Proposed,
+    explore_share,
+    learns,
+    propose,
+)
 from taichi_pynerf.model.pyramid import get_pyramid_level
 from taichi_pynerf.model.ray_rounds import SAMPLES_PER_RAY, RayChunks, RayRounds
 from taichi_pynerf.model.renders import LEAST_SEEN, Rendered, TrainingRender
@@ -26,13 +32,12 @@ from taichi_pynerf.model.samples import (
     keep_samples,
     pack,
     samples_per_ray,
+    seen_samples,
     with_less_gradient_near_cameras,
 )
 from taichi_pynerf.ops.compositing import composite, transmittance
 from taichi_pynerf.ops.ray_march import Samples, march_rays
 
-NO_LIMIT = 2**31 - 1
-LOOKS = (8, 16)  # numbers of samples of a ray after which to check whether any light is left
 RAYS_AT_ONCE = 2**16  # greatest number of rays under way in rendering
 ROUNDING = 5e-6  # error of an opacity summed in float32
 UNSEEN = 0.1  # a sample needs no colour if its weight is below this share of `early_stop_eps`
@@ -110,8 +115,8 @@ class PyramidRenderer:
         """
         proposed = None
         if self.config.sampler == "proposal":
-            how = {"explore": explore_share(progress), "learn": learns(self.config, step, progress)}
-            samples, proposed = self._proposed(rays, generator=generator, **how)
+            how = explore_share(progress), learns(self.config, step, progress)
+            samples, proposed = self._proposed(rays, generator, *how)
         elif self.config.sampler == "occupancy":
             jitter = torch.rand(len(rays), generator=generator, device=rays.rays_o.device)
             samples, _ = self._march(rays, jitter, self.config.max_samples_per_ray)
@@ -120,7 +125,9 @@ class PyramidRenderer:
         positions, levels = self._place(rays, samples)
         known = None
         if self.config.cull_hidden and proposed is None:  # proposed samples are not hidden
-            seen, known = self._seen(samples, positions, levels)
+            seen, known = seen_samples(
+                self.field, samples, positions, levels, self.config.cull_hidden
+            )
             samples = keep_samples(samples, seen)
             positions, levels = positions.index_select(0, seen), levels.index_select(0, seen)
         self.trained_levels.record(positions.detach(), levels)
@@ -177,12 +184,9 @@ class PyramidRenderer:
             at_once = min(SAMPLES_PER_RAY * at_once, SAMPLES_AT_ONCE)
             at_once = max(1, at_once // samples_per_ray(self.config))
             return RayChunks(rays, partial(self._sampled_sums, level=level), at_once)
-        if (fused := self.fused) is not None:
-
-            def sums(rays: Rays, step: float) -> torch.Tensor:
-                return fused.sums(rays, step * self.step_size, level)
-
-            return RayChunks(rays, partial(self._sums_by_step, sums_of=sums), at_once)
+        if self.fused is not None:
+            sums_of = partial(self._sums_by_step, sums_of=partial(self._fused_sums, level=level))
+            return RayChunks(rays, sums_of, at_once)
         march_on = partial(self._march_on, level=level)
         return RayRounds(
             rays, self._render_steps(rays), march_on, at_once, self.config.max_samples_per_ray
@@ -223,7 +227,11 @@ class PyramidRenderer:
         return self._sums(rays, self._hierarchical(rays, None, True, level), level)
 
     def _proposed_sums(self, rays: Rays, step: float, level: float | None) -> torch.Tensor:
-        return self._sums(rays, self._proposed(rays, learn=False, step=step)[0], level)
+        return self._sums(rays, self._proposed(rays, None, EXPLORE, False, step)[0], level)
+
+    def _fused_sums(self, rays: Rays, step: float, level: float | None) -> torch.Tensor:
+        assert self.fused is not None
+        return self.fused.sums(rays, step * self.step_size, level)
 
     @torch.no_grad()
     def _sums_by_step(
@@ -291,50 +299,6 @@ class PyramidRenderer:
         rgbs[seen] = self.field.colors(codes, seen, dirs)
         return codes.sigmas, rgbs
 
-    @torch.no_grad()
-    def _seen(
-        self, samples: Samples, positions: torch.Tensor, levels: torch.Tensor
-    ) -> tuple[torch.Tensor, KnownFeatures | None]:
-        """The samples that at least `cull_hidden` of the light reaches.
-
-        Samples behind a surface change nothing: finding them by density costs less than training
-        them. Each look evaluates a few samples per ray, and only where light is left.
-
-        Returns:
-            int64 [K] indices of these samples, and what the field already computed for them, if it
-            keeps that.
-        """
-        device, first_of_ray = levels.device, samples.packed_info[:, 0]
-        rank = torch.arange(len(levels), dtype=torch.int32, device=device)
-        rank -= first_of_ray.index_select(0, samples.ray_indices)
-        sigmas, trans = torch.zeros_like(levels), torch.ones_like(levels)
-        rows = torch.empty(len(levels), dtype=torch.int64, device=device)
-        features = None if self.field.one_pass else self.field.new_features(len(levels))
-        found: list[FieldCodes] = []
-        looks = LOOKS if device.type == "cpu" else ()  # elsewhere a look waits: one, at all samples
-        for first, last in pairwise((0, *looks, NO_LIMIT)):
-            asked = (rank >= first) & (rank < last) & (trans >= self.config.cull_hidden)
-            asked = asked.nonzero().squeeze(-1) if looks else torch.arange(len(rank), device=device)
-            if len(asked) == 0:
-                break
-            given = positions.index_select(0, asked), levels.index_select(0, asked)
-            if self.field.one_pass:
-                codes = self.field.codes(*given)
-                sigmas[asked] = codes.sigmas
-                rows[asked] = codes.rows + sum(len(before.rows) for before in found)
-                found.append(codes)
-            else:
-                keep = None if features is None else KnownFeatures(features, asked)
-                sigmas[asked] = self.field.density(*given, keep)
-            trans = transmittance(
-                sigmas, samples.t_starts, samples.t_ends, samples.packed_info,
-                self.config.cull_hidden,
-            )  # fmt: skip
-        seen = (trans >= self.config.cull_hidden).nonzero().squeeze(-1)
-        if found:
-            return seen, known_of(found, rows.index_select(0, seen))
-        return seen, None if features is None else KnownFeatures(features, seen)
-
     # ---- shared ---------------------------------------------------------------------------
 
     def _march(
@@ -366,10 +330,10 @@ class PyramidRenderer:
 
         return hierarchical_samples(rays, self.box, self.config, density, generator)
 
-    def _proposed(self, rays: Rays, **how: Any) -> tuple[Samples, Proposed]:
+    def _proposed(self, rays: Rays, *how: Any) -> tuple[Samples, Proposed]:
         """Samples where the small field asks for them; `how` as in `propose`."""
         assert self.proposals is not None  # the sampler "proposal" has them
-        proposed = propose(self.proposals, self.box, rays, self.config, **how)
+        proposed = propose(self.proposals, self.box, rays, self.config, *how)
         return pack(self.box.from_spacing(proposed.borders)), proposed
 
     def _place(

@@ -2,17 +2,21 @@
 
 import dataclasses
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.geometry.rays import Rays
 from taichi_pynerf.geometry.scene_box import SceneBox
-from taichi_pynerf.model.field_values import FieldOutputs
-from taichi_pynerf.ops.compositing import composite
+from taichi_pynerf.model.field import PyramidField
+from taichi_pynerf.model.field_values import FieldCodes, FieldOutputs, KnownFeatures, known_of
+from taichi_pynerf.ops.compositing import composite, transmittance
 from taichi_pynerf.ops.ray_march import Samples
 from taichi_pynerf.ops.resampling import sample_pdf
 
+NO_LIMIT = 2**31 - 1
+LOOKS = (8, 16)  # numbers of samples of a ray after which to check whether any light is left
 SAMPLES_AT_ONCE = 2**17  # samples, about, in one call of a field
 
 
@@ -105,6 +109,62 @@ def keep_samples(samples: Samples, kept: torch.Tensor) -> Samples:
         ray_indices,
         packed_info,
     )
+
+
+@torch.no_grad()
+def seen_samples(
+    field: PyramidField,
+    samples: Samples,
+    positions: torch.Tensor,
+    levels: torch.Tensor,
+    least: float,
+) -> tuple[torch.Tensor, KnownFeatures | None]:
+    """The samples that at least a share of the light reaches.
+
+    Samples behind a surface change nothing: finding them by density costs less than training
+    them. Each look evaluates a few samples per ray, and only where light is left.
+
+    Args:
+        field: gives the densities.
+        samples: M packed samples.
+        positions: [M, 3] of the samples in the field.
+        levels: [M] their pyramid levels.
+        least: the share, between 0 and 1.
+
+    Returns:
+        int64 [K] indices of these samples, and what the field already computed for them, if it
+        keeps that.
+    """
+    device, first_of_ray = levels.device, samples.packed_info[:, 0]
+    rank = torch.arange(len(levels), dtype=torch.int32, device=device)
+    rank -= first_of_ray.index_select(0, samples.ray_indices)
+    sigmas, trans = torch.zeros_like(levels), torch.ones_like(levels)
+    rows = torch.empty(len(levels), dtype=torch.int64, device=device)
+    features = None if field.one_pass else field.new_features(len(levels))
+    found: list[FieldCodes] = []
+    looks = LOOKS if device.type == "cpu" else ()  # elsewhere a look waits: one, at all samples
+    for first, last in pairwise((0, *looks, NO_LIMIT)):
+        asked = (rank >= first) & (rank < last) & (trans >= least)
+        asked = asked.nonzero().squeeze(-1) if looks else torch.arange(len(rank), device=device)
+        if len(asked) == 0:
+            break
+        given = positions.index_select(0, asked), levels.index_select(0, asked)
+        if field.one_pass:
+            codes = field.codes(*given)
+            sigmas[asked] = codes.sigmas
+            rows[asked] = codes.rows + sum(len(before.rows) for before in found)
+            found.append(codes)
+        else:
+            keep = None if features is None else KnownFeatures(features, asked)
+            sigmas[asked] = field.density(*given, keep)
+        trans = transmittance(
+            sigmas, samples.t_starts, samples.t_ends, samples.packed_info,
+            least,
+        )  # fmt: skip
+    seen = (trans >= least).nonzero().squeeze(-1)
+    if found:
+        return seen, known_of(found, rows.index_select(0, seen))
+    return seen, None if features is None else KnownFeatures(features, seen)
 
 
 def with_less_gradient_near_cameras(

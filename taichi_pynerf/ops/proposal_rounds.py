@@ -4,8 +4,8 @@ import torch
 
 from taichi_pynerf.kernels.proposal_rounds import SmallField, proposal_rounds_kernel
 from taichi_pynerf.ops.bridge import check_dtype, check_shape, taichi_dtype
-from taichi_pynerf.ops.residence import device_memory
 from taichi_pynerf.ops.resampling import PADDING
+from taichi_pynerf.ops.residence import device_memory
 
 __all__ = ["SmallField", "proposal_rounds"]
 

@@ -35,8 +35,16 @@ def expected(arguments, unbounded, **how):
 
 @pytest.mark.float64
 @pytest.mark.parametrize("unbounded", [False, True])
-@pytest.mark.parametrize("changes", [{}, {"num_rounds": 1}, {"explore": 1.0}, {"turn": 0.0},
-                                     {"num_rounds": 3, "per_round": 5, "num_samples": 30}])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"num_rounds": 1},
+        {"explore": 1.0},
+        {"turn": 0.0},
+        {"num_rounds": 3, "per_round": 5, "num_samples": 30},
+    ],
+)
 def test_matches_twin(generator, unbounded, changes):
     arguments, how = inputs(generator), {**HOW, **changes}
     found = proposal_rounds(*arguments, SmallField(SPEC, 6, unbounded), **how)
@@ -62,9 +70,8 @@ def test_borders_ascend_from_end_to_end(generator):
     torch.testing.assert_close(found[:, [0, -1]], arguments[2], rtol=0, atol=0)
 
 
-def test_samples_surround_a_wall(generator):
+def test_samples_surround_a_wall():
     """A field that is dense in one half of the box only: light ends where that half begins."""
-    *rays, table, inner, outer = inputs(generator, num_rays=1, dtype=torch.float32)
     rays_o, rays_d = torch.tensor([[0.0, 0.5, 0.5]]), torch.tensor([[1 / SIZE, 0, 0]])
     ends, offsets = torch.tensor([[0.0, SIZE]]), torch.tensor([0.5])
     spec = HashGridSpec(resolutions=(8,), features_per_level=2, hash_table_size=2**10)

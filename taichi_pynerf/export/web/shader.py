@@ -15,6 +15,7 @@ from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.model.proposals import EXPLORE
 from taichi_pynerf.model.pyramid import is_geometric, level_knots
 from taichi_pynerf.model.renderer import UNSEEN, WIDE_PIXEL
+from taichi_pynerf.model.samples import samples_per_ray
 from taichi_pynerf.ops.ray_march import block_size
 from taichi_pynerf.ops.resampling import PADDING
 from taichi_pynerf.ops.spherical_harmonics import NUM_COEFFICIENTS
@@ -123,7 +124,7 @@ def _numbers(model: PyNeRF, texture: WeightTexture) -> dict[str, object]:
         numbers |= {
             "ROUNDS": config.proposal_rounds, "PROPOSALS": config.proposal_samples,
             "FINE_SAMPLES": config.fine_samples, "EXPLORE": EXPLORE, "PADDING": PADDING,
-            "MOST_BORDERS": max(config.proposal_samples, config.fine_samples) + 1,
+            "MOST_BORDERS": samples_per_ray(config) + 1,
         }  # fmt: skip
         small = model.proposals.encoder.total_features
         numbers["FEATURE_QUADS"] = quads(max(features, small))

@@ -156,6 +156,7 @@ KINDS = {
         "features_per_level": 1,
     },
     "unbounded proposals": {"sampler": "proposal", "proposal_resolution": 64, "unbounded": True},
+    "more proposals": {"sampler": "proposal", "proposal_resolution": 64, "render_step": 0.4},
 }
 
 

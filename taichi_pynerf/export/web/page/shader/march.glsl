@@ -69,12 +69,7 @@ vec2 seek(vec3 o, vec3 d, vec3 inverse_d, float from_t, float t_exit, float cone
 
 Pixel render(Ray whole) {
   Pixel pixel = NOTHING;
-  float middle = clamp(dot(CENTER - whole.origin, whole.direction), 0.0, 1e30);
-  middle = min(max(middle, whole.near), whole.far);
-  float share = RENDER_STEP;
-  if (sqrt(whole.area) * middle >= WIDE_PIXEL * STEP_SIZE) {
-    share = 1.0;
-  }
+  float share = step_share(whole);
   float step_size = share * STEP_SIZE, cone_angle = share * CONE_ANGLE;
   Ray ray = clipped(whole);
   vec3 o = to_unit(ray.origin), d = ray.direction / SIZE, inverse_d = inverse_of(d);

@@ -49,12 +49,15 @@ Pixel render(Ray whole) {
   borders[0] = to_spacing(ray.near);
   borders[1] = to_spacing(ray.far);
   shares[0] = 1.0;
+  float share = step_share(whole);
+  int proposals = int(round(float(PROPOSALS) / share));
+  int fine = int(round(float(FINE_SAMPLES) / share));
   int num_bins = 1;
   for (int turn = 0; turn < ROUNDS; turn++) {
-    draw(num_bins, PROPOSALS);
-    num_bins = PROPOSALS;
+    draw(num_bins, proposals);
+    num_bins = proposals;
     float depth = 0.0, t = from_spacing(borders[0]);
-    for (int i = 0; i < PROPOSALS; i++) {
+    for (int i = 0; i < proposals; i++) {
       float next = from_spacing(borders[i + 1]);
       vec3 p = unit_to_field(o + 0.5 * (t + next) * d);
       float own = small_density(p) * (next - t);
@@ -62,15 +65,15 @@ Pixel render(Ray whole) {
       depth += own;
       t = next;
     }
-    for (int i = 0; i < PROPOSALS; i++) {  // reach into the intervals beside
+    for (int i = 0; i < proposals; i++) {  // reach into the intervals beside
       float left = max(drawn[max(i - 1, 0)], drawn[i]);
-      float right = max(drawn[i], drawn[min(i + 1, PROPOSALS - 1)]);
+      float right = max(drawn[i], drawn[min(i + 1, proposals - 1)]);
       shares[i] = 0.5 * (left + right);
     }
   }
-  draw(num_bins, FINE_SAMPLES);
+  draw(num_bins, fine);
   float t = from_spacing(borders[0]);
-  for (int i = 0; i < FINE_SAMPLES && pixel.light >= EARLY_STOP_EPS; i++) {
+  for (int i = 0; i < fine && pixel.light >= EARLY_STOP_EPS; i++) {
     float next = from_spacing(borders[i + 1]);
     pixel = composite(pixel, ray, o, d, t, next - t);
     t = next;

@@ -32,6 +32,16 @@ Ray clipped(Ray ray) {
   return Ray(ray.origin, ray.direction, ray.area, near, far);
 }
 
+// The length of steps as a share of training's (PyramidRenderer.are_wide).
+float step_share(Ray ray) {
+  float middle = clamp(dot(CENTER - ray.origin, ray.direction), 0.0, 1e30);
+  middle = min(max(middle, ray.near), ray.far);
+  if (sqrt(ray.area) * middle >= WIDE_PIXEL * STEP_SIZE) {
+    return 1.0;
+  }
+  return RENDER_STEP;
+}
+
 #ifdef UNBOUNDED
 vec3 unit_to_field(vec3 p) {
   vec3 y = 2.0 * p - 1.0;
