@@ -18,6 +18,7 @@ def page() -> str:
         "Every setting of `PyNeRFConfig`. Each is a flag of `apps/train.py` too: `--num_levels 6`,",
         "`--no-carve`. The preset `cpu` is used on the CPU, `gpu` on CUDA; an empty cell means the",
         "default of the method. *Unbounded* lists what changes in `cpu` for unbounded scenes.",
+        "Of several scales (`--multiscale`) these keep `cells_per_footprint` 2.",
         "The scene gives `aabb` and `unbounded`; they have no flags.",
         "",
         "This page is made from the code: `python docs/write_settings.py`.",

@@ -62,3 +62,10 @@ UNBOUNDED_PRESETS: dict[str, dict[str, Any]] = {
         "gradient_distance": 0.5,
     },
 }
+
+# And for unbounded scenes whose images come at several scales.
+SEVERAL_SCALES_PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "cpu": {"cells_per_footprint": 2.0},
+    "gpu": {},
+}

@@ -20,6 +20,7 @@ from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.files import atomic_write_text, json_text, remove_leftovers
 from taichi_pynerf.model.encodings import table_bytes
 from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.presets import SEVERAL_SCALES_PRESETS
 from taichi_pynerf.runs.checkpoint import FILE_NAME as CHECKPOINT_NAME
 from taichi_pynerf.runs.scene_source import SceneSource
 from taichi_pynerf.runtime.memory import known_free_memory
@@ -63,6 +64,8 @@ def fitted_preset(preset: str, dataset: Dataset, **settings: Any) -> PyNeRFConfi
     Raises:
         ConfigError: an unknown preset or setting, or a bad value.
     """
+    if dataset.unbounded and len(dataset.scales.unique()) > 1:
+        settings = {**SEVERAL_SCALES_PRESETS.get(preset, {}), **settings}
     config = PyNeRFConfig.preset(preset, **settings, unbounded=dataset.unbounded)
     return fit_to_scene(config, dataset)
 

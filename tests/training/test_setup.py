@@ -1,0 +1,19 @@
+import dataclasses
+
+import pytest
+from tiny import ball_scene
+
+from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
+from taichi_pynerf.training.setup import fitted_preset
+
+
+@pytest.mark.parametrize("preset", ["default", "cpu", "gpu"])
+@pytest.mark.parametrize("unbounded", [False, True])
+def test_cells_per_footprint_of_one_scale_and_of_several(preset, unbounded):
+    scene = dataclasses.replace(ball_scene(), unbounded=unbounded)
+    one = PyNeRFDataset.from_scene(scene)
+    several = MultiScaleDataset.from_scene(scene, scales=[1, 2])
+    cells = [fitted_preset(preset, dataset).cells_per_footprint for dataset in (one, several)]
+    expected = {"cpu": [1.0, 2.0] if unbounded else [2.0, 2.0]}
+    assert cells == expected.get(preset, [1.0, 1.0])
+    assert fitted_preset(preset, several, cells_per_footprint=1.5).cells_per_footprint == 1.5
