@@ -341,7 +341,7 @@ def test_the_newest_device_that_there_is_draws_and_is_named(browser, ball, lacki
         at_rest(browser)
     assert browser.execute_script("return pynerf.app.device.name") == name
     status = browser.execute_script("return document.getElementById('status').textContent")
-    assert f"drawn with {name}" in status
+    assert status.endswith(f" · {name}")
     assert errors(browser) == []
 
 

@@ -157,7 +157,7 @@ class App {
       const {width, height} = renderer.base;
       words.push(renderer.work ? `${width} × ${height}, refining`
         : `${width} × ${height} in ${Math.round(renderer.pictureMs)} ms`);
-      words.push(`drawn with ${this.device.name}`);
+      words.push(this.device.name);
     }
     element("status").textContent = words.join(" · ");
   }
