@@ -137,9 +137,11 @@ class WebGpu {
 
   // A canvas forgets what it has shown: the screen's own texture keeps it.
   present() {
-    const encoder = this.device.createCommandEncoder(), {width, height} = this.screen;
-    encoder.copyTextureToTexture(
-      {texture: this.screen}, {texture: this.context.getCurrentTexture()}, [width, height]);
+    if (!this.screen) return;  // nothing has been shown
+    const encoder = this.device.createCommandEncoder();
+    const texture = this.context.getCurrentTexture(), {screen} = this;
+    encoder.copyTextureToTexture({texture: screen}, {texture}, [
+      Math.min(screen.width, texture.width), Math.min(screen.height, texture.height)]);
     this.device.queue.submit([encoder.finish()]);
   }
 
