@@ -1,8 +1,7 @@
 """Trains the scenes of the gallery and writes their pages: `python docs/write_scenes.py [NAME …]`.
 
-Runs and the photographs of the landscape go to outputs/scenes, and what is there is not made again;
-pages go to docs/scenes, their pictures to docs/images/scenes. The tables are small, so that the
-pages are, too.
+Runs go to outputs/scenes, and one that is there is not trained again; pages go to docs/scenes,
+their pictures to docs/images/scenes. The tables are small, so that the pages are, too.
 """
 
 import subprocess
@@ -23,8 +22,7 @@ from taichi_pynerf.runs.runs import open_run
 ROOT = Path(__file__).parents[1]
 RUNS, PAGES = ROOT / "outputs" / "scenes", ROOT / "docs" / "scenes"
 PICTURES = ROOT / "docs" / "images" / "scenes"
-SMALL = ("--hash_table_size", 2**14, "--max_steps", 1000)
-LANDSCAPE = "landscape"
+SMALL = ("--hash_table_size", 2**14)
 PICTURE_WIDTH = 360
 
 
@@ -46,28 +44,17 @@ class Entry:
 ENTRIES = {
     "still_life": Entry("Still life", "still_life"),
     "still_life_coarse": Entry("Still life without its finest levels", "still_life", 0.4),
-    LANDSCAPE: Entry("Still life in a landscape", LANDSCAPE),
 }
 
 
 def train(name: str) -> Path:
-    """The run of some name, trained if it is not there: of the demo scene, or of its landscape."""
+    """The run of the demo scene under some name, trained if it is not there."""
     run = RUNS / name
     if (run / "checkpoint.pth").exists():
         return run
     flags = [*SMALL, "--output_dir", RUNS, "--experiment_name", name]
-    if name == LANDSCAPE:
-        photos = RUNS / f"{name}_photos"
-        if not photos.exists():
-            _program("make_demo_scene", "--unbounded", "--output_dir", photos)
-        flags += ["--data_dir", photos]
-    _program("train", *flags)
+    subprocess.run([sys.executable, str(ROOT / "apps/train.py"), *map(str, flags)], check=True)
     return run
-
-
-def _program(name: str, *flags: object) -> None:
-    command = [sys.executable, "-m", f"taichi_pynerf.apps.{name}", *map(str, flags)]
-    subprocess.run(command, check=True, cwd=ROOT)
 
 
 @torch.no_grad()
