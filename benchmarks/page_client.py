@@ -20,7 +20,7 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-_SECONDS = 20.0  # to wait for anything
+_PATIENCE = 20.0  # seconds to wait for anything
 
 
 class PageClient:
@@ -30,6 +30,7 @@ class PageClient:
         link: as the program prints it.
         size: (width, height) of its canvas, pixels.
         reading: whether it takes what is sent; one that does not is a page that hangs.
+        patience: how long to wait for anything, s.
 
     Attributes:
         pictures: (time, kind, bytes) of each picture that has come; the bytes of the newest alone.
@@ -41,8 +42,14 @@ class PageClient:
         folded: whether the server has folded the panel.
     """
 
-    def __init__(self, link: str, size: tuple[int, int] = (64, 48), reading: bool = True):
-        self.size = size
+    def __init__(
+        self,
+        link: str,
+        size: tuple[int, int] = (64, 48),
+        reading: bool = True,
+        patience: float = _PATIENCE,
+    ):
+        self.size, self.patience = size, patience
         self.pictures: list[tuple[float, str, bytes]] = []
         self.widgets: dict[str, tuple[str, dict]] = {}
         self.nodes: dict[str, dict] = {}
@@ -152,12 +159,13 @@ class PageClient:
         """uint8 [H, W, 3]: the newest one."""
         return np.array(Image.open(io.BytesIO(self.pictures[-1][2])).convert("RGB"))
 
-    def wait(self, found: Any, what: str, seconds: float = _SECONDS) -> None:
-        """Wait until `found()` is true.
+    def wait(self, found: Any, what: str, seconds: float | None = None) -> None:
+        """Wait until `found()` is true, by default as long as patience lasts.
 
         Raises:
             TimeoutError: it did not become true in time.
         """
+        seconds = self.patience if seconds is None else seconds
         until = time.monotonic() + seconds
         while not found():
             if time.monotonic() > until:

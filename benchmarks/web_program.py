@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -67,6 +68,23 @@ class WebProgram:
     def faults(self) -> list[str]:
         """Lines of it that tell of an error in the program."""
         return re.findall(r"^(?:Traceback|\w*Error).*", self.errors(), flags=re.MULTILINE)
+
+    def handles(self) -> int:
+        """The number of its open files and sockets."""
+        return sum(1 for _ in Path(f"/proc/{self.process.pid}/fd").iterdir())
+
+    def threads(self) -> int:
+        """The number of its threads."""
+        return sum(1 for _ in Path(f"/proc/{self.process.pid}/task").iterdir())
+
+    def end(self, seconds: float = 300.0) -> int:
+        """Ask it to end, as Ctrl-C does; its exit status.
+
+        Raises:
+            subprocess.TimeoutExpired: it did not end in time.
+        """
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(seconds)
 
     def memory(self, settling: float = 2.0) -> float:
         """Resident memory after some seconds, MB."""

@@ -18,6 +18,8 @@ import sys
 import tempfile
 import time
 
+from websockets.exceptions import ConnectionClosed
+
 from benchmarks.page_client import PageClient
 from benchmarks.web_program import WebProgram
 
@@ -25,19 +27,53 @@ NUM_CLIENTS = 3
 LARGEST = (800, 600)  # pixels
 GREATEST_GROWTH = 100.0  # MB
 MODES = ("colour", "depth", "accumulation", "normals", "pyramid level", "error to image")
+WEIGHTS = {
+    "move": 10, "setting": 8, "training": 1, "film": 0.3, "resize": 1, "come_back": 0.5,
+    "rubbish": 0.5,
+}  # fmt: skip
+PATIENCE = 300.0  # seconds for an answer, beside other work
 _SECONDS = 0.05  # between two events
 _FULL_SECONDS = 4.0  # for a whole picture in each mode, which brings memory to its height
 
 
 class Hands:
-    """Random input of one client, which leaves and comes back."""
+    """Random input of one client, which leaves and comes back.
+
+    Attributes:
+        sent_away: how often the server has ended the connection.
+    """
 
     def __init__(self, link: str, generator: random.Random):
         self.link, self.random = link, generator
+        self.sent_away = 0
         self.client = self._come()
 
     def act(self, name: str) -> None:
-        getattr(self, name)()
+        """Do something of this name; a client that has been sent away comes back."""
+        try:
+            getattr(self, name)()
+        except (ConnectionClosed, OSError):
+            self.sent_away += 1
+            self.client = self._come()
+
+    def is_shown_pictures(self) -> None:
+        """Wait for a new picture.
+
+        Raises:
+            TimeoutError: none came in time.
+        """
+        self.act("draw")
+        pictures = self.client.pictures
+        had = len(pictures)
+        self.act("move")
+        if pictures is self.client.pictures:
+            self.client.wait(lambda: len(pictures) > had, "a picture")
+        else:  # it had to come back
+            self.client.wait(lambda: len(self.client.pictures) > 0, "a picture")
+
+    def draw(self) -> None:
+        self._set("pause", False)
+        self._set("draw", True)
 
     def move(self) -> None:
         for _ in range(self.random.randint(1, 4)):
@@ -91,7 +127,7 @@ class Hands:
             self.client = self._come()
 
     def _come(self) -> PageClient:
-        client = PageClient(self.link, LARGEST)
+        client = PageClient(self.link, LARGEST, patience=PATIENCE)
         client.orbit(0.0)
         return client
 
@@ -110,7 +146,7 @@ def warm_up(hands: list[Hands]) -> None:
     """A whole picture in each mode for each client: what is reserved once is reserved now."""
     for mode in MODES:
         for hand in hands:
-            hand.client.wait(lambda hand=hand: "mode" in hand.client.widgets, "widgets", 60)
+            hand.client.wait(lambda hand=hand: "mode" in hand.client.widgets, "widgets")
             hand._set("mode", mode)
         time.sleep(_FULL_SECONDS)
 
@@ -123,10 +159,6 @@ def main() -> None:
     args = parser.parse_args()
     generator = random.Random(args.seed)
     counts: collections.Counter[str] = collections.Counter()
-    weights = {
-        "move": 10, "setting": 8, "training": 1, "film": 0.3, "resize": 1, "come_back": 0.5,
-        "rubbish": 0.5,
-    }  # fmt: skip
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         flags: list[object] = ["--output_dir", folder]
@@ -138,18 +170,13 @@ def main() -> None:
             hands = [Hands(program.link, generator) for _ in range(NUM_CLIENTS)]
             warm_up(hands)
             before = program.memory()
-            for name in generator.choices(list(weights), list(weights.values()), k=args.events):
+            for name in generator.choices(list(WEIGHTS), list(WEIGHTS.values()), k=args.events):
                 program.check()
                 counts[name] += 1
                 generator.choice(hands).act(name)
                 time.sleep(_SECONDS)
             for hand in hands:  # in the end all of them still get pictures
-                hand._set("pause", False)
-                hand._set("draw", True)
-                pictures = hand.client.pictures
-                had = len(pictures)
-                hand.move()
-                hand.client.wait(lambda seen=pictures, had=had: len(seen) > had, "a picture", 60)
+                hand.is_shown_pictures()
             after = program.memory()
             faults = program.faults()
             for hand in hands:

@@ -1,7 +1,10 @@
 """Files damaged as by disks, downloads, editors and malice; the same seed gives the same damage."""
 
+import io
 import json
 import re
+import zipfile
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -46,6 +49,19 @@ def damaged_bytes(data: bytes, seed: int) -> bytes:
     return bytes(result)
 
 
+def damaged_archive(data: bytes, seed: int) -> bytes:
+    """Damage one member of a zip file, whose sums then fit again."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    name = sorted(members)[seed % len(members)]
+    members[name] = damaged_bytes(members[name], seed)
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+    return target.getvalue()
+
+
 def damaged_text(data: bytes, seed: int) -> bytes:
     """Replace numbers and words, remove or double lines; sometimes only change bytes."""
     random = np.random.default_rng(seed)
@@ -68,8 +84,12 @@ def damaged_text(data: bytes, seed: int) -> bytes:
     return text.encode(errors="surrogateescape")
 
 
-def damaged_json(data: bytes, seed: int) -> bytes:
-    """Use values of other types, invalid numbers, remove keys and entries; sometimes edit text."""
+def damaged_json(data: bytes, seed: int, members: Sequence[str] = ()) -> bytes:
+    """Use values of other types, invalid numbers, remove keys and entries; sometimes edit text.
+
+    Args:
+        members: names of members that may be added to objects.
+    """
     random = np.random.default_rng(seed)
     if random.integers(3) == 0:
         return damaged_text(data, seed)
@@ -94,6 +114,10 @@ def damaged_json(data: bytes, seed: int) -> bytes:
         place = content
         while isinstance(place, (dict, list)) and place:
             keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            if members and isinstance(place, dict) and random.integers(5) == 0:
+                name = members[int(random.integers(len(members)))]
+                place[name] = junk[int(random.integers(len(junk)))]
+                break
             key = keys[int(random.integers(len(keys)))]
             if isinstance(place[key], (dict, list)) and random.integers(5):
                 place = place[key]

@@ -166,6 +166,36 @@ def write_kapture(folder: Path, poses: np.ndarray) -> Path:
     return folder
 
 
+def write_nsvf(folder: Path, poses: np.ndarray, box: str = "3 -4 -1 7 0 3 0.4\n") -> Path:
+    """With names that begin with the number of a split: 0, 0, 1, 2 and again."""
+    stems = [f"{(0, 0, 1, 2)[i % 4]}_{i:03d}" for i in range(len(poses))]
+    write_images(folder / "rgb", [f"{stem}.png" for stem in stems], WIDTH, HEIGHT)
+    (folder / "pose").mkdir()
+    for stem, pose in zip(stems, poses, strict=True):
+        rows = np.vstack([np.column_stack([pose[:, :3] @ CV, pose[:, 3]]), [0.0, 0.0, 0.0, 1.0]])
+        np.savetxt(folder / f"pose/{stem}.txt", rows)
+    (folder / "intrinsics.txt").write_text(f"{FX} {CX} {CY} 0.\n0. 0. 0.\n1.\n")
+    if box:
+        (folder / "bbox.txt").write_text(box)
+    return folder
+
+
+def write_neus(folder: Path, poses: np.ndarray) -> Path:
+    """Cameras in the unit sphere, of which the world is a scaled and shifted copy."""
+    write_images(folder / "image", [f"{i:03d}.png" for i in range(len(poses))], WIDTH, HEIGHT)
+    to_pixels = np.array([[FX, 0, CX, 0], [0, FY, CY, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    scale = np.diag([2.0, 2.0, 2.0, 1.0])
+    scale[:3, 3] = (10.0, -20.0, 30.0)
+    arrays = {}
+    for i, pose in enumerate(poses):
+        rotation, translation = world_to_camera(pose)
+        camera = np.vstack([np.column_stack([rotation, translation]), [0.0, 0.0, 0.0, 1.0]])
+        arrays[f"world_mat_{i}"] = 3.0 * to_pixels @ camera @ np.linalg.inv(scale)
+        arrays[f"scale_mat_{i}"] = scale
+    np.savez(folder / "cameras_sphere.npz", **arrays)
+    return folder
+
+
 WRITERS = {
     "opensfm": write_opensfm,
     "metashape": write_metashape,
@@ -175,5 +205,29 @@ WRITERS = {
     "kapture": write_kapture,
 }
 """{dataset type: writer of a good export}."""
+
+
+def write_sdfstudio(folder: Path, poses: np.ndarray) -> Path:
+    """With a box, and names of estimated depths that are not there."""
+    files = [f"{i:06d}_rgb.png" for i in range(len(poses))]
+    write_images(folder, files, WIDTH, HEIGHT)
+    matrix = [[FX, 0, CX, 0], [0, FY, CY, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    frames = []
+    for name, pose in zip(files, poses, strict=True):
+        rows = np.vstack([np.column_stack([pose[:, :3] @ CV, pose[:, 3]]), [0.0, 0.0, 0.0, 1.0]])
+        frames.append(
+            {
+                "rgb_path": name, "intrinsics": matrix, "mono_depth_path": "none.npy",
+                "camtoworld": rows.tolist(),
+            }
+        )  # fmt: skip
+    box = {"aabb": [[-1, -1, -0.5], [1, 1, 0.75]], "near": 0.05, "collider_type": "box"}
+    content = {"camera_model": "OPENCV", "height": HEIGHT, "width": WIDTH, "scene_box": box}
+    (folder / "meta_data.json").write_text(json.dumps({**content, "frames": frames}))
+    return folder
+
+
+BENCHMARKS = {"pose-files": write_nsvf, "neus": write_neus, "sdfstudio": write_sdfstudio}
+"""{dataset type: writer of a good scene}, with splits or coordinates of their own."""
 
 WITHOUT_DISTORTION = ("polycam", "record3d")

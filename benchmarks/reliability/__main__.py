@@ -28,7 +28,7 @@ from taichi_pynerf.files import atomic_write_text, json_text
 
 NAMES = (
     "kill9", "full_disk", "low_memory", "hostile_files", "fuzz", "not_finite", "surroundings",
-    "workers",
+    "workers", "soak", "versions",
 )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
-"""Coverage-guided fuzzing of every parser, from a good file.
+"""Coverage-guided fuzzing of every parser, from good files.
 
 Each parser runs in a process of its own under atheris, for 10 minutes or `--minutes`. A file is
-used or refused with the project's own error; anything else is a crash, and its file is kept.
+used, with sound values, or refused in one line of the project's own; anything else is a fault. The
+first file of each kind of fault is kept in `outputs/fuzz/PARSER`, and the fuzzing goes on.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.reliability.campaign import Options, Outcome
 from benchmarks.reliability.children import ROOT
-from benchmarks.reliability.fuzz_parsers import PARSERS
+from benchmarks.reliability.fuzzing import FAULT
+from benchmarks.reliability.fuzzing.parsers import PARSERS
 
 MINUTES = 10.0
 MOST_MEGABYTES = 3000
-SLOWEST = 30  # seconds for one file
+HANGS = 600  # seconds after which a file is given up
+KEPT = Path("outputs/fuzz")
 
 
 def campaign(options: Options, outcome: Outcome) -> None:
@@ -25,30 +29,36 @@ def campaign(options: Options, outcome: Outcome) -> None:
         outcome.skipped.append("all parsers: pip install atheris")
         return
     minutes = options.minutes or (0.1 if options.quick else MINUTES)
-    runs = {}
-    for parser in PARSERS[:2] if options.quick else PARSERS:
-        found = options.folder / parser
-        found.mkdir()
-        crashes = Path("outputs/fuzz") / parser
-        crashes.mkdir(parents=True, exist_ok=True)
-        command = [
-            sys.executable, "-m", "benchmarks.reliability.fuzz_child", parser, str(found),
-            f"-max_total_time={60 * minutes:.0f}", f"-rss_limit_mb={MOST_MEGABYTES}",
-            f"-timeout={SLOWEST}", f"-artifact_prefix={crashes}/", "-print_final_stats=1",
-            "-max_len=65536", f"-seed={options.seed + 1}",
-        ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, cwd=ROOT)
-        text = done.stderr.decode(errors="replace")
-        stats = dict(
-            line.removeprefix("stat::").split(":")
-            for line in text.splitlines()
-            if line.startswith("stat::")
-        )
-        runs[parser] = int(stats.get("number_of_executed_units", "0"))
-        fault = None
-        if done.returncode:
-            signs = ("Error", "ERROR", "Test unit")
-            lines = [x for x in text.splitlines() if any(sign in x for sign in signs)]
-            fault = " | ".join(lines[-4:])[-400:] or f"status {done.returncode}: {text[-200:]}"
-        outcome.note(f"{parser}, {minutes:g} minutes", fault, f"{runs[parser]} files")
+    runs: dict[str, int] = {}
     outcome.figures = {"files tried": runs, "minutes each": minutes}
+    command = [
+        sys.executable, "-m", "benchmarks.reliability.fuzzing.child", str(KEPT.absolute()),
+        ",".join(PARSERS[:2] if options.quick else PARSERS), f"-max_total_time={60 * minutes:.0f}",
+        f"-rss_limit_mb={MOST_MEGABYTES}", f"-timeout={HANGS}", f"-report_slow_units={HANGS}",
+        "-print_final_stats=1",
+        "-max_len=65536", "-len_control=0", f"-seed={options.seed + 1}",
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT, text=True
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            parser, status = line.split()
+            text = (KEPT / parser / "log.txt").read_text(errors="replace")
+            stats = dict(x[6:].split(":") for x in text.splitlines() if x[:6] == "stat::")
+            runs[parser] = int(stats.get("number_of_executed_units", "0"))
+            fault = " | ".join(_faults(text))[:1500]
+            if status != "0" and not fault:
+                fault = f"status {status}: {text[-200:]}"
+            outcome.note(f"{parser}, {minutes:g} minutes", fault or None, f"{runs[parser]} files")
+    if child.returncode:
+        outcome.note("the fuzzer", f"status {child.returncode}")
+
+
+def _faults(text: str) -> Iterator[str]:
+    """What a child's standard error says of faults: its own lines, and those of libFuzzer."""
+    for line in text.splitlines():
+        if line.startswith(FAULT):
+            yield line[len(FAULT) :]
+        elif "ERROR: " in line or "Test unit written" in line:
+            yield line

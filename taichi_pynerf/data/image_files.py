@@ -8,6 +8,7 @@ module.
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -27,6 +28,14 @@ PHOTO_SUFFIXES = (*SUFFIXES, *RAW_SUFFIXES, ".gif", ".jxl", ".jp2")
 DYNAMIC_MASK = "dynamic_mask_"
 MASK_ENDS = ("_mask", ".mask", "-mask")
 """Prefix and endings that some programs add to the name of an image to name its mask."""
+
+SIBLINGS = (
+    "images", "image", "input", "rgb", "imgs", "photos", "frames", "color", "train", "val", "test",
+    "masks", "mask", "depth", "depths", "resized_images", "resized_undistorted_images",
+    "resized_anon_masks", "resized_undistorted_masks",
+)  # fmt: skip
+"""Folders beside the scene folder that its paths may lead to, "../images/0.png". What else is there
+may be anything, as in a folder of downloads."""
 
 MOST_NAME_BYTES = 120
 
@@ -61,8 +70,8 @@ class ImageFinder:
         """The file that a description means by `file_path`.
 
         In each of the folders the path is tried as written, then with "/" for Windows' separator,
-        as a URL's path ("%20" for a space), with the suffix of an image added, in another case, and
-        with the suffix of another kind of image.
+        as a URL's path ("%20" for a space), without spaces around it, with the suffix of an image
+        added, in another case, and with the suffix of another kind of image.
 
         Args:
             file_path: the path as written in the description.
@@ -108,12 +117,20 @@ class ImageFinder:
             )
         for i, tail in moved.items():
             paths[i] = tail
+        beside = [path for path in paths if path and not self._allowed and self._is_beside(path)]
+        if beside:
+            warn_once(
+                f"{self.data_dir}: {len(beside)} of {len(paths)} files are not in this folder but "
+                f"beside it, in {beside[0].resolve().parent}"
+            )
         return paths
 
     def _find_named(self, file_path: str, where: str) -> Path | None:
         try:
             plain = unquote(_posix(file_path).removeprefix("file://"))  # of a URL
-            for given in dict.fromkeys((file_path, _posix(file_path), plain)):
+            for given in filter(
+                None, dict.fromkeys((file_path, _posix(file_path), plain, plain.strip()))
+            ):
                 for folder in self.folders:
                     path = self._find_in(self.data_dir / folder, given)
                     if path is not None:
@@ -182,9 +199,23 @@ class ImageFinder:
             self._listings[folder] = listing
         return self._listings[folder]
 
+    def _is_own(self, path: Path) -> bool:
+        """Whether a path is the scene's own: in its folder, or in one of images beside it."""
+        real, above = path.resolve(), self._root.parent
+        if real.is_relative_to(self._root):
+            return True
+        written = self.data_dir.resolve() / os.path.relpath(path, self.data_dir)
+        if not real.is_relative_to(above) or real != Path(os.path.normpath(written)):
+            return False  # elsewhere, or by a link
+        names = real.relative_to(above).parts
+        return re.sub(r"_\d+$", "", names[0]) in SIBLINGS and len(names) > 1
+
+    def _is_beside(self, path: Path) -> bool:
+        return not path.resolve().is_relative_to(self._root)
+
     def _check_inside(self, path: Path, file_path: str, where: str) -> None:
         try:
-            inside = path.resolve().is_relative_to(self._root)
+            inside = self._is_own(path)
         except (OSError, ValueError, RuntimeError):
             raise SceneError(f"{where}: {shown(file_path)} is not a file path") from None
         if not inside and not self._allowed:

@@ -36,12 +36,12 @@ from taichi_pynerf.data.scene import (
     reduce_image,
     reduce_mask,
 )
-from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles, shown, warn_once
+from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles, noted, shown, warn_once
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.cameras import Cameras
 
 KEPT_DESCRIPTIONS = 3
-_descriptions: dict[tuple, tuple[Description, list]] = {}
+_descriptions: dict[tuple, tuple[Description, set[Path], list]] = {}
 
 CACHE_FROM_PIXELS = 100_000_000
 """Number of pixels above which reduced images are cached, as decoding them takes some seconds."""
@@ -142,26 +142,31 @@ def read_scene(data_dir: str | Path, dataset_type: str | None, options: LoadOpti
         options.colmap_path,
     )
     if key in _descriptions:
-        scene, stamps = _descriptions.pop(key)
-        if _stamps(scene) == stamps:
-            _descriptions[key] = scene, stamps
+        scene, seen, stamps = _descriptions.pop(key)
+        if _stamps(scene, seen) == stamps:
+            _descriptions[key] = scene, seen, stamps
             return scene
-    scene = FORMATS[dataset_type].read(folder, options)
-    _descriptions[key] = scene, _stamps(scene)
+    with noted() as seen:
+        scene = FORMATS[dataset_type].read(folder, options)
+    _descriptions[key] = scene, seen, _stamps(scene, seen)
     while len(_descriptions) > KEPT_DESCRIPTIONS:
         del _descriptions[next(iter(_descriptions))]
     return scene
 
 
-def _stamps(scene: Description) -> list[tuple[int, int] | None]:
-    """Time and size of everything that a description was made from, folders included."""
+def _stamps(scene: Description, seen: set[Path]) -> list[tuple[int, int] | None]:
+    """Time and size of everything that a description was made from, folders included.
+
+    Args:
+        seen: what its reader noted.
+    """
     images = {path for path in scene.image_paths if path is not None}
     masks = {path for path in scene.mask_paths or () if path is not None}
     folders = {path.parent for path in (*images, *masks, scene.origin)} | {scene.data_dir}
     beside = {path for folder in (scene.origin, scene.data_dir) if folder.is_dir()
               for path in folder.iterdir()}  # fmt: skip
     stamps: list[tuple[int, int] | None] = []
-    for path in sorted({*images, *masks, *folders, *beside, scene.origin}):
+    for path in sorted({*images, *masks, *folders, *beside, *seen, scene.origin}):
         try:
             stat = path.stat()
         except OSError:

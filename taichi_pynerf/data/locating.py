@@ -22,6 +22,7 @@ from taichi_pynerf.data.formats.programs import (
     pose_files,
     realitycapture,
     record3d,
+    sdfstudio,
 )
 from taichi_pynerf.data.formats.unread import unread_in
 from taichi_pynerf.data.image_files import counted_suffixes, list_photos
@@ -43,6 +44,7 @@ FORMATS = {
     "kapture": kapture,
     "pose-files": pose_files,
     "neus": neus,
+    "sdfstudio": sdfstudio,
 }
 """Known formats by name, in the order in which they are compared with a folder. Each is a module
 with

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import functools
 import json
 import reprlib
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -118,6 +120,30 @@ class SceneFiles:
         )
 
 
+_noted: ContextVar[set[Path] | None] = ContextVar("_noted", default=None)
+
+
+@contextlib.contextmanager
+def noted() -> Iterator[set[Path]]:
+    """The files and folders that a description is made from, noted by the readers in the context.
+
+    Those that were looked for and are not there belong to them: they may come.
+    """
+    seen: set[Path] = set()
+    token = _noted.set(seen)
+    try:
+        yield seen
+    finally:
+        _noted.reset(token)
+
+
+def note(*paths: Path) -> None:
+    """Note what a description depends on, if somebody wants to know."""
+    seen = _noted.get()
+    if seen is not None:
+        seen.update(paths)
+
+
 _REPR = reprlib.Repr()
 _REPR.maxlevel = 2
 _REPR.maxstring = _REPR.maxother = 100
@@ -140,6 +166,7 @@ def read_json(path: Path) -> object:
     Raises:
         SceneError: the file is missing, unreadable, too large or not JSON.
     """
+    note(path)
     try:
         if not path.is_file():
             raise SceneError(f"{path}: no such file")
@@ -165,6 +192,7 @@ def read_npy(path: Path) -> np.ndarray:
     Raises:
         SceneError: the file is missing, unreadable, too large or not such an array.
     """
+    note(path)
     try:
         if not path.is_file():
             raise SceneError(f"{path}: no such file")
@@ -189,6 +217,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     Raises:
         SceneError: the file is missing, unreadable, too large or of another kind.
     """
+    note(path)
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_FILE_BYTES:
@@ -201,21 +230,38 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         raise
     except Exception:  # numpy and zipfile raise almost anything at broken files
         raise SceneError(f"{path}: not arrays that numpy can read") from None
-    return {name: x.astype(np.float64) for name, x in found.items() if x.dtype.kind in "iuf"}
+    return {  # members that are no arrays come as bytes
+        name: x.astype(np.float64)
+        for name, x in found.items()
+        if isinstance(x, np.ndarray) and x.dtype.kind in "iuf"
+    }
 
 
 def read_text(path: Path) -> str:
-    """Read a text file in UTF-8.
+    """Read a text file in UTF-8, or in UTF-16 with a mark, as Windows' programs write it.
 
     Raises:
         SceneError: the file is missing, unreadable, too large or not text.
     """
+    data = read_bytes(path)
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise SceneError(f"{path}: not text in UTF-8; an editor can save it as such") from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a description.
+
+    Raises:
+        SceneError: the file is missing, unreadable or too large.
+    """
+    note(path)
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise SceneError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise SceneError(f"{path}: not text in UTF-8") from None
+        return path.read_bytes()
     except OSError as error:
         raise SceneError(f"{path}: cannot be read ({error.strerror})") from None
 

@@ -12,7 +12,9 @@ import pytest
 from benchmarks.reliability import __main__ as program
 from benchmarks.reliability.campaign import Outcome, table
 from benchmarks.reliability.children import Done
-from benchmarks.reliability.fuzz_parsers import PARSERS, parser_in
+from benchmarks.reliability.fuzzing.corpus import FOLDER, message_of, unpack
+from benchmarks.reliability.fuzzing.mutation import members, mutated
+from benchmarks.reliability.fuzzing.parsers import PARSERS, parser_in
 from benchmarks.reliability.phases import BETWEEN, START, Phases
 from taichi_pynerf.errors import ConfigError, UserError
 
@@ -92,12 +94,42 @@ def test_every_campaign_says_what_it_tries(capsys):
 
 @pytest.mark.parametrize("name", PARSERS)
 def test_parsers_that_are_fuzzed(name, tmp_path):
-    """Each takes its good file, and refuses rubbish with the project's own error."""
-    path, read = parser_in(tmp_path, name)
-    assert read() is not None
-    path.write_bytes(b"\xff\x00rubbish")
+    """Each takes its good file, refuses rubbish, and has an answer to all of its corpus."""
+    parser = parser_in(tmp_path / "scene", name)
+    assert parser.fault() is None
+    assert parser.read() is not None
+    parser.path.write_bytes(b"\xff\x00rubbish")
+    assert parser.fault() is None
     if name == "log":  # of which a crash may leave anything
-        assert read() == []
+        assert parser.read() == []
     else:
         with pytest.raises(UserError):
-            read()
+            parser.read()
+    unpack(name, tmp_path / "corpus")
+    for file in sorted((tmp_path / "corpus").iterdir()):
+        parser.path.write_bytes(file.read_bytes())
+        assert parser.fault() is None, file.name
+
+
+def test_every_parser_has_a_corpus():
+    assert {path.stem for path in FOLDER.iterdir()} == set(PARSERS)
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 400_000
+
+
+@pytest.mark.parametrize("name", ["crop", "cameras_npz", "checkpoint", "cameras_csv"])
+def test_mutations_mostly_leave_files_that_are_read_on(name, tmp_path):
+    """Not refused at their first line: so the checks behind it are reached."""
+    parser = parser_in(tmp_path, name)
+    good, changed, messages = parser.path.read_bytes(), set(), set()
+    for seed in range(60):
+        data = mutated(parser.path.suffix, good, seed, 65536, lambda data: data[::-1])
+        assert data == mutated(parser.path.suffix, good, seed, 65536, lambda data: data[::-1])
+        changed.add(data)
+        parser.path.write_bytes(data)
+        messages.add(message_of(parser))
+    assert len(changed) > 8
+    assert len(messages) > 2
+
+
+def test_the_words_that_are_put_into_files():
+    assert {"camera_angle_x", "fl_x", "crop_scale"} <= set(members())

@@ -4,9 +4,11 @@ import json
 import warnings
 
 import numpy as np
+import program_makers
 import pytest
 from format_makers import CENTER, assert_rays_are, circle_poses, file_rays, write_images
 from PIL import Image
+from program_makers import write_neus, write_nsvf
 from scene_makers import blender_transforms, random_rgba, write_blender_scene
 
 from taichi_pynerf.data import load_split
@@ -18,6 +20,7 @@ from taichi_pynerf.geometry.rays import view_rays
 POSES = circle_poses(9)
 WIDTH, HEIGHT, FOCAL = 24, 16, 20.0
 LENS = (FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2)
+MADE = tuple(getattr(program_makers, name) for name in ("WIDTH", "HEIGHT", "FX", "FY", "CX", "CY"))
 OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 LAST = [0.0, 0.0, 0.0, 1.0]
 
@@ -40,11 +43,11 @@ def write_frames(folder, poses=POSES, values=lambda m: m.tolist(), top=None, **m
     return folder
 
 
-def assert_poses_are(scene, poses):
+def assert_poses_are(scene, poses, camera=(WIDTH, HEIGHT, *LENS)):
     """Rays of all views are those of these poses, in the files' world."""
     for view, pose in enumerate(poses):
         rays = view_rays(scene.cameras, view)
-        rays_o, rays_d = file_rays(pose, WIDTH, HEIGHT, *LENS)
+        rays_o, rays_d = file_rays(pose, *camera)
         origin = scene.transform.undo(rays.rays_o[:1].double().numpy())[0]
         np.testing.assert_allclose(origin, rays_o, atol=2e-5)
         directions = scene.transform.undo_directions(rays.rays_d.double().numpy())
@@ -205,22 +208,16 @@ def write_pose(path, pose):
 INTRINSICS = np.array([[FOCAL, 0, LENS[2], 0], [0, FOCAL, LENS[3], 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 
 
-@pytest.mark.parametrize("with_box", [True, False])
-def test_nsvf(tmp_path, with_box):
-    stems = [f"{(0, 0, 1, 2)[i % 4]}_{i:03d}" for i in range(9)]
-    write_images(tmp_path / "rgb", [f"{stem}.png" for stem in stems], WIDTH, HEIGHT)
-    for stem, pose in zip(stems, POSES, strict=True):
-        write_pose(tmp_path / f"pose/{stem}.txt", pose)
-    (tmp_path / "intrinsics.txt").write_text(f"{FOCAL} {LENS[2]} {LENS[3]} 0.\n0. 0. 0.\n1.\n")
-    if with_box:
-        (tmp_path / "bbox.txt").write_text("3 -4 -1 7 0 3 0.4\n")
+@pytest.mark.parametrize("box", ["3 -4 -1 7 0 3 0.4\n", ""])
+def test_nsvf(tmp_path, box):
+    write_nsvf(tmp_path, POSES, box)
     assert detect_dataset_type(tmp_path) == "pose-files"
     scene = load_split(tmp_path, "train")
-    assert_poses_are(scene, [POSES[i] for i in (0, 1, 4, 5, 8)])
+    assert_poses_are(scene, [POSES[i] for i in (0, 1, 4, 5, 8)], MADE)
     assert not [line for line in inspect_scene(tmp_path).contents() if "ignored" in line]
     assert len(load_split(tmp_path, "val")) == len(load_split(tmp_path, "test")) == 2
-    assert scene.unbounded == (not with_box)
-    if with_box:
+    assert scene.unbounded == (not box)
+    if box:
         assert scene.aabb == (3, -4, -1, 7, 0, 3)
 
 
@@ -271,20 +268,6 @@ def test_broken_pose_files_are_named(tmp_path, name, text, fault):
     assert name in str(caught.value)
 
 
-def write_neus(folder, poses=POSES):
-    """Cameras in the unit sphere, of which the world is a scaled and shifted copy."""
-    write_images(folder / "image", [f"{i:03d}.png" for i in range(len(poses))], WIDTH, HEIGHT)
-    scale = np.diag([2.0, 2.0, 2.0, 1.0])
-    scale[:3, 3] = (10.0, -20.0, 30.0)
-    arrays = {}
-    for i, pose in enumerate(poses):
-        to_pixels = INTRINSICS @ np.linalg.inv(matrix(pose) @ OPENCV)
-        arrays[f"world_mat_{i}"] = 3.0 * to_pixels @ np.linalg.inv(scale)
-        arrays[f"scale_mat_{i}"] = scale
-    np.savez(folder / "cameras_sphere.npz", **arrays)
-    return folder
-
-
 def test_neus(tmp_path):
     poses = POSES.copy()
     poses[:, :, 3] -= CENTER
@@ -294,11 +277,11 @@ def test_neus(tmp_path):
     assert scene.aabb == (-1, -1, -1, 1, 1, 1)
     assert scene.transform.scale == 1
     for view, i in enumerate((1, 2, 3, 4, 5, 6, 7)):
-        assert_rays_are(scene, view, *file_rays(poses[i], WIDTH, HEIGHT, *LENS))
+        assert_rays_are(scene, view, *file_rays(poses[i], *MADE))
 
 
 def test_broken_neus_files_are_named(tmp_path):
-    write_neus(tmp_path)
+    write_neus(tmp_path, POSES)
     path = tmp_path / "cameras_sphere.npz"
     arrays = dict(np.load(path))
     np.savez(path, **{**arrays, "world_mat_2": np.zeros((4, 4))})
@@ -322,6 +305,9 @@ def test_broken_neus_files_are_named(tmp_path):
         ("groundtruth.txt", "TUM RGB-D"),
         ("traj.txt", "a trajectory as for Replica"),
         ("cameras.json", "a Gaussian splatting run"),
+        ("cameras.sfm", "cameras of Meshroom"),
+        ("sfm_data_perspective.json", "a scene of OpenMVG"),
+        ("scan_calibrated_camera_parameters.txt", "cameras of Pix4D"),
         ("scene.nvm", "VisualSFM"),
         ("bundle.out", "Bundler"),
         ("0.hdf5", "BlenderProc"),

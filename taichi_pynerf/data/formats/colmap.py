@@ -7,6 +7,7 @@ or `.txt`, are in `sparse/0` or another place where scripts put them. Images are
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
@@ -19,16 +20,18 @@ import numpy as np
 from taichi_pynerf.data.description import Description, hold_out
 from taichi_pynerf.data.formats.fit import Fit
 from taichi_pynerf.data.formats.lenses import Lens, lens_from_colmap
+from taichi_pynerf.data.formats.listed_splits import listed_splits
 from taichi_pynerf.data.formats.photos import image_folder, tell_idle, tell_missing
 from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL, check_rigid
 from taichi_pynerf.data.formats.sparse_points import (
     NEAR_MARGIN,
     NEAREST_SHARE,
+    read_ply_points,
     reliable_points,
 )
 from taichi_pynerf.data.image_files import ImageFinder, image_names
 from taichi_pynerf.data.placement import FROM_CAMERAS
-from taichi_pynerf.data.scene_files import LoadOptions, checked_text, warn_once
+from taichi_pynerf.data.scene_files import LoadOptions, checked_text, note, warn_once
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.extras import optional
 
@@ -47,6 +50,10 @@ The first of these folders that has any models is used."""
 
 IMAGE_FOLDERS = ("images", "input", "rgb", "image", "imgs", "photos", "frames", ".")
 FILES = ("cameras", "images")
+DEEPEST, MOST_FOLDERS = 3, 100  # levels and folders that are searched for models elsewhere
+
+POINTS_NAME = "points3D.ply"
+"""Points alone, as programs for Gaussian splatting keep them; for a model that has no others."""
 
 MAX_MODEL_BYTES = 2**30
 """Largest model file that is copied, in bytes."""
@@ -136,7 +143,8 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
         image_paths=images,
         poses=model.poses[present],
         lenses=[model.lenses[i] for i in present],
-        splits=hold_out(list(range(len(present))), HELD_OUT_EVERY),
+        splits=listed_splits(data_dir, [model.names[i] for i in present])
+        or hold_out(list(range(len(present))), HELD_OUT_EVERY),
         placement=FROM_POINTS,
         unbounded=True,
         near=near,
@@ -154,7 +162,7 @@ def _asked(data_dir: Path, colmap_path: str) -> Path:
     """
     folder = data_dir / colmap_path
     try:
-        if all(_file(folder, name) is not None for name in FILES):
+        if _is_model(folder):
             return folder
     except (OSError, ValueError):  # too long, a null byte
         pass
@@ -166,16 +174,42 @@ def _asked(data_dir: Path, colmap_path: str) -> Path:
 
 
 def model_folders(data_dir: Path) -> list[Path]:
-    """The folders of a scene's sparse models: all those in the first place that has any."""
+    """The folders of a scene's sparse models: all those in the first place that has any.
+
+    If no usual place has one, all those below the folder.
+    """
     for place in PLACES:
-        found = [
-            folder
-            for folder in _folders_in(data_dir / place)
-            if all(_file(folder, name) is not None for name in FILES)
-        ]
+        folders = _folders_in(data_dir / place)
+        note(data_dir / place, *folders)
+        found = [folder for folder in folders if _is_model(folder)]
         if found:
             return found
-    return []
+    return _remote_models(data_dir)
+
+
+def _is_model(folder: Path) -> bool:
+    return all(_file(folder, name) is not None for name in FILES)
+
+
+def _remote_models(data_dir: Path) -> list[Path]:
+    """Models somewhere below a folder of images, as hloc's `outputs/sfm_…`.
+
+    Without images beside it the folder is rather one of several scenes.
+    """
+    if not any((data_dir / name).is_dir() for name in IMAGE_FOLDERS[:-1]):
+        return []
+    images = {data_dir / name for name in IMAGE_FOLDERS}
+    level, found = [data_dir], list[Path]()
+    for _ in range(DEEPEST):
+        level = [
+            path
+            for folder in level
+            for path in sorted(folder.iterdir())[:MOST_FOLDERS]
+            if path.is_dir() and path not in images and path.name[:1] != "."
+        ][:MOST_FOLDERS]
+        note(*level)
+        found += [folder for folder in level if _is_model(folder)]
+    return found
 
 
 def _folders_in(folder: Path) -> list[Path]:
@@ -265,6 +299,7 @@ def read_model(folder: Path) -> SparseModel:
         MissingPackageError: pycolmap is not installed.
     """
     pycolmap = optional("pycolmap", "colmap")
+    note(*folder.iterdir())
     try:
         if _file(folder, "points3D") is None:
             model = _without_points(pycolmap, folder)
@@ -273,7 +308,11 @@ def read_model(folder: Path) -> SparseModel:
     except (ValueError, RuntimeError, OSError, IndexError, MemoryError) as error:
         reason = " ".join(str(error).split())[:200]
         raise SceneError(f"{folder}: this sparse model cannot be read ({reason})") from None
-    images = sorted((i for i in model.images.values() if i.has_pose), key=lambda i: i.name)
+    whole_names = _names_with_spaces(folder)
+    images = sorted(
+        ((whole_names.get(number, i.name), i) for number, i in model.images.items() if i.has_pose),
+        key=lambda named: named[0],
+    )
     if not images:
         raise SceneError(f"{folder}: no image of this sparse model is registered")
     lenses = {
@@ -290,8 +329,8 @@ def read_model(folder: Path) -> SparseModel:
     reliable = reliable_points(model)
     names, poses, sightings = [], [], []
     seen_depths: list[float] = []
-    for image in images:
-        name = checked_text(str(folder), {"name": image.name}, "name")
+    for given, image in images:
+        name = checked_text(str(folder), {"name": given}, "name")
         world_to_camera = image.cam_from_world
         matrix = (world_to_camera() if callable(world_to_camera) else world_to_camera).matrix()
         if not np.isfinite(matrix).all():
@@ -312,14 +351,33 @@ def read_model(folder: Path) -> SparseModel:
         sightings.append(np.column_stack([places, known @ matrix[2, :3] + matrix[2, 3]]))
     depths = np.array(seen_depths)
     all_points = np.reshape(list(points.values()), (-1, 3))
+    if not len(all_points) and (folder / POINTS_NAME).is_file():
+        loose = read_ply_points(folder / POINTS_NAME)
+        all_points = all_points if loose is None else loose
     return SparseModel(
         names=names,
         poses=np.stack(poses),
-        lenses=[lenses[image.camera_id] for image in images],
+        lenses=[lenses[image.camera_id] for _, image in images],
         points=all_points[np.isfinite(all_points).all(axis=1)],
         depths=depths[np.isfinite(depths) & (depths > 0.0)],
         sightings=sightings,
     )
+
+
+def _names_with_spaces(folder: Path) -> dict[int, str]:
+    """The names of images as a text file has them, by number; pycolmap ends them at a space."""
+    path = _file(folder, "images")
+    if path is None or path.suffix != ".txt":
+        return {}
+    with path.open(encoding="utf-8", errors="replace") as file:
+        lines = (line.strip() for line in file if not line.startswith("#"))
+        # A line of an image is followed by one of the points that it sees.
+        rows = [line.split(maxsplit=9) for line in itertools.islice(lines, 0, None, 2)]
+    return {
+        int(row[0]): row[9]
+        for row in rows
+        if len(row) == 10 and row[0].isdecimal() and " " in row[9]
+    }
 
 
 def _without_points(pycolmap: ModuleType, folder: Path) -> Reconstruction:

@@ -34,8 +34,15 @@ from taichi_pynerf.data.scene_files import (
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.distortion import COEFFICIENTS
 
-IMAGE_FOLDERS = (".", "images", "input", "rgb", "train", "test", "val")
-"""Folders to search for images whose paths do not exist."""
+IMAGE_FOLDERS = (
+    ".", "images", "input", "rgb", "train", "test", "val", "../resized_images",
+    "../resized_undistorted_images",
+)  # fmt: skip
+"""Folders to search for images whose paths do not exist; the last two are ScanNet++'s."""
+MASK_FOLDERS = (
+    ".", "masks", "mask", "../resized_anon_masks", "../resized_undistorted_masks",
+    *IMAGE_FOLDERS[1:],
+)  # fmt: skip
 
 MAX_SIDE = 1e5
 MAX_FOCAL = 1e7
@@ -50,6 +57,9 @@ OPENGL_AXES = ("opengl", "blender", "nerfstudio", "gl")
 
 NGP_DEPTH = 1 / 65535  # units per step of an integer depth image, instant-ngp's default
 
+MATRICES = ("camera_intrinsics", "intrinsics", "intrinsic_matrix", "K")
+"""Members that exporters use for the matrix of intrinsics."""
+
 ANGLES = ("camera_angle_x", "camera_angle_y", "x_fov", "y_fov")
 
 
@@ -62,6 +72,7 @@ class Frame(NamedTuple):
         file_path: the path as written.
         image_path: the image file, or None if it is missing.
         mask_path, depth_path: the mask and the depth image that the frame names, or None.
+        is_test: whether the file lists it apart, among frames for tests (ScanNet++).
     """
 
     where: str
@@ -70,6 +81,7 @@ class Frame(NamedTuple):
     image_path: Path | None
     mask_path: Path | None
     depth_path: Path | None
+    is_test: bool = False
 
     def pose(self) -> np.ndarray:
         """Camera-to-world pose float64 [3, 4].
@@ -99,7 +111,11 @@ def read_frames(path: Path, options: LoadOptions) -> tuple[dict, list[Frame]]:
     entries = content.get("frames")
     if not isinstance(entries, list) or not entries:
         raise SceneError(f"{path}: frames must be a list of at least one frame")
-    wheres, file_paths = [f"{path}: frames[{i}]" for i in range(len(entries))], []
+    wheres, num_frames = [f"{path}: frames[{i}]" for i in range(len(entries))], len(entries)
+    if isinstance(more := content.get("test_frames"), list):
+        wheres += [f"{path}: test_frames[{i}]" for i in range(len(more))]
+        entries = [*entries, *more]
+    file_paths = []
     for where, entry in zip(wheres, entries, strict=True):
         if not isinstance(entry, dict):
             raise SceneError(f"{where} must be a JSON object, not {shown(entry)}")
@@ -107,22 +123,56 @@ def read_frames(path: Path, options: LoadOptions) -> tuple[dict, list[Frame]]:
     finder = ImageFinder(
         path.parent, folders=IMAGE_FOLDERS, allow_external_paths=options.allow_external_paths
     )
+    masks = ImageFinder(
+        path.parent, folders=MASK_FOLDERS, allow_external_paths=options.allow_external_paths
+    )
     paths = finder.find_all(file_paths, wheres)
     _tell_axes(path, content)
-    for_all = {name: value for name, value in content.items() if name != "frames"}
+    others = ("frames", "test_frames")
+    for_all = {name: value for name, value in content.items() if name not in others}
     frames = [
         Frame(
             where,
-            {**for_all, **entry},
+            _with_matrix({**for_all, **entry}),
             file_path,
             image,
-            None if image is None else _named(finder, where, entry, "mask_path"),
+            None if image is None else _mask_of(masks, where, entry, image),
             None if image is None else _depth_of(finder, where, entry),
+            is_test=i >= num_frames,
         )
-        for where, entry, file_path, image in zip(wheres, entries, file_paths, paths, strict=True)
+        for i, (where, entry, file_path, image) in enumerate(
+            zip(wheres, entries, file_paths, paths, strict=True)
+        )
     ]
     _tell_depths(path, frames)
+    _tell_times(path, frames)
     return content, frames
+
+
+def _tell_times(path: Path, frames: list[Frame]) -> None:
+    """Warn of frames at several times, as D-NeRF's."""
+    times = {str(frame.entry.get("time")) for frame in frames}
+    if len(times) > 1:
+        warn_once(
+            f"{path}: frames of {len(times)} times: what moves between them is not modelled and "
+            "becomes a blur"
+        )
+
+
+def _with_matrix(entry: dict) -> dict:
+    """The entry, with focal lengths and principal point from a matrix if it has no others."""
+    if any(entry.get(name) is not None for name in FOCALS):
+        return entry
+    for name in MATRICES:
+        rows = entry.get(name)
+        if (
+            isinstance(rows, list)
+            and len(rows) in (3, 4)
+            and all(isinstance(row, list) and len(row) in (3, 4) for row in rows[:2])
+        ):
+            (fx, _, cx, *_), (_, fy, cy, *_) = rows[:2]
+            return {**entry, "fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy}
+    return entry
 
 
 def _axes_in(entry: dict) -> tuple[str, str]:
@@ -281,14 +331,14 @@ def _distortion(where: str, entry: dict, model: str) -> tuple[float, ...]:
     )
 
 
-def _named(finder: ImageFinder, where: str, entry: dict, name: str) -> Path | None:
-    """The file that a frame names beside its image, or None if it names none."""
-    if entry.get(name) is None:
+def _mask_of(finder: ImageFinder, where: str, entry: dict, image: Path) -> Path | None:
+    """The mask that a frame names, or None if it names none."""
+    if entry.get("mask_path") is None:
         return None
-    file_path = checked_text(where, entry, name)
+    file_path = checked_text(where, entry, "mask_path")
     path = finder.find_all([file_path], [where])[0]
-    if path is None:
+    if path is None or path == image:  # which has the mask's name, and another suffix
         raise SceneError(
-            f"{where}: {name}: there is no image {shown(file_path)} in {finder.data_dir}"
+            f"{where}: mask_path: there is no image {shown(file_path)} in {finder.data_dir}"
         )
     return path

@@ -42,6 +42,11 @@ UNDISTORT = (
 )
 
 
+MAX_SIDE = 10**5
+MAX_FOCAL, MAX_COEFFICIENT = 1e7, 1e3
+"""Greatest values of a COLMAP camera: pixels, pixels, and without a unit."""
+
+
 @dataclass(frozen=True)
 class Lens:
     """The intrinsics of one view, in pixels.
@@ -100,6 +105,8 @@ def lens_from_colmap(
         SceneError: its model is not supported, or its parameters are not valid.
     """
     model = checked_model(where, model)
+    if not 1 <= min(width, height) <= max(width, height) <= MAX_SIDE:
+        raise SceneError(f"{where}: {width}x{height} pixels: a side must be 1 to {MAX_SIDE:g}")
     if model in PANORAMA_MODELS:
         return panorama_lens(width, height)
     names = _PARAMETERS[model].split()
@@ -123,7 +130,8 @@ def lens_from_colmap(
         fisheye=model in FISHEYE_MODELS,
     )
     numbers = np.array([lens.fx, lens.fy, lens.cx, lens.cy, *lens.distortion])
-    if not np.isfinite(numbers).all() or min(lens.fx, lens.fy) <= 0.0 or min(width, height) < 1:
+    good = np.abs(numbers[:4]).max() <= MAX_FOCAL and np.abs(numbers[4:]).max() <= MAX_COEFFICIENT
+    if not good or min(lens.fx, lens.fy) <= 0.0:  # not good if one is NaN
         raise SceneError(f"{where}: the camera's parameters are not valid: {list(numbers)}")
     return lens
 

@@ -32,12 +32,15 @@ from taichi_pynerf.data.placement import (
     Placement,
     SceneTransform,
 )
-from taichi_pynerf.data.scene_files import LoadOptions, read_npy
+from taichi_pynerf.data.scene_files import LoadOptions, read_npy, read_text
 from taichi_pynerf.errors import SceneError
 
 IMAGE_FOLDERS = ("images", "input", "rgb", "image")
 HELD_OUT_EVERY = 8
 FILE_NAME = "poses_bounds.npy"
+LIST_NAME = "view_imgs.txt"
+"""The names of the images that have a pose, as changed copies of LLFF's scripts write it."""
+
 MAX_SIDE = 1e5
 MAX_FOCAL = 1e7
 
@@ -116,13 +119,14 @@ def describe(
         SceneError: the number of images is not that of the poses.
     """
     folder, scale = image_folder(data_dir, options.img_downscale, (), IMAGE_FOLDERS)
-    paths = list_images(folder, deep=True)
+    paths = _registered(data_dir, list_images(folder, deep=True))
     if len(paths) != len(file.poses):
         others = [path for path in list_photos(folder, deep=True) if not is_readable(path)]
         hint = f" (and {counted_suffixes(others)}, which are not read)" if others else ""
         raise SceneError(
             f"{folder}: has {len(paths)} images{hint}, and {data_dir / FILE_NAME} poses of "
-            f"{len(file.poses)}, so it is unclear which belong together"
+            f"{len(file.poses)}, so it is unclear which belong together; {LIST_NAME} may name "
+            "the images that have one, a line each"
         )
     lenses = [
         Lens(int(width), int(height), focal, focal, 0.5 * width, 0.5 * height)
@@ -143,6 +147,17 @@ def describe(
         transform=transform,
         file_scale=scale,
     )
+
+
+def _registered(data_dir: Path, paths: list[Path]) -> list[Path]:
+    """The images that have poses: those that a list names, or all without one."""
+    path = data_dir / LIST_NAME
+    if not path.is_file():
+        return paths
+    names = {
+        line.strip().replace("\\", "/").rpartition("/")[2] for line in read_text(path).splitlines()
+    }
+    return [image for image in paths if image.name in names]
 
 
 def read_poses_bounds(path: Path) -> PosesBounds:

@@ -132,6 +132,10 @@ def _splits(
     path: Path, content: dict, frames: list[Frame], all_frames: list[Frame]
 ) -> dict[str, list[int]]:
     """The frames of each split; empty splits are left out."""
+    if len({frame.is_test for frame in frames}) == 2:
+        tests = [i for i, frame in enumerate(frames) if frame.is_test]
+        others = [i for i, frame in enumerate(frames) if not frame.is_test]
+        return {"train": others, "val": tests, "test": tests}
     if not any(f"{split}_filenames" in content for split in SPLITS):
         # At least one is held out if there are two or more.
         num_train = min(math.ceil(TRAIN_SHARE * len(frames)), max(len(frames) - 1, 1))

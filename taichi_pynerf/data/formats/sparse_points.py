@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from taichi_pynerf.data.placement import MAX_COORDINATE
+from taichi_pynerf.data.scene_files import note
 from taichi_pynerf.errors import MissingPackageError, SceneError
 from taichi_pynerf.extras import optional
 from taichi_pynerf.geometry.cameras import Cameras
@@ -73,6 +74,7 @@ def read_ply_points(path: Path) -> np.ndarray | None:
         plyfile = optional("plyfile", "colmap")
     except MissingPackageError:
         return None
+    note(path)
     try:
         vertices = plyfile.PlyData.read(path)["vertex"]
         points = np.stack([np.asarray(vertices[name], dtype=float) for name in "xyz"], axis=-1)

@@ -16,7 +16,11 @@ UNREAD: dict[str, str] = {
     "and write transforms.json",
     "traj.txt": "a trajectory as for Replica, without intrinsics: write transforms.json",
     "camera/*.json": "cameras of Nerfies: write transforms.json (moving scenes are not modelled)",
-    "meta_data.json": "a scene of SDFStudio: write transforms.json with its camtoworld matrices",
+    "*.sfm": "cameras of Meshroom: let its node ConvertSfMFormat or ExportColmap write a model, or "
+    "run pynerf-photos",
+    "sfm_data*.json": "a scene of OpenMVG: let openMVG_main_openMVG2Colmap write COLMAP's model",
+    "*calibrated_camera_parameters.txt": "cameras of Pix4D: let COLMAP make a model of the photos, "
+    "or run pynerf-photos",
     "cameras.json": "cameras of a Gaussian splatting run: give the run's source folder, with "
     "COLMAP's model or transforms.json",
     "bundle*.out": "a model of Bundler: let COLMAP make a model of the photos, or run "

@@ -212,14 +212,17 @@ class Client:
     def _move_browser(self, camera: ViewCamera) -> None:
         """Move the browser's view to a camera, for example after a click on a training view."""
         browser = self.handle.camera
-        with self.handle.atomic():
-            # A page that has just begun is still on its way to where it begins.
-            if self._known is None or not _same_place(camera, self._known):
-                browser.up_direction = camera.world_up
-                browser.position = camera.position
-                browser.wxyz = wxyz_of(camera)
-                browser.look_at = camera.target
-            browser.fov = camera.fov_y
+        try:
+            with self.handle.atomic():
+                # A page that has just begun is still on its way to where it begins.
+                if self._known is None or not _same_place(camera, self._known):
+                    browser.up_direction = camera.world_up
+                    browser.position = camera.position
+                    browser.wxyz = wxyz_of(camera)
+                    browser.look_at = camera.target
+                browser.fov = camera.fov_y
+        except ValueError as error:  # viser moves no page that stands where no camera can
+            self.viewer.message = f"this page's view cannot be used: {error}"
         self._known = camera
         self.objects.hide_those_near(camera)
 

@@ -1,4 +1,4 @@
-"""1,500 damaged files of every kind that is read: each is used, or refused in one line.
+"""1,900 damaged files of every kind that is read: each is used, or refused in one line.
 
 `pytest -m campaign tests/data/formats` tries them all; without the marker a few of each kind are
 tried.
@@ -13,10 +13,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from damage import damaged_bytes, damaged_json, damaged_text
+from damage import damaged_archive, damaged_bytes, damaged_json, damaged_text
 from format_makers import circle_poses
 from PIL import Image
-from program_makers import WRITERS
+from program_makers import BENCHMARKS, WRITERS
 from scene_makers import random_rgba, write_blender_scene
 
 from taichi_pynerf.data import load_split
@@ -25,7 +25,7 @@ from taichi_pynerf.errors import MissingPackageError, SceneError
 from taichi_pynerf.rendering.camera_path_files import PathScene, read_camera_path
 from taichi_pynerf.rendering.crop_files import read_crop
 
-FEW, MANY = 8, 66  # inputs of each of the 23 kinds below: 184 in the fast suite, 1,518 in all
+FEW, MANY = 8, 66  # inputs of each of the 29 kinds below: 232 in the fast suite, 1,914 in all
 MOST_BYTES, MOST_SECONDS = 2 * 2**30, 30.0
 campaign = pytest.mark.parametrize(
     "seeds",
@@ -105,6 +105,12 @@ EXPORTS = {
     "kapture": ("sensors/trajectories.txt", damaged_text),
     "kapture sensors": ("sensors/sensors.txt", damaged_text),
     "kapture records": ("sensors/records_camera.txt", damaged_text),
+    "pose-files": ("pose/0_000.txt", damaged_text),
+    "pose-files lens": ("intrinsics.txt", damaged_text),
+    "pose-files box": ("bbox.txt", damaged_text),
+    "neus": ("cameras_sphere.npz", damaged_archive),
+    "neus bytes": ("cameras_sphere.npz", damaged_bytes),
+    "sdfstudio": ("meta_data.json", damaged_json),
 }
 
 
@@ -120,7 +126,7 @@ def is_a_scene(scene):
 @pytest.mark.parametrize("export", EXPORTS)
 def test_exports_of_programs(tmp_path, export, seeds):
     program, (file, damage) = export.split()[0], EXPORTS[export]
-    folder = WRITERS[program](tmp_path / "scene", circle_poses(5))
+    folder = {**WRITERS, **BENCHMARKS}[program](tmp_path / "scene", circle_poses(5))
     good = (folder / file).read_bytes()
     for seed in seeds:
         (folder / file).write_bytes(damage(good, seed))

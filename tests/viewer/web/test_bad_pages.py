@@ -77,3 +77,18 @@ def test_a_camera_that_cannot_be_is_refused(stage, wxyz, place, target, fov):
         one.send_view(wxyz, place, target, (0, 0, 1), fov, (64, 48))
         until(stage, lambda: "cannot be used" in viewer.message, "the refusal")
         assert viewer.camera is camera
+
+
+def test_a_page_at_a_camera_that_cannot_be_is_not_moved_and_ends_nothing(stage):
+    """Between such a view and the next one, buttons may ask to move it."""
+    with page(stage) as one:
+        one.look(EYE, TARGET)
+        until(stage, rested(one), "a picture")
+        viewer = stage.clients[0].viewer
+        one.send_view((1, 0, 0, 0), (NAN,) * 3, (0, 0, 0), (0, 1, 0), 1.0, (64, 48))
+        until(stage, lambda: "cannot be used" in viewer.message, "the refusal")
+        viewer.message = ""
+        one.set("First view", True)
+        until(stage, lambda: "cannot be used" in viewer.message, "the second refusal")
+        one.look((1.0, -2.0, 0.4), TARGET)
+        until(stage, lambda: viewer.camera.position[0] == pytest.approx(1.0), "the move")

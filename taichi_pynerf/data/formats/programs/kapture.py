@@ -23,7 +23,7 @@ from taichi_pynerf.data.formats.programs.views import (
     numbers,
     rotation_of_quaternion,
 )
-from taichi_pynerf.data.scene_files import MAX_FILE_BYTES, LoadOptions, shown, warn_once
+from taichi_pynerf.data.scene_files import LoadOptions, read_text, shown, warn_once
 from taichi_pynerf.errors import SceneError
 
 FILES = ("sensors.txt", "trajectories.txt", "records_camera.txt")
@@ -79,16 +79,8 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
 
 def _lines(path: Path, least: int) -> list[tuple[str, list[str]]]:
     """(place, values) of the lines that are not empty."""
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise SceneError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise SceneError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError:
-        raise SceneError(f"{path}: not text in UTF-8") from None
     lines = []
-    for i, line in enumerate(text.splitlines()):
+    for i, line in enumerate(read_text(path).splitlines()):
         values = [value.strip() for value in line.split(",")]
         if not line.strip() or line.lstrip().startswith("#"):
             continue

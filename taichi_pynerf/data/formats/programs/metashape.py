@@ -23,7 +23,7 @@ from taichi_pynerf.data.formats.programs.views import (
     number,
     numbers,
 )
-from taichi_pynerf.data.scene_files import MAX_FILE_BYTES, LoadOptions, shown, warn_once
+from taichi_pynerf.data.scene_files import LoadOptions, read_bytes, shown, warn_once
 from taichi_pynerf.errors import SceneError
 
 KINDS = ("frame", "fisheye", "spherical")
@@ -102,12 +102,7 @@ def _file(data_dir: Path) -> tuple[Path | None, list[Path]]:
 
 
 def _chunk(path: Path) -> ElementTree.Element:
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise SceneError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
-        data = path.read_bytes()
-    except OSError as error:
-        raise SceneError(f"{path}: cannot be read ({error.strerror})") from None
+    data = read_bytes(path)
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:  # entities could expand without end
         raise SceneError(f"{path}: XML with definitions of its own is not read")
     try:

@@ -69,14 +69,15 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     views = []
     for name, shot in content["shots"].items():
         where = f"{path}: shot {shown(name)}"
-        if not isinstance(shot, dict) or shot.get("camera") not in lenses:
+        lens = lenses.get(str(shot.get("camera"))) if isinstance(shot, dict) else None
+        if lens is None:
             raise SceneError(f"{where} must be a JSON object with the name of a camera")
         rotation = rotation_of_vector(numbers(where, "rotation", shot.get("rotation"), 3)).T
         translation = numbers(where, "translation", shot.get("translation"), 3)
         pose = np.concatenate(
             [rotation @ OPENCV_TO_OPENGL, -(rotation @ translation)[:, None]], axis=1
         )
-        views.append(View(where, name, pose, lenses[shot["camera"]]))
+        views.append(View(where, name, pose, lens))
     return description_of(
         data_dir, path, views, options, folders=IMAGE_FOLDERS[:-1], points=_points(path, content)
     )

@@ -20,8 +20,8 @@ from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL
 from taichi_pynerf.data.formats.programs.views import View, description_of, numbers
 from taichi_pynerf.data.image_files import list_images
 from taichi_pynerf.data.images import read_header
-from taichi_pynerf.data.placement import AS_IT_IS
-from taichi_pynerf.data.scene_files import LoadOptions, read_text, shown, warn_once
+from taichi_pynerf.data.placement import AS_IT_IS, MAX_COORDINATE
+from taichi_pynerf.data.scene_files import LoadOptions, note, read_text, shown, warn_once
 from taichi_pynerf.errors import SceneError
 
 SPLIT_FOLDERS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
@@ -56,6 +56,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     if not places:
         raise SceneError(f"{data_dir}: no pose/NAME.txt beside rgb/NAME.png")
     for poses, folder in places:
+        note(poses)
         images = {path.stem: path for path in list_images(folder)} if folder else {}
         for path in sorted(poses.glob("*.txt")):
             image = images.get(path.stem)
@@ -153,4 +154,7 @@ def _box(data_dir: Path) -> tuple[float, ...] | None:
     if not path.is_file():
         return None
     words = read_text(path).split()[:6]
-    return tuple(numbers(str(path), "the box", words, 6).tolist())
+    box = numbers(str(path), "the box", words, 6)
+    if not (box[:3] < box[3:]).all() or np.abs(box).max() > MAX_COORDINATE:
+        raise SceneError(f"{path}: {shown(words)} are no two corners of a box")
+    return tuple(box.tolist())

@@ -20,7 +20,7 @@ from taichi_pynerf.data.formats.lenses import Lens
 from taichi_pynerf.data.formats.programs.views import IMAGE_FOLDERS, View, description_of, number
 from taichi_pynerf.data.image_files import ImageFinder
 from taichi_pynerf.data.images import read_header
-from taichi_pynerf.data.scene_files import MAX_FILE_BYTES, LoadOptions, shown
+from taichi_pynerf.data.scene_files import LoadOptions, read_text, shown
 from taichi_pynerf.errors import SceneError
 
 POSE = ("x", "y", "alt", "heading", "pitch", "roll")
@@ -74,14 +74,7 @@ def _read(data_dir: Path, path: Path, rows: list[dict], options: LoadOptions) ->
 
 def _rows(path: Path) -> list[dict]:
     """{column: text} for each image; names of columns are in lower case, the first is "name"."""
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise SceneError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise SceneError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError:
-        raise SceneError(f"{path}: not text in UTF-8") from None
+    lines = read_text(path).splitlines()
     start = next(
         (i for i, line in enumerate(lines) if line.lower().lstrip("# ").startswith("name")), None
     )
