@@ -183,12 +183,13 @@ class PyramidRenderer:
         if self.config.sampler != "occupancy":
             at_once = min(SAMPLES_PER_RAY * at_once, SAMPLES_AT_ONCE)
             at_once = max(1, at_once // samples_per_ray(self.config))
-            step = self.config.render_step  # of one length, as the pixels of a picture are alike
-            if step < 1 and self.are_wide(rays).all():
-                step = 1.0
-            return RayChunks(rays, partial(self._sampled_sums, step=step, level=level), at_once)
+            if self.config.sampler == "hierarchical":
+                return RayChunks(rays, partial(self._hierarchical_sums, level=level), at_once)
+            one_step = partial(self._proposed_sums, level=level)
+            return RayChunks(rays, partial(self._sums_by_step, sums_of=one_step), at_once)
         if self.fused is not None:
-            return RayChunks(rays, partial(self._fused_sums, level=level), at_once)
+            one_step = partial(self._fused_sums, level=level)
+            return RayChunks(rays, partial(self._sums_by_step, sums_of=one_step), at_once)
         march_on = partial(self._march_on, level=level)
         return RayRounds(
             rays, self._render_steps(rays), march_on, at_once, self.config.max_samples_per_ray
@@ -223,19 +224,31 @@ class PyramidRenderer:
         goes_on = samples.packed_info[:, 1] == max_samples
         return sums, t_next, goes_on & (light - sums[:, 3] > eps + min(eps, ROUNDING))
 
-    def _sampled_sums(self, rays: Rays, step: float, level: float | None) -> torch.Tensor:
-        if self.config.sampler == "proposal":
-            return self._sums(rays, self._proposed(rays, None, EXPLORE, False, step)[0], level)
+    def _hierarchical_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
         return self._sums(rays, self._hierarchical(rays, None, True, level), level)
 
-    @torch.no_grad()
-    def _fused_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
+    def _proposed_sums(self, rays: Rays, step: float, level: float | None) -> torch.Tensor:
+        return self._sums(rays, self._proposed(rays, None, EXPLORE, False, step)[0], level)
+
+    def _fused_sums(self, rays: Rays, step: float, level: float | None) -> torch.Tensor:
         assert self.fused is not None
-        steps = torch.as_tensor(self._render_steps(rays)).expand(len(rays))
+        return self.fused.sums(rays, step * self.step_size, level)
+
+    @torch.no_grad()
+    def _sums_by_step(
+        self, rays: Rays, sums_of: Callable[[Rays, float], torch.Tensor]
+    ) -> torch.Tensor:
+        """Sums [N, 6] from those of rays of one step length, a share of training's."""
+        if self.config.render_step == 1:
+            return sums_of(rays, 1.0)
+        wide = self.are_wide(rays)
+        num_narrow = len(rays) - int(wide.sum())  # the one wait for a device
+        order = wide.to(torch.uint8).argsort(stable=True)
         sums = torch.zeros(len(rays), 6, device=rays.rays_o.device)
-        for step in steps.unique().tolist():
-            index = (steps == step).nonzero().squeeze(-1)
-            sums[index] = self.fused.sums(rays[index], step * self.step_size, level)
+        parts = (order[:num_narrow], self.config.render_step), (order[num_narrow:], 1.0)
+        for index, step in parts:
+            if len(index):
+                sums[index] = sums_of(rays[index], step)
         return sums
 
     def _levels_to_render(
