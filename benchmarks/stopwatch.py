@@ -7,6 +7,7 @@ import functools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from types import ModuleType
 
 from taichi.lang import kernel_impl
 
@@ -41,7 +42,7 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def watching(self, methods: dict[str, tuple[object, str]]) -> Iterator[None]:
-        """Watch {name: (object or class, method)} in the block."""
+        """Watch {name: (object, class or module, function)} in the block."""
         before = {name: getattr(owner, method) for name, (owner, method) in methods.items()}
         for name, (owner, method) in methods.items():
             setattr(owner, method, self.timed(before[name], name))
@@ -49,7 +50,7 @@ class Stopwatch:
             yield
         finally:
             for name, (owner, method) in methods.items():
-                if isinstance(owner, type):
+                if isinstance(owner, (type, ModuleType)):
                     setattr(owner, method, before[name])
                 else:  # the class has it still
                     delattr(owner, method)

@@ -13,6 +13,7 @@ from benchmarks.peers import NerfactoStep, have_nerfstudio
 from benchmarks.stopwatch import Stopwatch, kernel_times
 from benchmarks.workload import Workload, workload
 from taichi_pynerf import runtime
+from taichi_pynerf.model import renderer as renderers
 
 import torch  # isort: skip  (after the package, which sets the thread policy)
 
@@ -39,7 +40,7 @@ def add_parts(report: Report, work: Workload, num_steps: int) -> None:
         "drawing pixels": (trainer.train_dataset, "sample"),
         "marching": (renderer, "_march"),
         "positions and levels": (renderer, "_place"),
-        "finding hidden samples": (renderer, "_seen"),
+        "finding hidden samples": (renderers, "seen_samples"),
         "field": (renderer, "_ask"),
         "recording levels": (work.model.trained_levels, "record"),
         "backward": (torch.Tensor, "backward"),

@@ -26,6 +26,7 @@ from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL, check_rigid
 from taichi_pynerf.data.formats.sparse_points import (
     NEAR_MARGIN,
     NEAREST_SHARE,
+    check_counts,
     read_ply_points,
     reliable_points,
 )
@@ -300,6 +301,7 @@ def read_model(folder: Path) -> SparseModel:
     """
     pycolmap = optional("pycolmap", "colmap")
     note(*folder.iterdir())
+    check_counts(folder)
     try:
         if _file(folder, "points3D") is None:
             model = _without_points(pycolmap, folder)

@@ -35,6 +35,9 @@ LARGEST_ERROR = 2.0
 SAME_CAMERAS = 0.01
 """Largest difference of two descriptions of the same cameras, as a share of their spread."""
 
+LEAST_BYTES = {"cameras": 48, "images": 73, "points3D": 51}
+"""Bytes of an entry at least, in the binary files of COLMAP's documentation ("Output Format")."""
+
 
 def reliable_points(model: Reconstruction) -> set[int]:
     """The numbers of the points that enough images agree about."""
@@ -62,6 +65,28 @@ def same_cameras(centres: np.ndarray, others: np.ndarray) -> float | None:
         return None
     scale = spread / other_spread
     return scale if np.abs(radii - scale * other_radii).max() <= SAME_CAMERAS * spread else None
+
+
+def check_counts(folder: Path) -> None:
+    """Refuse binary files of a COLMAP model that claim more entries than they have room for.
+
+    COLMAP believes such a claim, and reads for minutes what is not there.
+
+    Raises:
+        SceneError: a file does, or it has no room for a count.
+    """
+    for name, least in LEAST_BYTES.items():
+        path = folder / f"{name}.bin"
+        if not path.is_file():
+            continue
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            count = int.from_bytes(file.read(8), "little")
+        if size < 8 or count > (size - 8) // least:
+            raise SceneError(
+                f"{path}: a file of {size} bytes cannot hold the {count:,} entries that it claims: "
+                "it is damaged or cut off; copy it again"
+            )
 
 
 def read_ply_points(path: Path) -> np.ndarray | None:

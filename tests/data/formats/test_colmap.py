@@ -91,6 +91,17 @@ def test_broken_models_are_refused(scene_dir, name):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["cameras", "images", "points3D"])
+def test_a_count_that_the_file_has_no_room_for_is_refused_at_once(scene_dir, name):
+    folder = scene_dir / "sparse" / "0"
+    pytest.importorskip("pycolmap").Reconstruction(folder).write_binary(folder)
+    assert load_split(scene_dir, "train").images
+    path = folder / f"{name}.bin"
+    path.write_bytes(b"\xff" * 7 + path.read_bytes()[7:])
+    with pytest.raises(SceneError, match=rf"{name}\.bin: a file of \d+ bytes cannot hold"):
+        load_split(scene_dir, "train")
+
+
 def test_models_that_no_ray_can_be_made_for(scene_dir):
     (scene_dir / "sparse" / "0" / "cameras.txt").write_text(
         f"1 FULL_OPENCV {WIDTH} {HEIGHT} 20 20 12 8 0 0 0 0 0 0 0.1 0\n"
