@@ -112,7 +112,7 @@ def propose(
         step: length of the intervals as a share of training's: fewer samples or more.
     """
     per_round, num_samples = (
-        max(2, round(count / step)) for count in (config.proposal_samples, config.fine_samples)
+        round(count / step) for count in (config.proposal_samples, config.fine_samples)
     )
     rays_o, rays_d = rays.rays_o.detach(), rays.rays_d.detach()
     ends = box.to_spacing(box.clip(rays_o, rays_d, rays.bounds))

@@ -1,6 +1,7 @@
 """Samples along rays: stratified sampling, packing, and less gradient near cameras."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -31,7 +32,7 @@ def draws_per_ray(config: PyNeRFConfig) -> int:
 def samples_per_ray(config: PyNeRFConfig) -> int:
     """Samples of a ray in rendering at most, of samplers that do not march."""
     if config.sampler == "proposal":
-        return round(max(config.proposal_samples, config.fine_samples) / config.render_step)
+        return math.ceil(max(config.proposal_samples, config.fine_samples) / config.render_step)
     return config.num_samples + config.num_importance
 
 
@@ -157,10 +158,7 @@ def seen_samples(
         else:
             keep = None if features is None else KnownFeatures(features, asked)
             sigmas[asked] = field.density(*given, keep)
-        trans = transmittance(
-            sigmas, samples.t_starts, samples.t_ends, samples.packed_info,
-            least,
-        )  # fmt: skip
+        trans = transmittance(sigmas, samples.t_starts, samples.t_ends, samples.packed_info, least)
     seen = (trans >= least).nonzero().squeeze(-1)
     if found:
         return seen, known_of(found, rows.index_select(0, seen))
