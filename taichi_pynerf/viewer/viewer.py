@@ -98,6 +98,7 @@ class Viewer:
         self.frames, self.rays = Rate(), Rate()
         self.message = "H shows the controls"
         self.close_requested = False
+        self._pictures_wanted = 0  # that are saved once the picture is finished
         self._moved_at = self._shown_at = float("-inf")
         self._last_frame, self._settling = InputFrame(), 0
         self._box_lines = overlays.box_segments(box.aabb)
@@ -138,6 +139,7 @@ class Viewer:
             return False
         moving = self.moving
         drawn = self.draw(seconds)
+        self._save_pictures()
         now = time.perf_counter()
         wait = 0.0 if drawn or busy else IDLE_SECONDS
         if drawn and not (busy or moving) and self.renderer.progress() is not None:
@@ -269,9 +271,21 @@ class Viewer:
         self.close_requested = True
 
     def _screenshot(self) -> None:
-        path = self.free_path("screenshot", ".png")
-        write_png(path, self.picture())
-        self.message = f"saved {path}"
+        self._pictures_wanted += 1
+        self.message = "the picture is saved once it is finished"
+
+    def _save_pictures(self) -> None:
+        """Save the pictures asked for: finished ones, or, as a training goes on, what is there."""
+        if self.settings.drawing and not (self.renderer.training or self.at_rest):
+            return
+        try:
+            while self._pictures_wanted:
+                self._pictures_wanted -= 1
+                path = self.free_path("screenshot", ".png")
+                write_png(path, self.picture())
+                self.message = f"saved {path}"
+        except (UserError, OSError) as error:
+            self.message = str(error)
 
     def _save_checkpoint(self) -> None:
         if self.save is not None:

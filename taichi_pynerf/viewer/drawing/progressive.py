@@ -214,6 +214,11 @@ class ProgressiveRenderer:
         self._training = False
 
     @property
+    def training(self) -> bool:
+        """Whether the model is said to change again soon."""
+        return self._training
+
+    @property
     def at_rest(self) -> bool:
         """Whether the finest picture of the current model is complete."""
         return self._next_plan() is None

@@ -130,20 +130,18 @@ class Hands:
         self.xdotool("mouseup", 1)
 
     def picture(self, folder):
-        """Press F12 until the picture stays as it is, and return it."""
-        last = None
-        for _ in range(60):
-            before = set(folder.glob("screenshot_*.png"))
+        """Press F12, which saves the picture once it is finished, until there is one."""
+        before = set(folder.glob("screenshot_*.png"))
+        for _ in range(10):  # keys are lost while a window is only just there
             self.key("F12")
-            time.sleep(1)
-            new = sorted(set(folder.glob("screenshot_*.png")) - before)
-            if new:  # keys are lost while a window is only just there
-                with Image.open(new[-1]) as image:
-                    picture = np.array(image).astype(int)
-                if last is not None and np.array_equal(picture, last):
-                    return picture
-                last = picture
-        raise AssertionError("no picture, or never a still one")
+            for _ in range(100):
+                new = sorted(set(folder.glob("screenshot_*.png")) - before)
+                if new:
+                    time.sleep(0.5)  # others that were asked for
+                    with Image.open(new[-1]) as image:
+                        return np.array(image).astype(int)
+                time.sleep(0.1)
+        raise AssertionError("no picture")
 
 
 def wait_for(condition, seconds=60):
