@@ -27,7 +27,9 @@ from taichi_pynerf.files import atomic_write_text, json_text
 from taichi_pynerf.kernels.ray_march import ray_march_kernels
 from taichi_pynerf.ops.compositing import composite, transmittance
 from taichi_pynerf.ops.hash_grid import HashGridSpec, hash_encode
+from taichi_pynerf.ops.lenses import undistort
 from taichi_pynerf.ops.occupancy import update_density, update_level_range
+from taichi_pynerf.ops.proposal_rounds import SmallField, proposal_rounds
 from taichi_pynerf.ops.proposals import interval_middles
 from taichi_pynerf.ops.resampling import sample_pdf
 from taichi_pynerf.ops.rmsprop import sparse_rmsprop
@@ -70,8 +72,20 @@ def launch_all() -> None:
     sample_pdf(torch.rand(8, 9), torch.rand(8, 8), torch.rand(8, 4))
     for unbounded in (False, True):
         interval_middles(points, dirs, torch.rand(64, 9), 2.0, unbounded)
+        propose(points, dirs, spec, unbounded)
+    undistort(t_starts, t_ends, torch.rand(1, 6), 20, 1e-5, 16.0)
     for cascades in (1, 5):
         march(cascades, points, dirs)
+
+
+def propose(points: torch.Tensor, dirs: torch.Tensor, spec: HashGridSpec, unbounded: bool) -> None:
+    table = torch.zeros(spec.num_entries, spec.features_per_level)
+    inner, outer = torch.rand(16, spec.num_features), torch.rand(1, 16)
+    common = [torch.rand(64, 2), torch.rand(64), table, inner, outer]
+    proposal_rounds(
+        points, dirs, *common, SmallField(spec, 16, unbounded), num_rounds=2, per_round=24,
+        num_samples=16, turn=0.6, explore=0.1, size=2.0,
+    )  # fmt: skip
 
 
 def march(cascades: int, points: torch.Tensor, dirs: torch.Tensor) -> None:

@@ -22,10 +22,16 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from taichi_pynerf.ops import lenses as lens_ops
+from taichi_pynerf.runtime import runs_kernels
+
 COEFFICIENTS = ("k1", "k2", "k3", "k4", "p1", "p2")
 
 MAX_ITERATIONS = 20
 """Greatest number of Newton steps. Each doubles the correct digits: real lenses need 3 to 5."""
+
+SMALL_STEP = 1e-5
+"""If a step is this small, the next one is below the precision."""
 
 FARTHEST = 16.0
 """Greatest radius of image points: 86 degrees off the axis of a perspective lens."""
@@ -54,6 +60,20 @@ def undistort(
         x, y: [N] image points.
         determinant: [N], the factor by which the lens changes small areas at (x, y); positive.
     """
+    if runs_kernels(x_moved):
+        lenses = coefficients.view(-1, len(COEFFICIENTS))
+        flat = x_moved.reshape(-1), y_moved.reshape(-1)
+        found = lens_ops.undistort(*flat, lenses, MAX_ITERATIONS, SMALL_STEP, FARTHEST)
+        x, y, determinant = (values.view_as(x_moved) for values in found)
+    else:
+        x, y, determinant = newton(x_moved, y_moved, coefficients)
+    return x, y, determinant.clamp_min(LEAST_DETERMINANT)
+
+
+def newton(
+    x_moved: torch.Tensor, y_moved: torch.Tensor, coefficients: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`undistort` in plain torch, which needs no backend; its determinant may be of any sign."""
     x, y = x_moved, y_moved
     for _ in range(MAX_ITERATIONS):
         x_here, y_here, xx, xy, yy = _distort_with_jacobian(x, y, coefficients)
@@ -64,11 +84,10 @@ def undistort(
         y_step = (xx * y_error - xy * x_error) / safe
         x = (x - x_step).clamp(-FARTHEST, FARTHEST)
         y = (y - y_step).clamp(-FARTHEST, FARTHEST)
-        # If a step is this small, the next one is below the precision.
-        if not x.numel() or max(float(x_step.abs().max()), float(y_step.abs().max())) < 1e-5:
+        if not x.numel() or max(float(x_step.abs().max()), float(y_step.abs().max())) < SMALL_STEP:
             break
     *_, xx, xy, yy = _distort_with_jacobian(x, y, coefficients)
-    return x, y, (xx * yy - xy * xy).clamp_min(LEAST_DETERMINANT)
+    return x, y, xx * yy - xy * xy
 
 
 def has_inverse(

@@ -132,6 +132,12 @@ def torch_device() -> torch.device:
     return torch.device("cuda" if _started == "cuda" else "cpu")
 
 
+def runs_kernels(tensor: torch.Tensor) -> bool:
+    """Whether kernels have been started and work where the tensor is, without copying it."""
+    device = torch_device()
+    return _started is not None and shares_memory() and tensor.device.type == device.type
+
+
 def device_name() -> str:
     """The name of the device that the kernels run on, for people."""
     if _started == "cuda":

@@ -4,6 +4,7 @@ import pytest
 import torch
 from scene_makers import make_cameras, orbit_poses
 
+from taichi_pynerf.geometry import distortion
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.distortion import distort, fold_radius, has_inverse, undistort
 from taichi_pynerf.geometry.rays import generate_rays, view_rays
@@ -97,6 +98,17 @@ def test_rays_and_projection_are_inverse(name):
     pixels, depth = cameras.project(0, points)
     torch.testing.assert_close(pixels, pixel_grid(64, 96) + 0.5, atol=2e-4, rtol=0)
     assert (depth > 0).all()
+
+
+@pytest.mark.parametrize("name", LENSES)
+def test_before_a_backend_is_started_torch_finds_the_same_rays(monkeypatch, name):
+    cameras = make_lenses([LENSES[name]])
+    by_kernel = view_rays(cameras, 0)
+    monkeypatch.setattr(distortion, "runs_kernels", lambda _: False)
+    for values, others in zip(
+        vars(by_kernel).values(), vars(view_rays(cameras, 0)).values(), strict=True
+    ):
+        torch.testing.assert_close(values, others, rtol=1e-5, atol=1e-6)
 
 
 def test_fisheye_rays_and_projection_are_inverse_beyond_half_a_turn():

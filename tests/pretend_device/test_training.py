@@ -1,5 +1,7 @@
 """Training on the pretend device: on one device throughout, and with few waits."""
 
+import dataclasses
+
 import pytest
 import torch
 from machine import pretend_machine, to_host
@@ -89,6 +91,20 @@ def test_every_way_to_train_stays_on_the_device_and_waits_seldom(data, settings,
     for _ in range(8):  # the grid is updated again
         figures = trainer.train_step()
     assert figures["loss"] < first
+
+
+def test_lenses_are_undone_without_a_wait():
+    scene = ball_scene(size=24)
+    lens = torch.tensor([0.05, -0.02, 0.0, 0.0, 1e-3, -1e-3])
+    cameras = dataclasses.replace(scene.cameras, distortion=lens.repeat(len(scene.cameras), 1))
+    bent = PyNeRFDataset.from_scene(dataclasses.replace(scene, cameras=cameras))
+    trainer = new_trainer(bent, background="white")
+    for _ in range(SETTLED):
+        trainer.train_step()
+    with counted() as ledger:
+        trainer.train_step()
+    assert ledger.kernels["undistort"] == 1
+    assert ledger.num_waits <= 1, str(ledger)
 
 
 def test_an_update_of_the_grid_waits_seldom(data):
