@@ -102,6 +102,34 @@ def test_a_count_that_the_file_has_no_room_for_is_refused_at_once(scene_dir, nam
         load_split(scene_dir, "train")
 
 
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [("images", 8 + 64 + len("view_00.png") + 1), ("points3D", 8 + 43), ("frames", 8 + 64)],
+)
+def test_a_list_that_the_file_has_no_room_for_is_refused_at_once(scene_dir, name, place):
+    """The places in an image, the sightings of a point, the images of a frame."""
+    folder = scene_dir / "sparse" / "0"
+    pytest.importorskip("pycolmap").Reconstruction(folder).write_binary(folder)
+    path = folder / f"{name}.bin"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:place] + (10**9).to_bytes(4, "little") + whole[place + 4 :])
+    with pytest.raises(SceneError, match=rf"{name}\.bin: .* 1,000,000,000 items of entry 1 that"):
+        load_split(scene_dir, "train")
+    path.write_bytes(whole[:-1])
+    with pytest.raises(SceneError, match=rf"{name}\.bin: a file of \d+ bytes cannot hold"):
+        load_split(scene_dir, "train")
+
+
+def test_a_name_without_an_end_is_refused(scene_dir):
+    folder = scene_dir / "sparse" / "0"
+    pytest.importorskip("pycolmap").Reconstruction(folder).write_binary(folder)
+    path = folder / "images.bin"
+    path.write_bytes(path.read_bytes()[:72] + b"v" * 40)
+    path.write_bytes((1).to_bytes(8, "little") + path.read_bytes()[8:])
+    with pytest.raises(SceneError, match=r"images\.bin: .* the name of entry 1 that"):
+        load_split(scene_dir, "train")
+
+
 def test_models_that_no_ray_can_be_made_for(scene_dir):
     (scene_dir / "sparse" / "0" / "cameras.txt").write_text(
         f"1 FULL_OPENCV {WIDTH} {HEIGHT} 20 20 12 8 0 0 0 0 0 0 0.1 0\n"
