@@ -188,6 +188,9 @@ class PyNeRFConfig:
     seed: int = _training.whole(0, "seed of all randomness", 0, 2**63 - 1)
 
     color_loss_weight: float = _losses.number(1.0, "weight of the squared colour error")
+    structure_loss_weight: float = _losses.number(
+        0.0, "weight of 1 - SSIM of pixels that were drawn together (S3IM)"
+    )
     pyramid_loss_weight: float = _losses.number(
         0.1, "weight of the difference between adjacent heads of a sample"
     )

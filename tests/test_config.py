@@ -30,7 +30,7 @@ WEIGHTS = [
     "color_loss_weight", "pyramid_loss_weight", "distortion_loss_weight", "hash_decay",
     "gradient_clip", "max_seconds", "checkpoint_interval", "gradient_distance",
     "pose_learning_rate", "depth_loss_weight", "sparse_depth_weight", "opacity_loss_weight",
-    "weight_decay",
+    "weight_decay", "structure_loss_weight",
 ]  # fmt: skip
 CHOICES = [
     "output_interpolation", "level_interpolation", "sampler", "background", "color_correction",
@@ -89,7 +89,7 @@ GOOD_VALUES = {
     "color_loss_weight": 0, "pyramid_loss_weight": 0.25, "distortion_loss_weight": 0.125,
     "hash_decay": 0.5, "depth_loss_weight": 0.5, "depth_loss": "l1",
     "sparse_depth_weight": 0.5, "sparse_depth_share": 0.25,
-    "opacity_loss_weight": 0.5, "weight_decay": 0.5,
+    "opacity_loss_weight": 0.5, "weight_decay": 0.5, "structure_loss_weight": 0.125,
     "gradient_clip": 0.75, "skip_bad_steps": 4, "mixed_precision": True, "compile": True,
     "background": "random", "color_correction": "affine", "val_interval": 0,
     "checkpoint_interval": 60, "data_device": "cpu", "seed": 2**63 - 1,

@@ -1,4 +1,4 @@
-"""The training losses: colour, depth, pyramid consistency, distortion, table decay."""
+"""The training losses: colour, structure, depth, pyramid consistency, distortion, table decay."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,6 +15,9 @@ from taichi_pynerf.model.renders import TrainingRender
 from taichi_pynerf.ops.ray_march import Samples
 from taichi_pynerf.training.depth_losses import DEPTH_LOSSES, urban_depth
 from taichi_pynerf.training.optimizers import network_parameters
+
+TOGETHER = 16  # pixels of a group whose SSIM is taken
+C1, C2 = 0.01**2, 0.03**2  # of SSIM, for colours in [0, 1]
 
 
 def loss_inputs(
@@ -73,6 +76,9 @@ class PyNeRFLoss(nn.Module):
         squares = (outputs["rgb"] - targets["rgb"]).square().mean(-1)
         losses = {"color_loss": (targets["weights"] * squares).mean()}
         total = config.color_loss_weight * losses["color_loss"]
+        if config.structure_loss_weight > 0:
+            losses["structure_loss"] = structure(outputs["rgb"], targets["rgb"])
+            total = total + config.structure_loss_weight * losses["structure_loss"]
         if config.depth_loss_weight > 0 and "depth" in targets:
             loss = DEPTH_LOSSES[config.depth_loss]
             losses["depth_loss"] = loss(
@@ -120,6 +126,29 @@ class PyNeRFLoss(nn.Module):
             )
             total = total + config.hash_decay * losses["hash_decay"]
         return {"total_loss": total, **losses}
+
+
+def structure(rgb: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """1 - SSIM of groups of `TOGETHER` pixels, mean over groups and channels.
+
+    S3IM (Xie et al., "S3IM: Stochastic Structural SIMilarity and Its Unreasonable Effectiveness for
+    Neural Fields", ICCV 2023, eq. 5): SSIM of patches that are put together of random pixels, with
+    a window that does not overlap. It asks for the right contrast among pixels, where squares alone
+    are content with a blurred mean. A batch is drawn at random, so neighbours in it will do.
+
+    Args:
+        rgb, target: [N, 3] colours of the batch. Differentiable in rgb. Pixels left over after the
+            last whole group do not count.
+    """
+    size = min(TOGETHER, len(rgb))
+    whole = len(rgb) // max(size, 1) * size
+    x, y = (colors[:whole].view(-1, size, 3) for colors in (rgb, target))
+    x_mean, y_mean = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
+    x_off, y_off = x - x_mean, y - y_mean
+    covariance = (x_off * y_off).mean(1)
+    variances = (x_off.square() + y_off.square()).mean(1)
+    means = (2 * x_mean * y_mean + C1) / (x_mean.square() + y_mean.square() + C1)
+    return 1 - (means.squeeze(1) * (2 * covariance + C2) / (variances + C2)).mean()
 
 
 def proposal_loss(borders: torch.Tensor, weights: torch.Tensor, found: Histogram) -> torch.Tensor:

@@ -1,6 +1,7 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from tiny import tiny_config, tiny_field
@@ -8,10 +9,12 @@ from tiny import tiny_config, tiny_field
 from taichi_pynerf.model.proposals import Histogram
 from taichi_pynerf.ops.ray_march import Samples
 from taichi_pynerf.training.losses import (
+    TOGETHER,
     PyNeRFLoss,
     distortion,
     proposal_loss,
     pyramid_consistency,
+    structure,
     table_energy,
 )
 
@@ -101,13 +104,14 @@ TERMS = {
     "hash_decay": "hash_decay",
     "opacity_loss_weight": "opacity_loss",
     "weight_decay": "weight_decay",
+    "structure_loss_weight": "structure_loss",
 }
 
 
 def test_the_total_is_the_weighted_sum_of_the_terms():
     loss, outputs, targets = some_batch(
         color_loss_weight=1.0, pyramid_loss_weight=0.25, distortion_loss_weight=0.5, hash_decay=2.0,
-        opacity_loss_weight=0.75, weight_decay=1.5,
+        opacity_loss_weight=0.75, weight_decay=1.5, structure_loss_weight=0.375,
     )  # fmt: skip
     losses = {name: value.item() for name, value in loss(outputs, targets).items()}
     assert set(losses) == {"total_loss", *TERMS.values()}
@@ -115,6 +119,7 @@ def test_the_total_is_the_weighted_sum_of_the_terms():
     expected = (
         losses["color_loss"] + 0.25 * losses["pyramid_loss"] + 0.5 * losses["distortion_loss"]
         + 2.0 * losses["hash_decay"] + 0.75 * losses["opacity_loss"] + 1.5 * losses["weight_decay"]
+        + 0.375 * losses["structure_loss"]
     )  # fmt: skip
     assert losses["total_loss"] == pytest.approx(expected)
 
@@ -125,6 +130,38 @@ def test_a_term_is_computed_if_it_has_a_weight(weight):
     losses = loss(outputs, targets)
     assert set(losses) == {"total_loss", "color_loss", TERMS[weight]}
     assert losses["total_loss"].item() == pytest.approx(0.125 * losses[TERMS[weight]].item())
+
+
+def ssim_of(x, y):
+    """Wang et al. 2004, eq. 13, of one group of numbers."""
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    covariance = np.mean((x - x.mean()) * (y - y.mean()))
+    c1, c2 = 0.01**2, 0.03**2
+    return ((2 * x.mean() * y.mean() + c1) * (2 * covariance + c2)) / (
+        (x.mean() ** 2 + y.mean() ** 2 + c1) * (x.var() + y.var() + c2)
+    )
+
+
+def test_structure_is_one_minus_ssim_of_pixels_drawn_together():
+    generator = seeded(5)
+    rgb, target = torch.rand(2, 2 * TOGETHER + 5, 3, generator=generator)
+    groups = [slice(0, TOGETHER), slice(TOGETHER, 2 * TOGETHER)]
+    expected = np.mean([ssim_of(rgb[g, c], target[g, c]) for g in groups for c in range(3)])
+    assert structure(rgb, target).item() == pytest.approx(1 - expected, abs=1e-6)
+    assert structure(target, target).item() == pytest.approx(0, abs=1e-6)
+    assert structure(rgb[:3], target[:3]).item() > 0  # fewer than a group
+
+
+def test_the_gradient_of_structure():
+    rgb, target = torch.rand(2, TOGETHER, 3, generator=seeded(6), dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: structure(x, target), rgb.requires_grad_())
+
+
+def test_of_two_errors_as_large_structure_punishes_lost_contrast_more():
+    target = torch.rand(TOGETHER, 3, generator=seeded(7)) * 0.4 + 0.3
+    blurred = target.mean(0).expand_as(target)
+    size = (target - blurred).square().mean(0).sqrt()
+    assert structure(blurred, target) > 2 * structure(target + size, target)
 
 
 def test_the_distortion_loss_grows_with_the_training():
