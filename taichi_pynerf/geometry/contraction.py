@@ -19,34 +19,3 @@ def contract(points: torch.Tensor) -> torch.Tensor:
     """Map points [..., 3], with the scene box at [-1, 1]^3, into (-2, 2)^3. Differentiable."""
     m = points.abs().amax(-1, keepdim=True).clamp_min(1)
     return points * ((2 - 1 / m) / m)
-
-
-def footprint_scale(points: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
-    """The factor by which contraction changes a small area perpendicular to a direction.
-
-    A surface element with unit normal n and area A is mapped to one of area |det J| |J^-T n| A
-    (Nanson's formula), where J is the contraction's Jacobian. Inside the box that is A. At a
-    distance m far out, across a ray from the centre, it is ((2m - 1) / m^2)^2 A. So a pixel's
-    footprint, which grows as m^2, tends to a fixed number of cells.
-
-    Args:
-        points: [M, 3], the scene box at [-1, 1]^3.
-        directions: [M, 3] unit directions that the areas are perpendicular to.
-
-    Returns:
-        [M], positive.
-    """
-    m, axis = points.abs().max(-1, keepdim=True)
-    outside = m > 1
-    m = m.clamp_min(1)
-    # J consists of 1 / m^2 along the largest coordinate, `across` along the others, and a shear
-    # that moves the others as the largest one grows.
-    across = (2 * m - 1) / m.square()
-    shear = points * points.gather(-1, axis).sign() * (2 * (1 - m) / (m * m * m))
-    solved = directions / across  # J^T solved = directions, except for the largest coordinate
-    other = (shear * solved).sum(-1, keepdim=True) - (shear * solved).gather(-1, axis)
-    along = (directions.gather(-1, axis) - other) * m.square()
-    solved = solved.scatter(-1, axis, along)
-    determinant = (across / m).square()
-    scale = determinant * solved.norm(dim=-1, keepdim=True)
-    return torch.where(outside, scale, torch.ones_like(scale)).squeeze(-1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from taichi_pynerf.geometry.constants import constant
-from taichi_pynerf.geometry.contraction import contract, footprint_scale
+from taichi_pynerf.geometry.contraction import contract
 from taichi_pynerf.geometry.rays import Rays
 
 
@@ -82,15 +82,6 @@ class SceneBox:
         """
         reach = (4 * field_points - 2).abs().amax(-1).clamp_min(1)  # 2 - 1 / m outside
         return (2 - reach) / self.size
-
-    def footprint_scale(self, points: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
-        """Factors [M] by which contraction enlarges areas across rays; inside the box they are 1.
-
-        Args:
-            points: [M, 3] unit coordinates, of an unbounded scene.
-            directions: [M, 3] unit directions of the rays.
-        """
-        return footprint_scale(2 * points - 1, directions)
 
     def pixel_widths(self, rays: Rays) -> torch.Tensor:
         """Width [N] of each ray's pixel where the ray passes the middle of the box, world units.

@@ -9,6 +9,7 @@ import torch
 
 from taichi_pynerf import runtime
 from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.geometry.constants import constant
 from taichi_pynerf.geometry.rays import Rays
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.field import PyramidField
@@ -23,7 +24,7 @@ from taichi_pynerf.model.proposals import (
     learns,
     propose,
 )
-from taichi_pynerf.model.pyramid import get_pyramid_level
+from taichi_pynerf.model.pyramid import level_knots
 from taichi_pynerf.model.ray_rounds import SAMPLES_PER_RAY, RayChunks, RayRounds
 from taichi_pynerf.model.renders import LEAST_SEEN, Rendered, TrainingRender
 from taichi_pynerf.model.samples import (
@@ -36,6 +37,7 @@ from taichi_pynerf.model.samples import (
     with_less_gradient_near_cameras,
 )
 from taichi_pynerf.ops.compositing import composite, transmittance
+from taichi_pynerf.ops.placement import place_samples
 from taichi_pynerf.ops.ray_march import Samples, march_rays
 
 RAYS_AT_ONCE = 2**16  # greatest number of rays under way in rendering
@@ -347,20 +349,25 @@ class PyramidRenderer:
         self, rays: Rays, samples: Samples, t: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Field positions [M, 3] and pyramid levels [M] of samples, at interval middles or `t`."""
-        t = ((samples.t_starts + samples.t_ends) / 2 if t is None else t).detach()
+        if t is not None:
+            samples = samples._replace(t_starts=t, t_ends=t)
+        several = self.field.num_heads > 1
+        knots = tuple(level_knots(self.field.resolutions)) if several else (0.0,)
+        positions, levels = place_samples(
+            rays.rays_o, rays.rays_d, rays.pixel_areas, samples, self.box.center, self.box.size,
+            self.box.unbounded, self.level_size, constant(knots, rays.rays_o),
+        )  # fmt: skip
+        if rays.rays_o.requires_grad or rays.rays_d.requires_grad:
+            positions = self._positions(rays, samples)
+        return positions, levels
+
+    def _positions(self, rays: Rays, samples: Samples) -> torch.Tensor:
+        """The positions of `_place`, differentiable in the rays."""
+        t = ((samples.t_starts + samples.t_ends) / 2).detach()
         origins = self.box.to_unit(rays.rays_o).index_select(0, samples.ray_indices)
         dirs = self.box.direction_to_unit(rays.rays_d).index_select(0, samples.ray_indices)
         positions = torch.addcmul(origins, dirs, t.unsqueeze(-1))
-        if not self.box.unbounded:
-            positions = positions.clamp_(0, 1)
-        if self.field.num_heads == 1:
-            return self.box.unit_to_field(positions), torch.zeros_like(t)
-        areas = rays.pixel_areas.index_select(0, samples.ray_indices) * t.square()
-        if self.box.unbounded:
-            world_dirs = rays.rays_d.index_select(0, samples.ray_indices)
-            areas = areas * self.box.footprint_scale(positions.detach(), world_dirs.detach())
-            positions = self.box.unit_to_field(positions)
-        return positions, get_pyramid_level(areas, self.field.resolutions, self.level_size)
+        return self.box.unit_to_field(positions) if self.box.unbounded else positions.clamp_(0, 1)
 
     def _ask(
         self,

@@ -1,12 +1,10 @@
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import uncontract
 from torch.nn.functional import normalize
 
-from taichi_pynerf.geometry.contraction import contract, footprint_scale
-from taichi_pynerf.model.pyramid import get_pyramid_level
+from taichi_pynerf.geometry.contraction import contract
 
 coordinate = st.floats(-1e3, 1e3)
 points = st.tuples(coordinate, coordinate, coordinate)
@@ -82,37 +80,3 @@ def test_its_gradient_is_that_of_finite_differences():
     for row, column in enumerate(contract(x).unbind(-1)):
         (gradient,) = torch.autograd.grad(column.sum(), x, retain_graph=True)
         torch.testing.assert_close(gradient, expected[:, row], rtol=1e-5, atol=1e-8)
-
-
-def test_areas_across_rays_grow_as_finite_differences_say():
-    x, n = random_points(), random_directions()
-    # Two edges of a small square across n, carried along by the contraction.
-    e1 = normalize(torch.linalg.cross(n, random_directions(seed=2)), dim=-1)
-    e2 = torch.linalg.cross(n, e1)
-    j = jacobians(x)
-    edges = [(j @ e.unsqueeze(-1)).squeeze(-1) for e in (e1, e2)]
-    expected = torch.linalg.cross(*edges).norm(dim=-1)
-    assert ((x.abs() > 1).any(-1)).float().mean() > 0.8
-    torch.testing.assert_close(footprint_scale(x, n), expected, rtol=1e-5, atol=1e-10)
-
-
-def test_areas_inside_the_box_stay():
-    x = random_points(spread=0.2)
-    x = x[(x.abs() < 1).all(-1)]
-    assert torch.equal(footprint_scale(x, random_directions(len(x))), torch.ones(len(x)).double())
-
-
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_the_level_of_a_ray_from_the_centre_falls_ever_slower_and_comes_to_rest(axis):
-    resolutions = tuple(16 * 2**k for k in range(8))
-    ray = torch.zeros(1, 3)
-    ray[0, axis] = 1
-    t = torch.logspace(-1, 4, 200)
-    x = t.unsqueeze(-1) * ray
-    areas = 4e-6 * t.square() * footprint_scale(x, ray.expand(200, 3))
-    levels = get_pyramid_level(areas, resolutions, 4.0)
-    assert (levels.diff() <= 1e-5).all()
-    assert 1 < levels[-1] < levels[0] <= 7
-    # The footprint tends to 2 * 2e-3 of the cube's half side.
-    rest = get_pyramid_level(torch.tensor([4 * 4e-6]), resolutions, 4.0)
-    torch.testing.assert_close(levels[-1:], rest, rtol=0, atol=1e-3)
