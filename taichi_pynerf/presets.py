@@ -47,6 +47,7 @@ UNBOUNDED_PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {
         "sampler": "proposal",
         "cells_per_footprint": 1.0,
+        "hash_table_size": 2**20,
         "samples_per_batch": 16384,
         "learning_rate": 4e-2,
         "final_learning_rate": 0.03,
