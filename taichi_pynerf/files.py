@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from taichi_pynerf.errors import RunFolderError
+
 CACHE_VARIABLE = "TAICHI_PYNERF_CACHE"
 
 
@@ -54,6 +56,27 @@ def open_to_append(path: Path) -> IO[bytes]:
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
     return os.fdopen(os.open(path, flags, 0o666), "ab")
+
+
+def refuse_links(root: Path, folder: Path) -> None:
+    """Refuse a folder to write into that a link below `root` leads to.
+
+    A run folder from elsewhere may hold one that leads to any folder of the user.
+
+    Args:
+        root: a folder that the user has named; it may be a link.
+        folder: below it; need not exist.
+
+    Raises:
+        RunFolderError: a part of the path below `root` is a link.
+    """
+    while folder != root:
+        if folder.is_symlink():
+            raise RunFolderError(
+                f"{folder}: this is a link, which is not followed for writing: remove it, or name "
+                "the folder that it leads to yourself"
+            )
+        folder = folder.parent
 
 
 def remove_leftovers(folder: Path, names: Iterable[str]) -> None:

@@ -4,7 +4,14 @@ import errno
 
 import pytest
 
-from taichi_pynerf.files import atomic_write, atomic_write_text, open_to_append, remove_leftovers
+from taichi_pynerf.errors import RunFolderError
+from taichi_pynerf.files import (
+    atomic_write,
+    atomic_write_text,
+    open_to_append,
+    refuse_links,
+    remove_leftovers,
+)
 
 
 def test_leftovers_of_killed_processes_are_removed_and_nothing_else(tmp_path):
@@ -46,3 +53,17 @@ def test_a_link_is_replaced_and_what_it_leads_to_is_not(tmp_path):
     atomic_write_text(tmp_path / "config.json", "{}")
     assert (tmp_path / "outside").read_text() == "dear"
     assert not (tmp_path / "config.json").is_symlink()
+
+
+def test_links_below_a_named_folder_are_refused(tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "named").symlink_to(tmp_path / "outside")
+    refuse_links(tmp_path / "named", tmp_path / "named")
+    refuse_links(tmp_path / "named", tmp_path / "named" / "renders" / "test")  # not there yet
+    (tmp_path / "named" / "renders").symlink_to(tmp_path)
+    for parts in ("renders", "renders/test"):
+        with pytest.raises(RunFolderError, match="renders: this is a link"):
+            refuse_links(tmp_path / "named", tmp_path / "named" / parts)
+    (tmp_path / "named" / "nowhere").symlink_to(tmp_path / "absent")
+    with pytest.raises(RunFolderError, match="nowhere: this is a link"):
+        refuse_links(tmp_path / "named", tmp_path / "named" / "nowhere")

@@ -41,6 +41,10 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--minutes", type=float, default=0.0, help="of campaigns that run by the clock; 0: its own"
     )
+    parser.add_argument(
+        "--python", type=Path, action="append", default=[], metavar="PATH",
+        help="an interpreter for versions; may be given several times",
+    )  # fmt: skip
     parser.add_argument("--output_dir", type=Path, default=Path("outputs/reliability"))
     return parser
 
@@ -61,12 +65,12 @@ def main(argv: list[str]) -> None:
         print(f"{name}: {claim(name)}", flush=True)
         started = time.monotonic()
         outcome = Outcome()
-        folder = Path(
-            tempfile.mkdtemp(prefix="reliability_")
-        )  # no object that forks would clean up
+        # No object that forks would clean up.
+        folder = Path(tempfile.mkdtemp(prefix="reliability_"))
+        options = Options(args.quick, folder, args.seed, args.minutes, tuple(args.python))
         try:
             module = importlib.import_module(f"benchmarks.reliability.{name}")
-            module.campaign(Options(args.quick, folder, args.seed, args.minutes), outcome)
+            module.campaign(options, outcome)
             outcome.whole = True
         finally:  # what an interrupted one has found is kept, too
             shutil.rmtree(folder, ignore_errors=True)

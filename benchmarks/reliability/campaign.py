@@ -16,12 +16,14 @@ class Options:
         folder: an existing folder for runs and scenes of the campaign, to be removed by the caller.
         seed: of the moments, damages and places that are drawn.
         minutes: time of the campaigns that run by the clock; 0: each its own.
+        pythons: interpreters for `versions`, before those that it finds.
     """
 
     quick: bool
     folder: Path
     seed: int = 0
     minutes: float = 0.0
+    pythons: tuple[Path, ...] = ()
 
     def size(self, usual: int, quick: int) -> int:
         """A number of tries."""

@@ -6,6 +6,7 @@ seconds at most. It must be used, or refused in one line; a trap of a file must 
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import pickle
@@ -26,7 +27,7 @@ from benchmarks.reliability.campaign import Options, Outcome
 from benchmarks.reliability.children import Forked
 from benchmarks.reliability.low_memory import limit_address_space
 from taichi_pynerf import runtime
-from taichi_pynerf.apps import train
+from taichi_pynerf.apps import render, train
 from taichi_pynerf.data import load_split
 from taichi_pynerf.data.formats.sparse_points import read_ply_points
 from taichi_pynerf.data.images import decode_image
@@ -339,7 +340,30 @@ def links(folder: Path, trap: Path) -> Cases:
         (run_dir / name).symlink_to(trap)  # is made if a link is followed
     argv = ["--resume", str(run_dir), "--backend", "cpu", "--no-tensorboard", "--max_steps", "24"]
     cases.append(("run folder with links to a file outside", run_dir, partial(train.main, argv)))
+    outside = folder / "outside"
+    outside.mkdir()
+    run_dir = folder / "linked_folders"
+    shutil.copytree(folder / "good", run_dir)
+    for name in ("renders", "tensorboard"):
+        (run_dir / name).symlink_to(outside)
+    uses: dict[str, Callable[[], None]] = {
+        "rendered": partial(render.main, ["--checkpoint", str(run_dir)])
+    }
+    if importlib.util.find_spec("tensorboard") is not None:
+        resume = ["--resume", str(run_dir), "--tensorboard", "--max_steps", "24"]
+        uses["resumed"] = partial(train.main, resume)
+    for what, use in uses.items():
+        case = partial(_kept_out, use, outside)
+        cases.append((f"run folder with links to a folder outside, {what}", run_dir, case))
     return cases
+
+
+def _kept_out(use: Callable[[], None], outside: Path) -> None:
+    try:
+        use()
+    finally:
+        if any(outside.iterdir()):
+            raise RuntimeError(f"{outside}: a link was followed")
 
 
 def _leads_out(scene: Path) -> None:

@@ -2,17 +2,21 @@
 
 The address space is limited as by `ulimit -v`, to more and more above what the process has when it
 starts. With root's rights a control group limits the memory itself; then a process that takes more
-is killed without a word.
+is killed without a word. A scene of 1,000 images is read within several limits, too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import resource
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from benchmarks.reliability import small_run
 from benchmarks.reliability.campaign import Options, Outcome
@@ -22,6 +26,8 @@ from taichi_pynerf.apps import train
 MIB = 2**20
 # Table entries; with 3 levels above their dense size the large one asks for 3 GiB.
 SIZES = {"small": {}, "large": {"hash_table_size": 2**24, "max_resolution": 2048, "num_levels": 8}}
+
+IMAGES, SIDE = 1000, 400  # of the large scene: 458 MiB of pixels
 
 
 def limit_address_space(above: int) -> None:
@@ -59,12 +65,37 @@ def campaign(options: Options, outcome: Outcome) -> None:
     for size, mib in tries:
         prepare = partial(limit_address_space, mib * MIB)
         one(outcome, options.folder, scene, size, f"ulimit -v, {mib} MiB more", prepare)
+    if not options.quick:
+        many = many_images(scene, options.folder / "many")
+        for mib in (256, 768, 3072):
+            prepare = partial(limit_address_space, mib * MIB)
+            limit = f"{IMAGES:,} images, ulimit -v, {mib} MiB more"
+            one(outcome, options.folder, many, "small", limit, prepare)
     try:
         for size, mib in (("small", 300), ("large", 1500)):
             with control_group(mib * MIB) as join:
                 one(outcome, options.folder, scene, size, f"control group of {mib} MiB", join)
     except OSError as error:
         outcome.skipped.append(f"control groups: {error}")
+
+
+def many_images(scene: Path, folder: Path) -> Path:
+    """A scene with the cameras of another one over and over, and one file as all of its images."""
+    (folder / "train").mkdir(parents=True)
+    rows = np.linspace(0, 255, SIDE * SIDE * 3).astype(np.uint8).reshape(SIDE, SIDE, 3)
+    first = folder / "train" / "image_0000.png"
+    Image.fromarray(rows).save(first)
+    content = json.loads((scene / "transforms_train.json").read_text())
+    cameras = content["frames"]
+    content["frames"] = []
+    for number in range(IMAGES):
+        name = f"train/image_{number:04d}"
+        if number:
+            (folder / f"{name}.png").hardlink_to(first)
+        camera = cameras[number % len(cameras)]
+        content["frames"].append({**camera, "file_path": name})
+    (folder / "transforms_train.json").write_text(json.dumps(content))
+    return folder
 
 
 def one(

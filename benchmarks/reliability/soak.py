@@ -23,7 +23,7 @@ from benchmarks.web_soak import NUM_CLIENTS, WEIGHTS, Hands, warm_up
 
 MINUTES, QUICK_MINUTES = 180.0, 2.0
 BETWEEN_EVENTS, BETWEEN_SAMPLES = 0.4, 10.0  # seconds; three hours make 20,000 events or so
-WARM = 0.2  # share of the time until memory has its height
+PARTS = 3  # of the time; memory comes to its height in the first ones, and the last one is judged
 MOST_PER_HOUR = 20.0  # MB; a slope within three errors of it may be of chance
 MOST_LEFT = 2  # handles and threads that may come and go by themselves
 LEAVING = 5.0  # seconds until the program has noticed that clients left
@@ -83,13 +83,16 @@ def _soak(
 
 
 def _memory(samples: np.ndarray, outcome: Outcome) -> tuple[str | None, str]:
-    """Whether the memory grows: a fault, and words."""
-    late = samples[samples[:, 0] >= WARM * samples[-1, 0]]
-    slope, error = slope_of(late[:, 0], late[:, 1])
+    """Whether the memory still grows in the last part of the time: a fault, and words."""
+    part = np.minimum(PARTS * samples[:, 0] / samples[-1, 0], PARTS - 1).astype(int)
+    slopes = [slope_of(*samples[part == number].T) for number in range(PARTS)]
+    slope, error = slopes[-1]
+    late = samples[part == PARTS - 1]
     words = f"{late[-1, 1]:.0f} MB, {slope:+.1f} ± {error:.1f} MB per hour ({len(late)} samples)"
     outcome.figures["memory"] = {
-        "first MB": round(late[0, 1], 1), "last MB": round(late[-1, 1], 1),
+        "first MB": round(samples[0, 1], 1), "last MB": round(late[-1, 1], 1),
         "MB per hour": round(slope, 2), "error": round(error, 2), "samples": len(late),
+        "MB per hour of each part": [[round(x, 1) for x in pair] for pair in slopes],
     }  # fmt: skip
     grows = slope - 3 * error > MOST_PER_HOUR
     return (f"it grows: {words}" if grows else None), words

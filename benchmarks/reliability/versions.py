@@ -1,49 +1,49 @@
 """The tests on the oldest and the newest Python, with the oldest and the newest packages.
 
-For each corner a virtual environment is made by uv, with the least versions that `pyproject.toml`
-allows or the newest. Then all tests that are not slow run in it. A corner takes some gigabytes, as
-torch's packages for Linux hold CUDA, and is kept in `outputs/versions`. Interpreters are looked for
-among pyenv's, and by the names `python3.10` and `python3.13`.
+For each corner a virtual environment is made with pip, in `outputs/versions`, where it is kept.
+Then all tests that are not slow run in it. The oldest packages are the first series that
+`pyproject.toml` allows: 1.24.* for `numpy>=1.24`. On the newest Python that is asked of torch
+alone, as few packages had wheels for it then. Interpreters are those of `--python`, pyenv's, and
+`python3.10` and `python3.13` on the path. A corner takes some gigabytes where torch's packages hold
+CUDA; pip's own settings may name an index of smaller ones (PIP_EXTRA_INDEX_URL).
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.reliability.campaign import Options, Outcome
 from benchmarks.reliability.children import ROOT
+from taichi_pynerf.errors import ConfigError
 
 KEPT = Path("outputs/versions")
-CORNERS = {
-    "oldest": ("3.10", "lowest-direct"),
-    "oldest Python, newest packages": ("3.10", "highest"),
-    "newest Python, oldest packages": ("3.13", "lowest-direct"),
-    "newest": ("3.13", "highest"),
+ALL = r".*"
+CORNERS = {  # {name: (Python, pattern of the packages that are old)}
+    "oldest": ("3.10", ALL),
+    "oldest Python, newest packages": ("3.10", ""),
+    "newest Python, oldest torch": ("3.13", r"torch|torchvision"),
+    "newest": ("3.13", ""),
 }
 QUICK_TESTS = ("tests/test_config.py", "tests/ops")
 SHOWN = ("torch", "numpy", "pillow", "taichi", "viser", "pycolmap")
 
 
 def campaign(options: Options, outcome: Outcome) -> None:
-    if importlib.util.find_spec("uv") is None:
-        outcome.skipped.append("all corners: pip install uv")
-        return
     found: dict[str, dict[str, str]] = {}
     outcome.figures = {"versions": found}
-    for name, (python, resolution) in CORNERS.items():
-        interpreter = interpreter_of(python)
+    for name, (python, old) in CORNERS.items():
+        interpreter = interpreter_of(python, options.pythons)
         if interpreter is None:
-            outcome.skipped.append(f"{name}: Python {python} is not here")
+            outcome.skipped.append(f"{name}: Python {python} is not here (--python names one)")
             continue
-        folder = KEPT / f"{python}-{resolution}"
-        fault = _installed(folder, interpreter, resolution)
+        folder = KEPT / name.replace(", ", "-").replace(" ", "_")
+        fault = _installed(folder, interpreter, old)
         if fault is None:
             found[name] = {"python": python, **_versions(folder)}
             tests = list(QUICK_TESTS) if options.quick else ["-m", "not slow"]
@@ -52,8 +52,20 @@ def campaign(options: Options, outcome: Outcome) -> None:
             outcome.note(f"{name}: Python {python}", f"it cannot be installed: {fault}")
 
 
-def interpreter_of(python: str) -> Path | None:
-    """pyenv's newest interpreter of a version "3.10", or the one on the path; None if absent."""
+def interpreter_of(python: str, named: Sequence[Path] = ()) -> Path | None:
+    """An interpreter of a version like "3.10": a named one, pyenv's newest, or one on the path.
+
+    Raises:
+        ConfigError: a named one cannot be started.
+    """
+    for path in named:
+        ask = [str(path), "-c", "import sys; print('{}.{}'.format(*sys.version_info))"]
+        try:
+            done = subprocess.run(ask, capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise ConfigError(f"--python {path}: no Python that starts ({error})") from None
+        if done.stdout.strip() == python:
+            return path
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     ours = [path for path in root.glob(f"{python}.*/bin/python") if path.exists()]
     if ours:  # those that pyenv puts on the path refuse to start unless they are chosen
@@ -62,10 +74,28 @@ def interpreter_of(python: str) -> Path | None:
     return None if there is None else Path(there)
 
 
+def first_series(project: str, old: str) -> list[str]:
+    """Constraints for pip that hold packages at the first series that a project allows.
+
+    Args:
+        project: the text of its `pyproject.toml`.
+        old: pattern of their names.
+    """
+    found: dict[str, str] = {}
+    bounds = re.findall(r'"([A-Za-z][\w.-]*)>=([\d.]+)[^"]*"', project)
+    for name, least in bounds:
+        parts = least.split(".")
+        series = least if len(parts) > 2 else f"{'.'.join([*parts, '0'][:2])}.*"
+        if name != "setuptools" and re.fullmatch(old, name):  # which builds, and is not installed
+            found[name] = f"{name}=={series}"
+    return list(found.values())
+
+
 def run_tests(python: Path, arguments: list[str]) -> tuple[str | None, str]:
     """Run pytest with an interpreter: a fault, and its last line."""
     command = [str(python.absolute()), "-m", "pytest", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     lines = done.stdout.splitlines()
     failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
     last = next((line for line in reversed(lines) if re.search(r"\d+ passed", line)), "")
@@ -74,14 +104,15 @@ def run_tests(python: Path, arguments: list[str]) -> tuple[str | None, str]:
     return None, last.strip("= ")
 
 
-def _installed(folder: Path, interpreter: Path, resolution: str) -> str | None:
+def _installed(folder: Path, interpreter: Path, old: str) -> str | None:
     """Make an environment with the project and what its tests need; the fault, if it fails."""
-    uv = [sys.executable, "-m", "uv"]
-    python = str((folder / "bin/python").absolute())
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    constraints = folder.with_suffix(".txt").absolute()
+    constraints.write_text("\n".join(first_series((ROOT / "pyproject.toml").read_text(), old)))
     commands = [
-        [*uv, "venv", "--allow-existing", "-q", "-p", str(interpreter), str(folder)],
-        [*uv, "pip", "install", "-q", "--python", python, "--resolution", resolution,
-         "-e", f"{ROOT}[test]"],
+        [str(interpreter), "-m", "venv", str(folder)],
+        [str((folder / "bin/python").absolute()), "-m", "pip", "install", "-q", "-c",
+         str(constraints), "-e", f"{ROOT}[test]"],
     ]  # fmt: skip
     for command in commands:
         done = subprocess.run(command, capture_output=True, text=True)
@@ -92,8 +123,6 @@ def _installed(folder: Path, interpreter: Path, resolution: str) -> str | None:
 
 def _versions(folder: Path) -> dict[str, str]:
     """{package: version} of those that matter most."""
-    command = [sys.executable, "-m", "uv", "pip", "list", "--format", "json", "--python"]
-    done = subprocess.run(
-        [*command, str((folder / "bin/python").absolute())], capture_output=True, text=True
-    )
+    command = [str((folder / "bin/python").absolute()), "-m", "pip", "list", "--format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True)
     return {one["name"]: one["version"] for one in json.loads(done.stdout) if one["name"] in SHOWN}

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import re
 import shlex
 import sys
@@ -95,17 +96,30 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
 
 
+def one_line(text: str) -> str:
+    """A text with line breaks and other signs that cannot be printed as escapes.
+
+    Names of files hold any sign, and a scene from elsewhere may have some that command a terminal.
+    """
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
+
+
 def run(main: Callable[[list[str]], None]) -> None:
     """Run a program; an error that the user can mend ends it with one line and status 2.
 
     The project's warnings are one line each, without a place in the code. Programs named in a
-    message are named by their `command`.
+    message are named by their `command`. What a terminal cannot show is written as an escape.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a language without the letters of a path
+            stream.reconfigure(errors="backslashreplace")
     show_others = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **named: Any) -> None:
         if issubclass(category, Notice):
-            print(f"warning: {message}", file=sys.stderr)
+            print(f"warning: {one_line(str(message))}", file=sys.stderr)
         else:
             show_others(message, category, *place, **named)
 
@@ -113,7 +127,7 @@ def run(main: Callable[[list[str]], None]) -> None:
     try:
         main(sys.argv[1:])
     except UserError as error:
-        print(f"error: {in_commands_of_the_user(str(error))}", file=sys.stderr)
+        print(f"error: {one_line(in_commands_of_the_user(str(error)))}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except (MemoryError, RuntimeError, OSError) as error:
         if is_out_of_memory(error):
@@ -122,7 +136,7 @@ def run(main: Callable[[list[str]], None]) -> None:
             text = f"{error.filename or 'file system'}: {error.strerror or error}"
         else:
             raise
-        print(f"error: {text}", file=sys.stderr)
+        print(f"error: {one_line(text)}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

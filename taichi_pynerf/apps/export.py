@@ -30,6 +30,7 @@ from taichi_pynerf.export.points import (
 from taichi_pynerf.export.texture import bake_texture, simplify
 from taichi_pynerf.export.web import check_folder
 from taichi_pynerf.extras import optional
+from taichi_pynerf.files import refuse_links
 from taichi_pynerf.runs.nerfstudio_runs import is_nerfstudio_run
 from taichi_pynerf.runs.runs import Run, open_run
 
@@ -204,6 +205,8 @@ def output_path(args: argparse.Namespace, opened: Run) -> Path:
     default = "web" if args.folder else default
     path = opened.folder / default
     path = path if args.output is None else Path(args.output)
+    if args.folder and args.output is None:
+        refuse_links(opened.folder, path)
     known = None if args.folder else SUFFIXES.get(args.format)
     if known is not None and path.suffix.lower() not in known:
         raise ConfigError(f"--output {path}: a {args.format} is written as {', '.join(known)}")

@@ -20,7 +20,7 @@ from taichi_pynerf.errors import ConfigError, MissingPackageError
 from taichi_pynerf.evaluation.evaluation import MEANINGS, Dataset, Metric, metrics_for, summarise
 from taichi_pynerf.evaluation.lpips import LPIPS, NETS
 from taichi_pynerf.extras import optional
-from taichi_pynerf.files import atomic_write_text, json_text
+from taichi_pynerf.files import atomic_write_text, json_text, refuse_links
 from taichi_pynerf.model.images import RenderOptions
 from taichi_pynerf.rendering.camera_kinds import (
     CAMERA_KINDS,
@@ -375,7 +375,9 @@ def output_dir(args: argparse.Namespace, opened: Run, name: str) -> Path:
     name += f"_level{args.level}" if args.level != "auto" else ""
     name += "_exif_exposure" if args.exif_exposure else ""
     name += f"_supersampled{args.supersample}" if args.supersample > 1 else ""
-    return opened.checkpoint.parent / "renders" / name
+    folder = opened.checkpoint.parent / "renders" / name
+    refuse_links(opened.checkpoint.parent, folder)
+    return folder
 
 
 def distinct_names(opened: list[Run]) -> list[str]:

@@ -15,7 +15,7 @@ import torch
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.evaluation.evaluation import Metric, measure
 from taichi_pynerf.evaluation.exif_exposure import exposed
-from taichi_pynerf.files import json_text, open_to_append
+from taichi_pynerf.files import json_text, open_to_append, refuse_links
 from taichi_pynerf.model.images import RenderOptions, rays_bar, render_image
 from taichi_pynerf.rendering.colormaps import depth_colors, level_colors
 from taichi_pynerf.rendering.depth_files import write_depth_numbers
@@ -134,6 +134,7 @@ def render_to_folder(
 
     Raises:
         ConfigError: the folder holds other renders under the same names, and `overwrite` is off.
+        RunFolderError: a folder in it is a link.
         OSError: a file cannot be written.
     """
     options, outputs, metrics = options or RenderOptions(), outputs or Outputs(), metrics or {}
@@ -168,7 +169,9 @@ def render_to_folder(
                 run.model, views.cameras, view, views.near, views.far, views.background, options,
                 bar.update,
             )  # fmt: skip
-            (folder / shot.stem).parent.mkdir(parents=True, exist_ok=True)
+            place = (folder / shot.stem).parent
+            refuse_links(folder, place)
+            place.mkdir(parents=True, exist_ok=True)
             gain = _gain(run, shot, outputs)
             shown = out if gain == 1 else {**out, "rgb": exposed(out["rgb"], gain)}
             outputs.write(folder, shot.stem, shown, views, view, num_levels)
@@ -227,8 +230,9 @@ def _read_ledger(folder: Path) -> dict[str, dict]:
     """{stem: its last line}; a line that a crash truncated is skipped."""
     lines: dict[str, dict] = {}
     path = folder / LEDGER
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+    found = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for text in found.splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
             line = json.loads(text)
             lines[line["stem"]] = {"key": str(line["key"]), "metrics": dict(line["metrics"])}
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import warnings
@@ -19,6 +20,7 @@ from taichi_pynerf.files import atomic_write, atomic_write_text, json_text, open
 
 FILE_NAME = "log.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
+MOST_STEPS = 10**15  # a line with a step beyond that is none of ours
 
 
 class TrainingLog:
@@ -109,6 +111,8 @@ class TrainingLog:
         if self._writer is None:
             assert self.folder is not None
             folder = self.folder / TENSORBOARD_FOLDER
+            if folder.is_symlink():  # of a run from elsewhere, and leads anywhere
+                raise OSError(errno.ELOOP, "a link, which is not followed", str(folder))
             self._writer = self._writer_class(str(folder), purge_step=step)
         return self._writer
 
@@ -119,7 +123,8 @@ def read_log(path: str | Path) -> list[dict]:
     for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
         with contextlib.suppress(ValueError, RecursionError):  # bad JSON, long numbers, deep lists
             content = json.loads(line)
-            if isinstance(content, dict) and isinstance(content.get("step"), int):
+            step = content.get("step") if isinstance(content, dict) else None
+            if isinstance(step, int) and 0 <= step <= MOST_STEPS:
                 lines.append(content)
     return lines
 
@@ -145,6 +150,7 @@ def _scalars(figures: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
 
 # ---- curves -----------------------------------------------------------------------------------
 
+_LARGEST = 1e30  # numbers beyond that (and NaN) are not drawn
 _SMOOTHING = 0.6  # share of the running mean that is kept at each line of the log
 
 
@@ -160,8 +166,7 @@ def write_curves(log: str | Path, path: str | Path) -> None:
     """
     figure = optional("matplotlib.figure", "plots").Figure(figsize=(9, 5.5), layout="constrained")
     lines = read_log(log)
-    steps = [line for line in lines if "loss" in line]
-    validations = [line for line in lines if "val" in line]
+    steps = [line for line in lines if "val" not in line]
     axes = figure.subplots(2, 2, sharex=True)
     for panel, name, label, scale in (
         (axes[0, 0], "loss", "loss", "log"),
@@ -169,27 +174,43 @@ def write_curves(log: str | Path, path: str | Path) -> None:
         (axes[1, 0], "samples_per_second", "samples per second", "linear"),
         (axes[1, 1], "learning_rate", "learning rate", "log"),
     ):
-        points = [(line["step"], line[name]) for line in steps if line.get(name) is not None]
-        x, y = [p[0] for p in points], [p[1] for p in points]
+        x, y = _points(steps, name)
         noisy = name in ("loss", "psnr")
         panel.plot(x, y, color="#8fb3c9" if noisy else "#1f5f7f", linewidth=1)
         if noisy:
             panel.plot(x, _smoothed(y), color="#1f5f7f", label="training batches")
         panel.set(ylabel=label, yscale=scale if y and min(y) > 0 else "linear")
         panel.grid(alpha=0.25)
+    validations = [line for line in lines if "val" in line]
     if validations:
-        for scale in validations[-1]["val"]["scales"]:
-            points = [
-                (line["step"], line["val"]["scales"][scale]["psnr"])
-                for line in validations
-                if scale in line["val"]["scales"]
-            ]
-            axes[0, 1].plot(*zip(*points, strict=True), "o-", markersize=3, label=f"val 1/{scale}")
+        known = _at(validations[-1], "val", "scales")
+        scales = known if isinstance(known, dict) else ()
+        for name in (name for name in scales if name.isdecimal() and len(name) < 4):
+            x, y = _points(validations, "val", "scales", name, "psnr")
+            axes[0, 1].plot(x, y, "o-", markersize=3, label=f"val 1/{name}")
         axes[0, 1].legend(fontsize=8)
     for panel in axes[1]:
         panel.set_xlabel("step")
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=100)
+
+
+def _at(line: Any, *names: str) -> Any:
+    """A member of nested dicts; None if it is absent."""
+    for name in names:
+        line = line.get(name) if isinstance(line, dict) else None
+    return line
+
+
+def _points(lines: list[dict], *names: str) -> tuple[list[int], list[float]]:
+    """Steps, and the numbers of that name. A log may come from elsewhere, and hold anything."""
+    found = [(line["step"], _at(line, *names)) for line in lines]
+    numbers = [
+        (step, float(value))
+        for step, value in found
+        if isinstance(value, (int, float)) and abs(value) < _LARGEST
+    ]
+    return [step for step, _ in numbers], [value for _, value in numbers]
 
 
 def _smoothed(values: list[float]) -> list[float]:

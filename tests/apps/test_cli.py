@@ -1,15 +1,17 @@
 """Shared parts of all programs: names of commands, errors and warnings in one line."""
 
+import os
 import re
 import subprocess
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from taichi_pynerf.apps import cli
-from taichi_pynerf.errors import ConfigError
+from taichi_pynerf.errors import ConfigError, SceneWarning
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,3 +73,32 @@ def test_files_of_a_checkout_start_the_programs(file):
     assert done.returncode == 0, done.stderr
     assert "usage: " in done.stdout
     assert not re.search(r"(?<![-\w])pynerf-", done.stdout)  # what it names is in the checkout
+
+
+def test_names_of_files_neither_break_lines_nor_command_a_terminal(monkeypatch, capsys):
+    """A scene from elsewhere may have any sign in its names."""
+
+    def main(_):
+        warnings.warn("a\nb", SceneWarning, stacklevel=1)
+        raise ConfigError("x\n\x1b[2J\u202e\udcff y é 🦊: no such file")
+
+    monkeypatch.setattr(sys, "argv", ["pynerf-train"])
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    with pytest.raises(SystemExit) as end:
+        cli.run(main)
+    assert end.value.code == cli.EXIT_USER_ERROR
+    assert capsys.readouterr().err == (
+        "warning: a\\nb\nerror: x\\n\\x1b[2J\\u202e\\udcff y é 🦊: no such file\n"
+    )
+
+
+def test_what_an_output_cannot_hold_is_written_as_an_escape():
+    work = (
+        "from taichi_pynerf.apps import cli\n"
+        "cli.run(lambda _: print('run \\U0001f98a é', b'\\xff'.decode(errors='surrogateescape')))"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", work], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "run \\U0001f98a \\xe9 \\udcff\n", done.stderr

@@ -15,7 +15,13 @@ from scene_makers import orbit_poses, write_blender_scene
 from tiny import roughen, tiny_model
 
 from taichi_pynerf.apps import render as render_app
-from taichi_pynerf.errors import CheckpointError, ConfigError, MissingPackageError, SceneError
+from taichi_pynerf.errors import (
+    CheckpointError,
+    ConfigError,
+    MissingPackageError,
+    RunFolderError,
+    SceneError,
+)
 from taichi_pynerf.evaluation.evaluation import evaluate
 from taichi_pynerf.model import images as rendering
 from taichi_pynerf.rendering.camera_path_files import write_camera_path
@@ -148,9 +154,9 @@ def test_a_render_that_was_stopped_goes_on_with_what_is_left(render, trained, mo
     parts = [*flags, "--output_dir", str(trained / "parts")]
     with pytest.raises(KeyboardInterrupt):
         render(parts)
-    with (trained / "parts" / "renders.jsonl").open("a") as ledger:
-        ledger.write('{"stem": "r_1", "ke')  # as a crash leaves it
-        ledger.write("\n")
+    with (trained / "parts" / "renders.jsonl").open("ab") as ledger:
+        ledger.write(b'{"stem": "r_1", "ke')  # as a crash leaves it
+        ledger.write(b"\n\xff\n" + b"[" * 10**5 + b"\n")  # as a bad disk does
     calls.clear()
     monkeypatch.undo()
     monkeypatch.setattr(
@@ -174,6 +180,15 @@ def test_a_render_that_was_stopped_goes_on_with_what_is_left(render, trained, mo
     calls.clear()
     render([*parts, "--overwrite"])
     assert calls == [0, 1, 2]
+
+
+def test_links_in_the_run_folder_are_not_followed(trained, tmp_path):
+    """A run folder from elsewhere may hold one that leads to any folder of the user."""
+    (tmp_path / "outside").mkdir()
+    (trained / "renders").symlink_to(tmp_path / "outside")
+    with pytest.raises(RunFolderError, match="renders: this is a link"):
+        render_app.main(["--checkpoint", str(trained)])
+    assert list((tmp_path / "outside").iterdir()) == []
 
 
 def test_renders_of_other_settings_are_not_written_over(render, trained):

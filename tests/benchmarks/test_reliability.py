@@ -9,35 +9,49 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.reliability import __main__ as program
+from benchmarks.reliability import soak
 from benchmarks.reliability.campaign import Outcome, table
 from benchmarks.reliability.children import Done
 from benchmarks.reliability.fuzzing.corpus import FOLDER, message_of, unpack
 from benchmarks.reliability.fuzzing.mutation import members, mutated
 from benchmarks.reliability.fuzzing.parsers import PARSERS, parser_in
 from benchmarks.reliability.phases import BETWEEN, START, Phases
+from benchmarks.reliability.versions import ALL, first_series, interpreter_of
 from taichi_pynerf.errors import ConfigError, UserError
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.campaign
-def test_trainings_that_are_killed_go_on(tmp_path):
-    """In a process of its own, as this one has started Taichi and cannot fork."""
-    command = [sys.executable, "-m", "benchmarks.reliability", "kill9", "--quick"]
+def found_by(name, folder):
+    """What a short campaign finds, in a process of its own: this one has started Taichi."""
+    command = [sys.executable, "-m", "benchmarks.reliability", name, "--quick"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [*command, "--output_dir", str(tmp_path)],
+        [*command, "--output_dir", str(folder)],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads((tmp_path / "kill9.json").read_text())
+    found = json.loads((folder / f"{name}.json").read_text())
     assert found["lost"] == 0
+    assert f"{name} --quick" in (folder / "reliability.md").read_text()
+    return found
+
+
+@pytest.mark.campaign
+def test_trainings_that_are_killed_go_on(tmp_path):
+    found = found_by("kill9", tmp_path)
     assert found["tried"] == found["survived"] == 6
     assert sum(found["figures"]["died in"].values()) == 3
-    assert "kill9 --quick" in (tmp_path / "reliability.md").read_text()
+
+
+@pytest.mark.campaign
+def test_signals_twins_odd_names_and_damaged_caches_lose_nothing(tmp_path):
+    found = found_by("surroundings", tmp_path)
+    assert found["tried"] == found["survived"] == 8
 
 
 def test_a_loss_is_in_the_table(capsys):
@@ -92,6 +106,38 @@ def test_every_campaign_says_what_it_tries(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(program.NAMES)
     assert all(len(line.split()) > 4 for line in lines)
+
+
+def test_the_oldest_packages_that_the_project_allows():
+    project = '"setuptools>=77" "numpy>=1.24" "taichi>=1.7.4,<1.8" "pytest>=8" "numpy<2"'
+    assert first_series(project, ALL) == ["numpy==1.24.*", "taichi==1.7.4", "pytest==8.0.*"]
+    assert first_series(project, "torch|taichi") == ["taichi==1.7.4"]
+    assert first_series(project, "") == []
+    real = first_series((ROOT / "pyproject.toml").read_text(), ALL)
+    assert {"torch==2.6.*", "viser==1.1.1"} <= set(real)
+
+
+def test_a_named_interpreter_comes_first(tmp_path):
+    ours = "{}.{}".format(*sys.version_info)
+    assert interpreter_of(ours, [Path(sys.executable)]) == Path(sys.executable)
+    assert interpreter_of("2.99", [Path(sys.executable)]) is None
+    with pytest.raises(ConfigError, match="no Python that starts"):
+        interpreter_of(ours, [tmp_path / "python"])
+
+
+def test_memory_that_comes_to_a_height_does_not_grow():
+    hours = np.linspace(0.0, 3.0, 300)
+    noise = np.random.default_rng(0).normal(size=300)
+    settles, grows = 800 - 300 * np.exp(-5 * hours) + noise, 500 + 60 * hours + noise
+    outcome = Outcome()
+    fault, words = soak._memory(np.stack([hours, settles], 1), outcome)
+    assert fault is None, fault
+    assert words.startswith("80")
+    first, _, last = outcome.figures["memory"]["MB per hour of each part"]
+    assert first[0] > 100 > 20 > last[0]
+    fault, _ = soak._memory(np.stack([hours, grows], 1), outcome)
+    assert fault is not None
+    assert "it grows" in fault
 
 
 @pytest.mark.parametrize("name", PARSERS)

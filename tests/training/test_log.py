@@ -62,9 +62,25 @@ def test_a_log_that_is_a_link_is_not_followed(tmp_path):
     assert not (tmp_path / "outside").exists()
 
 
+def test_a_folder_of_tensorboard_that_is_a_link_is_not_followed(tmp_path):
+    pytest.importorskip("tensorboard")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "tensorboard").symlink_to(tmp_path / "outside")
+    log = TrainingLog(tmp_path / "run", tensorboard=True)
+    with pytest.warns(RunWarning, match="tensorboard: a link, which is not followed"):
+        log.write({"step": 20, "loss": 0.5})
+    log.close()
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
 @pytest.mark.parametrize(
-    "rubbish", [b"\xff\xfe", b'{"step": 4', b"[" * 10**5, b'{"step": ' + b"9" * 5000 + b"}"]
-)
+    "rubbish",
+    [
+        b"\xff\xfe", b'{"step": 4', b"[" * 10**5, b'{"step": ' + b"9" * 5000 + b"}",
+        b'{"step": 1' + b"0" * 400 + b"}", b'{"step": -1}', b'{"step": "30"}',
+    ],
+)  # fmt: skip
 def test_lines_that_cannot_be_read_are_left_out(tmp_path, rubbish):
     path = tmp_path / FILE_NAME
     path.write_bytes(b'{"step": 20}\n' + rubbish + b'\n{"step": 40}\n')
@@ -130,6 +146,25 @@ def test_curves_are_drawn_of_any_log(tmp_path, count):
         colors = image.convert("RGB").getcolors(2**20)
     blue = sum(count for count, (r, g, b) in colors if (r, g, b) == (0x1F, 0x5F, 0x7F))
     assert (blue > 100) == (count > 1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"loss": "x"}, {"loss": [1]}, {"loss": 10**400}, {"psnr": {}}, {"loss": float("nan")},
+        {"val": 5}, {"val": {"scales": [1]}}, {"val": {"scales": {"1": {"psnr": "x"}}}},
+        {"val": {"scales": {"1": 5, "$\\frac{": {"psnr": 20.0}}}}, {"learning_rate": -1e300},
+    ],
+)  # fmt: skip
+def test_curves_are_drawn_of_a_log_that_holds_anything(tmp_path, content):
+    """A run from elsewhere is resumed: its log must not end the training."""
+    pytest.importorskip("matplotlib")
+    good = [{"step": 20, "loss": 0.5, "psnr": 20.0}, {"step": 60, "loss": 0.4, "psnr": 21.0}]
+    rows = [good[0], {"step": 40, **content}, good[1]]
+    (tmp_path / FILE_NAME).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_curves(tmp_path / FILE_NAME, tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as image:
+        assert image.size == (900, 550)
 
 
 def test_a_log_that_cannot_be_written_stops_nothing_and_is_said_once(tmp_path):
