@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from benchmarks.__main__ import write
+from benchmarks.chromium import open_chromium
 from benchmarks.harness import Report, machine
 from benchmarks.page_client import PageClient
 from benchmarks.web_program import WebProgram
@@ -85,38 +86,24 @@ def share_of(client: PageClient, asked: float) -> float:
 
 def pictures_in_chromium(link: str) -> dict:
     """Pictures per second that headless Chromium decodes while a hand drags in it."""
-    from selenium import webdriver
     from selenium.webdriver.common.action_chains import ActionChains
 
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
-    with tempfile.TemporaryDirectory() as profile:
-        for flag in (
-            "--headless=new", "--no-sandbox", "--disable-background-networking", "--no-first-run",
-            "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--window-size=964,623",
-            f"--user-data-dir={profile}",
-        ):  # fmt: skip
-            options.add_argument(flag)
-        service = webdriver.ChromeService(shutil.which("chromedriver"))
-        driver = webdriver.Chrome(options=options, service=service)
-        try:
-            driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _COUNT})
-            driver.get(link)
-            time.sleep(15.0)  # the first picture, and the browser's own compilation
-            canvas = driver.find_element("css selector", "canvas")
-            size = canvas.size
-            chain = ActionChains(driver, duration=5)
-            chain.move_to_element(canvas).click_and_hold()
-            for step in range(500):
-                chain.move_by_offset(1 if step // 80 % 2 else -1, 0)
-            chain.release()
-            begin = driver.execute_script("return performance.now()")
-            chain.perform()
-            end = driver.execute_script("return performance.now()")
-            time.sleep(12.0)
-            times = driver.execute_script("return window.__pictures")
-        finally:
-            driver.quit()
+    with open_chromium(964, 623) as driver:
+        driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _COUNT})
+        driver.get(link)
+        time.sleep(15.0)  # the first picture, and the browser's own compilation
+        canvas = driver.find_element("css selector", "canvas")
+        size = canvas.size
+        chain = ActionChains(driver, duration=5)
+        chain.move_to_element(canvas).click_and_hold()
+        for step in range(500):
+            chain.move_by_offset(1 if step // 80 % 2 else -1, 0)
+        chain.release()
+        begin = driver.execute_script("return performance.now()")
+        chain.perform()
+        end = driver.execute_script("return performance.now()")
+        time.sleep(12.0)
+        times = driver.execute_script("return window.__pictures")
     moving = [when for when in times if begin <= when <= end]
     return {
         "canvas": f"{size['width']}x{size['height']}",

@@ -1,7 +1,8 @@
 """Trains the scenes of the gallery and writes their pages: `python docs/write_scenes.py [NAME …]`.
 
-Runs go to outputs/scenes, and one that is there is not trained again; pages go to docs/scenes,
-their pictures to docs/images/scenes. The tables are small, so that the pages are, too.
+Runs and the photographs of the landscape go to outputs/scenes, and what is there is not made again;
+pages go to docs/scenes, their pictures to docs/images/scenes. The tables are small, so that the
+pages are, too.
 """
 
 import subprocess
@@ -22,7 +23,8 @@ from taichi_pynerf.runs.runs import open_run
 ROOT = Path(__file__).parents[1]
 RUNS, PAGES = ROOT / "outputs" / "scenes", ROOT / "docs" / "scenes"
 PICTURES = ROOT / "docs" / "images" / "scenes"
-SMALL = ("--hash_table_size", 2**14)
+SMALL = ("--hash_table_size", 2**14, "--max_steps", 1000)
+LANDSCAPE = "landscape"
 PICTURE_WIDTH = 360
 
 
@@ -44,17 +46,28 @@ class Entry:
 ENTRIES = {
     "still_life": Entry("Still life", "still_life"),
     "still_life_coarse": Entry("Still life without its finest levels", "still_life", 0.4),
+    LANDSCAPE: Entry("Still life in a landscape", LANDSCAPE),
 }
 
 
 def train(name: str) -> Path:
-    """The run of the demo scene under some name, trained if it is not there."""
+    """The run of some name, trained if it is not there: of the demo scene, or of its landscape."""
     run = RUNS / name
     if (run / "checkpoint.pth").exists():
         return run
     flags = [*SMALL, "--output_dir", RUNS, "--experiment_name", name]
-    subprocess.run([sys.executable, str(ROOT / "apps/train.py"), *map(str, flags)], check=True)
+    if name == LANDSCAPE:
+        photos = RUNS / f"{name}_photos"
+        if not photos.exists():
+            _program("make_demo_scene", "--unbounded", "--output_dir", photos)
+        flags += ["--multiscale", "--data_dir", photos]
+    _program("train", *flags)
     return run
+
+
+def _program(name: str, *flags: object) -> None:
+    command = [sys.executable, "-m", f"taichi_pynerf.apps.{name}", *map(str, flags)]
+    subprocess.run(command, check=True, cwd=ROOT)
 
 
 @torch.no_grad()

@@ -85,7 +85,7 @@ def pack(quantised: QuantisedModel) -> Packed:
             levels.append({"chunk": name, "row": row, "entries": entries, "features": features})
             chunks.append(Chunk.of(name, codes.T))  # number by number: these are alike
     if model.field.num_heads > 1:
-        g = model.trained_levels.resolution
+        g = len(quantised.ranges)
         textures.append(_texture("ranges", "byte2", (g, g, g)))
         chunks.append(Chunk.of("ranges", quantised.ranges))
     header = {

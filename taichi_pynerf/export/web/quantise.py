@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from taichi_pynerf.errors import ConfigError
+from taichi_pynerf.export.web.ranges import quantise_ranges
+from taichi_pynerf.export.web.reach import entries_reached
 from taichi_pynerf.model.encodings import PyramidEncoder
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.ops.hash_grid import HashGridSpec
 
-UNSEEN = 255  # the least level of a cell where nothing was trained
-RANGE_STEPS = 254  # of the range from the coarsest to the finest level
 STEPS_PER_RMS = 4  # of a hashed level in 8 bits
 
 _NUMPY = {8: np.int8, 16: np.int16}
@@ -48,8 +48,7 @@ class QuantisedModel:
             levels are the quantised ones.
         grid: the field's features.
         proposal_grid: the small field's; None with other samplers.
-        ranges: uint8 [G, G, G, 2], least and greatest trained level of each cell in steps of
-            (L - 1) / `RANGE_STEPS`; the least is `UNSEEN` where nothing was trained.
+        ranges: uint8 [R, R, R, 2] of `quantise_ranges`, the trained levels.
     """
 
     model: PyNeRF
@@ -60,7 +59,7 @@ class QuantisedModel:
 
 @torch.no_grad()
 def quantise(model: PyNeRF, bits: int = 8) -> QuantisedModel:
-    """Round a model's tables to `bits` bits, its weights to half precision, its levels to 1/254.
+    """Round a model's tables to `bits` bits, its weights to half precision, and its trained levels.
 
     Args:
         model: it is not changed.
@@ -69,24 +68,35 @@ def quantise(model: PyNeRF, bits: int = 8) -> QuantisedModel:
     twin = PyNeRF(model.config).eval()
     twin.load_state_dict(model.state_dict())
     networks: list[nn.Module] = [twin.field.heads, twin.field.color_heads]
-    grid = _quantise_encoder(twin.field.shared_encoder, bits)
+    ranges = quantise_ranges(twin)  # the levels that are read follow from them
+    grid = _quantise_encoder(twin.field.shared_encoder, bits, entries_reached(twin))
     proposal_grid = None
     if twin.proposals is not None:
-        proposal_grid = _quantise_encoder(twin.proposals.encoder, bits)
+        small = twin.proposals.encoder
+        proposal_grid = _quantise_encoder(small, bits, [None] * small.spec.num_levels)
         networks.append(twin.proposals.network)
     for network in networks:
         for parameter in network.parameters():
             parameter.copy_(parameter.half())
-    return QuantisedModel(twin, grid, proposal_grid, _quantise_ranges(twin))
+    return QuantisedModel(twin, grid, proposal_grid, ranges)
 
 
-def _quantise_encoder(encoder: PyramidEncoder, bits: int) -> QuantisedGrid:
-    """Round an encoder's table in place."""
+def _quantise_encoder(
+    encoder: PyramidEncoder, bits: int, reached: list[torch.Tensor | None]
+) -> QuantisedGrid:
+    """Round an encoder's table in place; entries that no sample reaches become 0.
+
+    Args:
+        reached: per level bool [entries]; None for all.
+    """
     spec, table = encoder.spec, encoder.table_for_torch().detach().cpu()
     rounded, codes, steps = torch.empty_like(table), [], []
     for level, (first, size) in enumerate(zip(spec.level_offsets, spec.level_sizes, strict=True)):
-        rows = table[first : first + size]
-        step = _step(rows, bits, hashed=not spec.dense(level))
+        rows, read = table[first : first + size], reached[level]
+        if read is not None:
+            rows = rows * read.unsqueeze(1)
+        used = rows if read is None or not read.any() else rows[read]
+        step = _step(used, bits, hashed=not spec.dense(level))
         most = 2 ** (bits - 1) - 1
         code = (rows / step).round().clamp(-most, most)
         rounded[first : first + size] = code * step
@@ -107,45 +117,6 @@ def _step(rows: torch.Tensor, bits: int, hashed: bool) -> float:
     if hashed and bits == 8:
         step = torch.maximum(step, rows.square().mean().sqrt() / STEPS_PER_RMS)
     return float(step.clamp_min(1e-12))
-
-
-def _quantise_ranges(model: PyNeRF) -> np.ndarray:
-    """Round the trained levels in place, and forget them where no sample falls."""
-    trained, last = model.trained_levels, max(model.field.num_heads - 1, 1)
-    state = trained.state_dict()
-    low, high = state["level_min"].cpu(), state["level_max"].cpu()
-    seen = low <= high
-    met = _cells_met(model)
-    if met is not None:
-        seen &= met
-    codes = torch.full((len(low), 2), UNSEEN, dtype=torch.uint8)
-    codes[:, 1] = 0
-    for column, level in enumerate((low, high)):
-        code = (level[seen] * (RANGE_STEPS / last)).round().clamp(0, RANGE_STEPS)
-        codes[seen, column] = code.to(torch.uint8)
-    step = np.float32(last / RANGE_STEPS)
-    levels = codes.float() * float(step)
-    trained.load_state_dict(
-        {
-            "level_min": torch.where(seen, levels[:, 0], torch.inf),
-            "level_max": torch.where(seen, levels[:, 1], -torch.inf),
-        }
-    )
-    g = trained.resolution
-    return codes.view(g, g, g, 2).numpy()
-
-
-def _cells_met(model: PyNeRF) -> torch.Tensor | None:
-    """bool [G**3]: the cells of the trained levels that a sample can fall in; None for all.
-
-    Known of a bounded scene that is marched. The others need no place in the file.
-    """
-    occupied, g = model.occupancy.occupied.cpu(), model.trained_levels.resolution
-    if model.proposals is not None or model.config.unbounded or len(occupied) > 1:
-        return None
-    # A cell of one grid is met if any that it overlaps in the other is occupied.
-    pooled = torch.nn.functional.adaptive_max_pool3d((occupied != 0)[None].float(), g)
-    return pooled.flatten() > 0
 
 
 @torch.no_grad()

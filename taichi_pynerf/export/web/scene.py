@@ -18,12 +18,14 @@ from taichi_pynerf.export.web.page import (
     write_files,
 )
 from taichi_pynerf.export.web.quantise import QuantisedModel, quantise, without_finest_levels
+from taichi_pynerf.export.web.ranges import trained_shares
 from taichi_pynerf.export.web.shader import reason_against_page, scene_text
 from taichi_pynerf.export.web.views import scene_of_views
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.runs.scene_source import Views
 
 MEGABYTE = 10**6
+LEAST_TRAINED = 0.25  # share of the scene in which a page's finest level must have been trained
 
 
 @dataclass(frozen=True)
@@ -96,15 +98,15 @@ def write_web_scene(
         say: told in a line what was left out.
 
     Raises:
-        ConfigError: the page does not cover such a model, cannot be as small as asked for, or its
-            folder holds other files.
+        ConfigError: the page does not cover such a model, cannot be as small as asked for with
+            levels that are trained, or its folder holds other files.
     """
     check_can_export(model)
     if options.folder:
         check_folder(Path(path))
     scene = scene_of_views(views, model.renderer.box)
     whole = model.field.num_heads
-    num_levels = whole
+    num_levels, shares = whole, trained_shares(model)
     while True:
         kept = model if num_levels == whole else without_finest_levels(model, num_levels)
         quantised = quantise(kept, options.bits)
@@ -127,6 +129,13 @@ def write_web_scene(
                 f"{num_bytes / MEGABYTE:.2f} MB"
             )
         num_levels -= 1
+        if shares[num_levels - 1] < LEAST_TRAINED:
+            raise ConfigError(
+                f"max_megabytes is {limit:g}: the page takes {num_bytes / MEGABYTE:.2f} MB with "
+                f"{num_levels + 1} of {whole} levels, and fewer would show heads that are not "
+                f"trained (the next in {shares[num_levels - 1]:.0%} of the scene); train with "
+                "--multiscale, or with a smaller --hash_table_size, or allow that size"
+            )
     if num_levels < whole:
         say(
             f"max_megabytes is {limit:g}: left out the {whole - num_levels} finest of {whole} "

@@ -9,7 +9,8 @@ from torch import nn
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.export.web.files import page_file
 from taichi_pynerf.export.web.networks import Network, WeightTexture, chain_text, quads
-from taichi_pynerf.export.web.quantise import RANGE_STEPS, QuantisedGrid, QuantisedModel
+from taichi_pynerf.export.web.quantise import QuantisedGrid, QuantisedModel
+from taichi_pynerf.export.web.ranges import WIDTH, range_step
 from taichi_pynerf.export.web.wgsl import resolved
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.model.proposals import EXPLORE
@@ -111,8 +112,8 @@ def _numbers(model: PyNeRF, texture: WeightTexture) -> dict[str, object]:
         "LEAST_WEIGHT": UNSEEN * config.early_stop_eps,
         "OCCUPANCY": grid.resolution, "CASCADES": grid.num_cascades,
         "BLOCK": block_size(grid.num_cascades, grid.resolution),
-        "RANGES": model.trained_levels.resolution,
-        "RANGE_STEP": max(num_heads - 1, 1) / RANGE_STEPS,
+        "RANGES": model.trained_levels.resolution // WIDTH,
+        "RANGE_STEP": range_step(num_heads),
     }  # fmt: skip
     if config.unbounded:
         numbers["UNBOUNDED"] = 1

@@ -87,7 +87,8 @@ class Client:
 
     @property
     def at_rest(self) -> bool:
-        return (self.viewer.at_rest or not self.viewer.drawing) and not self.path.busy
+        still = self.viewer.at_rest or not self.viewer.drawing
+        return still and self.objects.complete and not self.path.busy
 
     @property
     def was_moved(self) -> bool:
@@ -95,8 +96,9 @@ class Client:
         return self._view is not None
 
     def round(self, seconds: float) -> bool:
-        """A round of the viewer, and of a film that is being made."""
+        """A round of the viewer, of objects that are to come, and of a film that is being made."""
         busy = self.viewer.round(self, seconds)
+        busy |= self.objects.advance()
         return self.path.advance(seconds) or busy
 
     def leave(self) -> None:

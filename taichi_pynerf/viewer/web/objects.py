@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ POINT_COLOR = (230, 150, 40)
 _POINT_SHARE = 0.002  # size of a point, in sides of the scene box
 MOST_CAMERAS = 200  # greatest number of cameras drawn, evenly spread
 THUMBNAIL = 96  # longest side, pixels
+ADDING_SECONDS = 0.02  # of a round, for new frustums: large photographs take long to reduce
 _FRUSTUM_SHARE = 0.04  # height of a frustum, in sides of the scene box, as in the window
 
 
@@ -40,6 +43,7 @@ class SceneObjects:
         self._cloud: Any = None
         self._turns = optional("viser.transforms", "web")
         self._frusta: dict[int, Any] = {}
+        self._awaited: deque[int] = deque()  # views whose frustums are still to come
         self._box: Any = None
         self._gizmo: Any = None
         self._crop_lines: Any = None
@@ -52,18 +56,38 @@ class SceneObjects:
     # ---- training cameras -----------------------------------------------------------------
 
     def show_cameras(self, on: bool) -> None:
-        """Draw the training cameras as frustums with their images; a click looks from there."""
+        """Draw the training cameras as frustums with their images; a click looks from there.
+
+        They come one after the other, in the rounds that follow (`advance`).
+        """
         for handle in self._frusta.values():
             handle.remove()
         self._frusta.clear()
+        self._awaited.clear()
         views = self.viewer.views
         if not on or views is None:
             return
         count = len(views)
         shown = sorted({round(i) for i in np.linspace(0, count - 1, min(count, MOST_CAMERAS))})
-        for view in shown:
+        self._awaited.extend(shown)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was asked for is there."""
+        return not self._awaited
+
+    def advance(self) -> bool:
+        """Add some of the frustums that are to come, at least one; returns whether any were."""
+        started = time.perf_counter()
+        busy = bool(self._awaited)
+        while self._awaited:
+            view = self._awaited.popleft()
             self._frusta[view] = self._add_frustum(view)
-        self.hide_those_near(self.viewer.camera)
+            if time.perf_counter() - started >= ADDING_SECONDS:
+                break
+        if busy:
+            self.hide_those_near(self.viewer.camera)
+        return busy
 
     def hide_those_near(self, camera: ViewCamera) -> None:
         """Hide frustums that contain a camera, as their images would cover the picture."""

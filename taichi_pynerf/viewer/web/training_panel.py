@@ -17,6 +17,7 @@ from taichi_pynerf.viewer.figures import TrainingFigures
 
 _SECONDS = 1.0  # between two updates
 _LEAST_POINTS = 2  # of a curve
+_LOSS_UNIT = 1e-3  # the axis has three decimals, and losses are less than one of these in the end
 
 
 class Steered(Protocol):
@@ -124,7 +125,12 @@ class TrainingPanel:
             (nothing, np.ones_like(nothing), nothing),
             (
                 {"label": "step"},
-                {"label": "loss", "scale": "loss", "stroke": color(LOSS_COLOR), "width": 1.5},
+                {
+                    "label": "loss, thousandths",
+                    "scale": "loss",
+                    "stroke": color(LOSS_COLOR),
+                    "width": 1.5,
+                },
                 {"label": "PSNR", "scale": "psnr", "stroke": color(PSNR_COLOR), "width": 1.5},
             ),
             scales={"x": {"time": False}, "loss": {"distr": 3}, "psnr": {}},
@@ -141,4 +147,5 @@ class TrainingPanel:
         count = min(len(loss), len(psnr))
         if count >= _LEAST_POINTS:
             steps = np.linspace(first, last, count)
-            self._chart.data = (steps, np.maximum(loss[:count], 1e-12), psnr[:count])
+            loss = np.maximum(loss[:count], 1e-12) / _LOSS_UNIT
+            self._chart.data = (steps, loss, psnr[:count])

@@ -13,6 +13,7 @@ import pytest
 import torch
 from browser import awaited, open_browser
 from scene_makers import make_cameras
+from thinned import thin_out
 from tiny import ball_scene, roughen, tiny_config, tiny_model
 
 from taichi_pynerf.data.datasets import PyNeRFDataset
@@ -177,24 +178,6 @@ def test_every_kind_of_model(browser, device, tmp_path, kind):
         assert levels <= 1e-3
         assert depth <= 1e-3
     assert errors(browser) == []
-
-
-def thin_out(model):
-    """Leave holes in the occupancy grid, and trained levels in a part of space."""
-    generator = torch.Generator().manual_seed(3)
-    grid = model.occupancy
-    blobs = torch.rand(grid.num_cascades, *[4] * 3, generator=generator) < 0.7
-    blobs = torch.nn.functional.interpolate(blobs[:, None].float(), grid.resolution)
-    grid.restrict(blobs.bool().flatten())
-    positions = torch.rand(4000, 3, generator=generator)
-    levels = torch.rand(4000, generator=generator) * (model.field.num_heads - 1)
-    model.trained_levels.record(positions, levels)
-    if model.proposals is not None:
-        encoder = model.proposals.encoder
-        table = torch.randn(encoder.table.shape, generator=generator)
-        encoder.load_state_dict({"table": table})
-        with torch.no_grad():  # so that where samples fall depends on it
-            model.proposals.network[-1].weight.mul_(6)
 
 
 def canvas(browser):

@@ -8,6 +8,7 @@ from web_pages import EYE, TARGET, page, push, rested, until
 
 from taichi_pynerf.viewer.settings import Mode
 from taichi_pynerf.viewer.viewer import Viewer
+from taichi_pynerf.viewer.web import objects
 from taichi_pynerf.viewer.web.audience import Audience
 from taichi_pynerf.viewer.web.server import WebServer
 
@@ -62,6 +63,26 @@ def test_training_cameras_are_shown_and_a_click_looks_from_there(stage):
         assert one.moved_to == pytest.approx(viewer.views.c2w[1, :, 3], abs=1e-5)
         push(stage, one, "training cameras", False)
         until(stage, lambda: not any(n.startswith("/cameras/") for n in one.nodes), "their end")
+
+
+def test_frustums_of_large_photographs_come_one_after_the_other(stage, monkeypatch):
+    monkeypatch.setattr(objects, "ADDING_SECONDS", 0.0)
+    with page(stage) as one:
+        one.look(EYE, TARGET)
+        until(stage, lambda: "training cameras" in one.widgets, "widgets")
+        client = stage.clients[0]
+        client.objects.show_cameras(True)
+        for count in range(1, len(client.viewer.views) + 1):
+            assert not client.at_rest
+            client.round(0.01)
+            assert len(client.objects._frusta) == count
+        assert client.objects.complete
+        client.objects.show_cameras(True)
+        client.round(0.01)
+        client.objects.show_cameras(False)  # and the rest does not come any more
+        client.round(0.01)
+        assert client.objects.complete
+        assert not client.objects._frusta
 
 
 def test_a_picture_is_downloaded(stage):

@@ -1,6 +1,7 @@
 // Mouse, touch and keys.
 
 const TURN = 0.008;  // radians a pixel
+const SLACK = 6;  // pixels that a finger moves before it turns the scene: a second one may follow
 const KEY_TURN = 0.1, KEY_MOVE = 0.05, KEY_ZOOM = 1.1;
 
 class Controls {
@@ -11,10 +12,11 @@ class Controls {
     on("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
       canvas.focus();
-      this.pointers.set(event.pointerId, {x: event.clientX, y: event.clientY});
+      this.pointers.set(event.pointerId, {
+        x: event.clientX, y: event.clientY, turns: event.pointerType !== "touch"});
     });
     for (const type of ["pointerup", "pointercancel"]) {
-      on(type, (event) => this.pointers.delete(event.pointerId));
+      on(type, (event) => this.lift(event.pointerId));
     }
     on("pointermove", (event) => this.drag(event, canvas));
     on("contextmenu", (event) => event.preventDefault());
@@ -34,26 +36,48 @@ class Controls {
     this.change(this.app.camera.zoom(factor, this.app.header.size));
   }
 
+  // The finger that is left of two does nothing until it is lifted too.
+  lift(id) {
+    const several = this.pointers.size > 1;
+    this.pointers.delete(id);
+    if (several) for (const left of this.pointers.values()) left.spent = true;
+  }
+
   drag(event, canvas) {
     const before = this.pointers.get(event.pointerId);
-    if (!before) return;
-    const now = {x: event.clientX, y: event.clientY};
+    if (!before || before.spent || this.pointers.size > 2) return;
+    const now = {...before, x: event.clientX, y: event.clientY};
     const dx = now.x - before.x, dy = now.y - before.y;
-    this.pointers.set(event.pointerId, now);
     const {camera} = this.app;
     // As far as the target moves with the pointer.
-    const pixel = 2 * Math.tan(camera.angle / 2) 
+    const pixel = 2 * Math.tan(camera.angle / 2)
       / Math.min(canvas.clientWidth, canvas.clientHeight);
     if (this.pointers.size === 2) {
-      const other = [...this.pointers].find(([id]) => id !== event.pointerId)[1];
-      const gap = (p) => Math.max(Math.hypot(p.x - other.x, p.y - other.y), 1);
-      this.change(camera.move(-dx * pixel / 2, dy * pixel / 2, 0)
-        .zoom(gap(before) / gap(now), this.app.header.size));
+      const [other] = [...this.pointers].filter(([id]) => id !== event.pointerId);
+      this.pinch(before, now, other[1], pixel, canvas.getBoundingClientRect());
+    } else if (!before.turns) {
+      if (Math.hypot(dx, dy) < SLACK) return;
+      now.turns = true;
     } else if (event.buttons & 2 || event.buttons & 4 || event.shiftKey) {
       this.change(camera.move(-dx * pixel, dy * pixel, 0));
     } else {
       this.change(camera.orbit(-dx * TURN, dy * TURN));
     }
+    this.pointers.set(event.pointerId, now);
+  }
+
+  // What lies between two fingers at the target's distance stays between them. So it is the same
+  // which of them is told of first.
+  pinch(before, now, other, pixel, {left, top, width, height}) {
+    const gap = (p) => Math.max(Math.hypot(p.x - other.x, p.y - other.y), 1);
+    const middle = (p) => [
+      (p.x + other.x) / 2 - left - width / 2, top + height / 2 - (p.y + other.y) / 2];
+    const {camera} = this.app;
+    const nearer = camera.zoom(gap(before) / gap(now), this.app.header.size);
+    const share = nearer.distance / camera.distance;
+    const [x, y] = middle(before), [toX, toY] = middle(now);
+    // In distances of the nearer camera.
+    this.change(nearer.move((x / share - toX) * pixel, (y / share - toY) * pixel, 0));
   }
 
   key(event) {
