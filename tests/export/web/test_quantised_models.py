@@ -69,25 +69,29 @@ def test_no_picture_reads_an_entry_that_is_left_out(kind):
 
 
 @pytest.mark.parametrize("kind", ["dense", "finer than its cells"])
-def test_entries_of_occupied_cells_are_reached_and_few_others(kind):
-    """Against a count of the corners around many random points."""
+def test_the_corners_of_cells_that_touch_occupied_ones_are_reached(kind):
+    """Against every pair of a level's cells and the occupied ones, axis by axis."""
     model = quantise(emptied(**KINDS[kind])).model
     spec, grid = model.field.shared_encoder.spec, model.occupancy
-    points = torch.rand(2_000_000, 3, generator=torch.Generator().manual_seed(1))
-    cells = (points * grid.resolution).long()
-    points = points[grid.occupied[0, cells[:, 0], cells[:, 1], cells[:, 2]] != 0]
+    occupied, g = (grid.occupied[0] != 0).float(), grid.resolution
     reached = entries_reached(model)
-    for level in range(3):  # these are read everywhere
+    for level in range(2):  # these are read everywhere
         n = spec.resolutions[level]
         assert spec.dense(level)
-        low = (points * n).long().clamp_max(n - 1)
-        met = torch.zeros_like(reached[level])
-        for corner in torch.cartesian_prod(*[torch.arange(2)] * 3):
-            x, y, z = (low + corner).unbind(1)
-            met[x + (n + 1) * (y + (n + 1) * z)] = True
-        assert not (met & ~reached[level]).any()
-        # Cells that only touch are counted in.
-        assert reached[level].sum() <= met.sum() + 0.6 * met.sum()
+        begins, ends = (torch.arange(n + shift)[shift:, None] / n for shift in (0, 1))
+        slack = 2e-3 / n
+        touches = (begins <= torch.arange(1, g + 1) / g + slack) & (
+            ends >= torch.arange(g) / g - slack
+        )
+        touches = touches.float()
+        cells = torch.einsum("ax,by,cz,xyz->abc", touches, touches, touches, occupied) > 0
+        corners = torch.zeros(n + 1, n + 1, n + 1, dtype=torch.bool)
+        for x, y, z in torch.cartesian_prod(*[torch.arange(2)] * 3):
+            corners[x : x + n, y : y + n, z : z + n] |= cells
+        assert corners.any()
+        assert not corners.all()
+        found = reached[level][: (n + 1) ** 3].view(n + 1, n + 1, n + 1)  # z, y, x
+        assert torch.equal(found.permute(2, 1, 0), corners)
 
 
 @pytest.mark.parametrize("settings", [{"unbounded": True}, {"sampler": "proposal"}])

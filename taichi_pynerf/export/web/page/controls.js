@@ -12,8 +12,9 @@ class Controls {
     on("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
       canvas.focus();
+      for (const held of this.pointers.values()) held.spent = false;
       this.pointers.set(event.pointerId, {
-        x: event.clientX, y: event.clientY, turns: event.pointerType !== "touch"});
+        x: event.clientX, y: event.clientY, turns: event.pointerType !== "touch", spent: false});
     });
     for (const type of ["pointerup", "pointercancel"]) {
       on(type, (event) => this.lift(event.pointerId));
@@ -45,25 +46,30 @@ class Controls {
 
   drag(event, canvas) {
     const before = this.pointers.get(event.pointerId);
-    if (!before || before.spent || this.pointers.size > 2) return;
+    if (!before) return;
     const now = {...before, x: event.clientX, y: event.clientY};
     const dx = now.x - before.x, dy = now.y - before.y;
+    const alone = this.pointers.size === 1;
+    if (alone && !before.turns && !before.spent) {
+      if (Math.hypot(dx, dy) < SLACK) return;
+      now.turns = true;
+      this.pointers.set(event.pointerId, now);
+      return;
+    }
+    this.pointers.set(event.pointerId, now);
+    if (before.spent || this.pointers.size > 2) return;
     const {camera} = this.app;
     // As far as the target moves with the pointer.
     const pixel = 2 * Math.tan(camera.angle / 2)
       / Math.min(canvas.clientWidth, canvas.clientHeight);
-    if (this.pointers.size === 2) {
+    if (!alone) {
       const [other] = [...this.pointers].filter(([id]) => id !== event.pointerId);
       this.pinch(before, now, other[1], pixel, canvas.getBoundingClientRect());
-    } else if (!before.turns) {
-      if (Math.hypot(dx, dy) < SLACK) return;
-      now.turns = true;
     } else if (event.buttons & 2 || event.buttons & 4 || event.shiftKey) {
       this.change(camera.move(-dx * pixel, dy * pixel, 0));
     } else {
       this.change(camera.orbit(-dx * TURN, dy * TURN));
     }
-    this.pointers.set(event.pointerId, now);
   }
 
   // What lies between two fingers at the target's distance stays between them. So it is the same
