@@ -11,11 +11,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from browser import awaited, open_browser
+from browser import awaited, missing, open_browser
 from scene_makers import make_cameras
 from thinned import thin_out
 from tiny import ball_scene, roughen, tiny_config, tiny_model
 
+from benchmarks.web_page import measure_page
 from taichi_pynerf.data.datasets import PyNeRFDataset
 from taichi_pynerf.data.placement import SceneTransform
 from taichi_pynerf.export.web import PageOptions, write_web_scene
@@ -251,6 +252,19 @@ def test_a_page_without_its_finest_levels_says_so(browser, device, ball, tmp_pat
     at_rest(browser)
     status = browser.execute_script("return document.getElementById('status').textContent")
     assert f"the {written.levels_left_out} finest of 4 levels were left out" in status
+
+
+@pytest.mark.skipif(missing() is not None, reason=str(missing()))
+def test_the_benchmark_has_a_row_of_figures_for_each_view(ball):
+    _, written, _ = ball
+    rows = measure_page(written.path, size=16, num_views=2, repeats=2)
+    assert [row["view"] for row in rows] == [0, 4]  # of 8
+    for row in rows:
+        assert all(value > 0 for name, value in row.items() if name != "view")
+        assert row["least s"] <= row["median s"]
+        assert row["colours a pixel"] < row["samples a pixel"]
+        assert row["multiplications a pixel"] > row["samples a pixel"]
+    assert rows[0]["samples a pixel"] != rows[1]["samples a pixel"]
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -93,7 +93,8 @@ def test_one_finger_turns(phone):
 
 def test_two_fingers_zoom_and_move_aside(phone):
     _, target, distance = camera(phone)
-    touch(phone, ((180, 400), (120, 400)), ((220, 400), (280, 400)))
+    x, y = WIDTH / 2, HEIGHT / 2  # around the target
+    touch(phone, ((x - 20, y), (x - 80, y)), ((x + 20, y), (x + 80, y)))
     assert camera(phone)[2] == pytest.approx(distance * 40 / 160, rel=0.01)
     # One finger is told of after the other: that does not show.
     assert camera(phone)[1] == pytest.approx(target, abs=1e-6)
