@@ -1,5 +1,6 @@
 """Files damaged as by disks, downloads, editors and malice; the same seed gives the same damage."""
 
+import copy
 import io
 import json
 import re
@@ -116,14 +117,14 @@ def damaged_json(data: bytes, seed: int, members: Sequence[str] = ()) -> bytes:
             keys = list(place) if isinstance(place, dict) else list(range(len(place)))
             if members and isinstance(place, dict) and random.integers(5) == 0:
                 name = members[int(random.integers(len(members)))]
-                place[name] = junk[int(random.integers(len(junk)))]
+                place[name] = copy.deepcopy(junk[int(random.integers(len(junk)))])
                 break
             key = keys[int(random.integers(len(keys)))]
             if isinstance(place[key], (dict, list)) and random.integers(5):
                 place = place[key]
                 continue
             if random.integers(4):
-                place[key] = junk[int(random.integers(len(junk)))]
+                place[key] = copy.deepcopy(junk[int(random.integers(len(junk)))])
             else:
                 del place[key]
             break

@@ -166,6 +166,38 @@ def write_kapture(folder: Path, poses: np.ndarray) -> Path:
     return folder
 
 
+def write_scanner_app(folder: Path, poses: np.ndarray) -> Path:
+    """With a frame that has a pose and no photo."""
+    stems = [f"frame_{i:05d}" for i in range(len(poses))]
+    write_images(folder, [f"{stem}.jpg" for stem in stems], WIDTH, HEIGHT)
+    for stem, pose in zip([*stems, "frame_99999"], [*poses, poses[0]], strict=True):
+        matrix = np.vstack([pose, [0.0, 0.0, 0.0, 1.0]])
+        content = {
+            "cameraPoseARFrame": matrix.ravel().tolist(), "time": 1.5,
+            "intrinsics": [FX, 0, CX, 0, FY, CY, 0, 0, 1],
+        }  # fmt: skip
+        (folder / f"{stem}.json").write_text(json.dumps(content))
+    (folder / "info.json").write_text('{"title": "my scan"}')
+    return folder
+
+
+def write_arkitscenes(folder: Path, poses: np.ndarray) -> Path:
+    """With times that differ by milliseconds, and a pose between two images."""
+    base = folder / f"{folder.name}_frames"
+    stems = [f"7_{10 + 0.1 * i:.3f}" for i in range(len(poses))]
+    write_images(base / "lowres_wide", [f"{stem}.png" for stem in stems], WIDTH, HEIGHT)
+    (base / "lowres_wide_intrinsics").mkdir()
+    lines = ["9.5 0 0 0 0 0 0"]
+    for i, (stem, pose) in enumerate(zip(stems, poses, strict=True)):
+        lens = base / "lowres_wide_intrinsics" / f"7_{10.001 + 0.1 * i:.3f}.pincam"
+        lens.write_text(f"{WIDTH} {HEIGHT} {FX} {FY} {CX} {CY}")
+        rotation, translation = world_to_camera(pose)
+        values = [float(stem[2:]) + 0.004, *vector(rotation), *translation]
+        lines.append(" ".join(repr(float(value)) for value in values))
+    (base / "lowres_wide.traj").write_text("\n".join(lines))
+    return folder
+
+
 def write_nsvf(folder: Path, poses: np.ndarray, box: str = "3 -4 -1 7 0 3 0.4\n") -> Path:
     """With names that begin with the number of a split: 0, 0, 1, 2 and again."""
     stems = [f"{(0, 0, 1, 2)[i % 4]}_{i:03d}" for i in range(len(poses))]
@@ -203,6 +235,8 @@ WRITERS = {
     "polycam": write_polycam,
     "record3d": write_record3d,
     "kapture": write_kapture,
+    "scanner-app": write_scanner_app,
+    "arkitscenes": write_arkitscenes,
 }
 """{dataset type: writer of a good export}."""
 
@@ -230,4 +264,4 @@ def write_sdfstudio(folder: Path, poses: np.ndarray) -> Path:
 BENCHMARKS = {"pose-files": write_nsvf, "neus": write_neus, "sdfstudio": write_sdfstudio}
 """{dataset type: writer of a good scene}, with splits or coordinates of their own."""
 
-WITHOUT_DISTORTION = ("polycam", "record3d")
+WITHOUT_DISTORTION = ("polycam", "record3d", "scanner-app", "arkitscenes")

@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     from taichi_pynerf.data.authoring.folder_report import found_lines
     from taichi_pynerf.data.authoring.inspection import inspect_scene
     from taichi_pynerf.data.authoring.scene_drawing import draw_scene
-    from taichi_pynerf.data.locating import probe_formats
+    from taichi_pynerf.data.locating import locate_scene, probe_formats
     from taichi_pynerf.data.scene_files import LoadOptions
     from taichi_pynerf.files import atomic_write
 
@@ -41,8 +41,11 @@ def main(argv: list[str] | None = None) -> None:
         exposure=exposure_of(args),
         colmap_path=args.colmap_path,
     )
-    folder = args.data_dir if args.data_dir.is_dir() else args.data_dir.parent
-    if folder.is_dir():  # otherwise the next line gives the error
+    folder = args.data_dir
+    if not folder.is_dir():  # a file stands for its folder, or is an error
+        folder = locate_scene(args.data_dir, args.dataset_type)[0]
+        folder = folder if folder.is_dir() else folder.parent
+    if folder.is_dir():  # otherwise reading gives the error
         for line in found_lines(folder, probe_formats(folder)):
             print(line)
     inspection = inspect_scene(args.data_dir, args.dataset_type, options)

@@ -37,6 +37,14 @@ SIBLINGS = (
 """Folders beside the scene folder that its paths may lead to, "../images/0.png". What else is there
 may be anything, as in a folder of downloads."""
 
+OTHER_THAN_PHOTOS = (
+    "mask", "depth", "normal", "seg", "conf", "label", "semantic", "disp", "thumb", "preview",
+)  # fmt: skip
+"""Beginnings of the names of folders whose images belong to photos and have their names."""
+
+DEEPEST, MOST_FOLDERS = 3, 100
+"""Levels below a scene, and folders of a level, that are searched for images."""
+
 MOST_NAME_BYTES = 120
 
 
@@ -91,12 +99,18 @@ class ImageFinder:
             self._check_inside(self.data_dir / _posix(file_path), file_path, where)
         return None
 
-    def find_all(self, file_paths: Sequence[str], wheres: Sequence[str]) -> list[Path | None]:
+    def find_all(
+        self, file_paths: Sequence[str], wheres: Sequence[str], *, search: bool = False
+    ) -> list[Path | None]:
         """`find` for all images of a description.
 
         A path may lead to a folder of the machine where the description was made. It then stands
         for the file in this folder that its last parts name, with a warning, unless that is also
         the file of another image.
+
+        Args:
+            file_paths, wheres: as in `find`.
+            search: if none is found, search the subfolders for files with these names.
 
         Raises:
             SceneError: as in `find`.
@@ -106,10 +120,14 @@ class ImageFinder:
             self._find_tail(file_path) if path is None else None
             for file_path, path in zip(file_paths, paths, strict=True)
         ]
+        if search and not any(paths) and not any(tails):
+            tails = self._search(file_paths)
         taken = Counter(path for path in (*paths, *tails) if path is not None)
         moved = {i: tail for i, tail in enumerate(tails) if tail is not None and taken[tail] == 1}
         if moved:
-            examples = [f"{file_paths[i]} is {tail.name}" for i, tail in moved.items()]
+            examples = [
+                f"{file_paths[i]} is {tail.relative_to(self.data_dir)}" for i, tail in moved.items()
+            ]
             names = shown(", ".join(examples[:2]))
             warn_once(
                 f"{self.data_dir}: {len(moved)} of {len(paths)} image paths lead elsewhere; the "
@@ -177,6 +195,21 @@ class ImageFinder:
             except (OSError, ValueError, RuntimeError):
                 return None
         return None
+
+    def _search(self, file_paths: Sequence[str]) -> list[Path | None]:
+        """The files of these names in the subfolder that has most of them."""
+        names = [_posix(file_path).rpartition("/")[2] for file_path in file_paths]
+        found: list[Path | None] = [None] * len(names)
+        for folder in folders_of_photos(self.data_dir):
+            try:
+                here = [self._find_in(folder, name) if name else None for name in names]
+                if not all(path.resolve().is_relative_to(self._root) for path in here if path):
+                    continue
+            except (OSError, ValueError, RuntimeError):  # too long, a null byte, a loop of links
+                return found
+            if len(here) - here.count(None) > len(found) - found.count(None):
+                found = here
+        return found
 
     def _folder(self, folder: Path) -> Path | None:
         """A folder that exists, or the one in `data_dir` whose name differs only in case."""
@@ -246,6 +279,29 @@ def list_photos(folder: Path, *, deep: bool = False) -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     )
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, sorted by name, without hidden ones; none if it cannot be read."""
+    try:
+        return sorted(p for p in folder.iterdir() if p.is_dir() and p.name[:1] not in (".", "_"))
+    except OSError:
+        return []
+
+
+def folders_of_photos(folder: Path) -> list[Path]:
+    """Subfolders that may hold photos, those near the top first; none by links."""
+    found: list[Path] = []
+    level = [folder]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in subfolders(outer)[:MOST_FOLDERS]
+            if not inner.is_symlink() and not inner.name.lower().startswith(OTHER_THAN_PHOTOS)
+        ][:MOST_FOLDERS]
+        found += level
+    return found
 
 
 def is_readable(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from taichi_pynerf.data.formats import (
@@ -14,6 +15,7 @@ from taichi_pynerf.data.formats import (
 )
 from taichi_pynerf.data.formats.fit import Fit, frames_in
 from taichi_pynerf.data.formats.programs import (
+    arkitscenes,
     kapture,
     metashape,
     neus,
@@ -22,10 +24,17 @@ from taichi_pynerf.data.formats.programs import (
     pose_files,
     realitycapture,
     record3d,
+    scanner_app,
     sdfstudio,
 )
-from taichi_pynerf.data.formats.unread import unread_in
-from taichi_pynerf.data.image_files import counted_suffixes, list_photos
+from taichi_pynerf.data.formats.unread import other_file, telling_file, what_is
+from taichi_pynerf.data.image_files import (
+    PHOTO_SUFFIXES,
+    SIBLINGS,
+    counted_suffixes,
+    list_photos,
+    subfolders,
+)
 from taichi_pynerf.data.scene_files import shown, warn_once
 from taichi_pynerf.errors import SceneError
 
@@ -45,6 +54,8 @@ FORMATS = {
     "pose-files": pose_files,
     "neus": neus,
     "sdfstudio": sdfstudio,
+    "scanner-app": scanner_app,
+    "arkitscenes": arkitscenes,
 }
 """Known formats by name, in the order in which they are compared with a folder. Each is a module
 with
@@ -60,8 +71,14 @@ FORMAT_OF_FILE = {
 }
 """The format of a folder, by the name of a file in it; None if the name leaves it open."""
 
-MOST_FOLDERS = 100
-"""Greatest number of subfolders that are searched for scenes."""
+DEEPEST, MOST_FOLDERS = 4, 100
+"""Levels of subfolders that are searched for scenes, and the most folders of a level."""
+
+PARTS = (
+    *SIBLINGS, "sparse", "colmap", "dense", "distorted", "undistorted", "stereo", "keyframes",
+    "cameras", "corrected_images", "corrected_cameras", "sensors", "pose", "poses", "intrinsics",
+)  # fmt: skip
+"""Folders in a scene. A folder of another name below a scene is something else."""
 
 
 def detect_dataset_type(data_dir: str | Path) -> str:
@@ -115,8 +132,7 @@ def locate_scene(data_dir: str | Path, dataset_type: str | None = None) -> tuple
     if fitting or claimed:  # reading a broken description says what is wrong
         return data_dir, (fitting or claimed)[0]
     raise SceneError(
-        f"{data_dir}: no scene of a known format found here (known: {', '.join(FORMATS)}); "
-        f"{nearest_scene(data_dir, fits)}"
+        f"{data_dir}: no scene of a known format found here: {nearest_scene(data_dir, fits)}"
     )
 
 
@@ -126,19 +142,17 @@ def nearest_scene(data_dir: Path, fits: dict[str, Fit]) -> str:
     if inside:
         listed = ", ".join(f"{name} ({kind})" for name, kind in list(inside.items())[:6])
         return f"scenes are in its folders: {listed}: give one of them"
-    for parent in list(data_dir.absolute().parents)[:2]:
-        kind = _first_fit(parent)
-        if kind:
-            return f"the folder above is a scene ({kind}): give {parent}"
+    above = _scene_above(data_dir)
+    if above:
+        return above
+    unread = telling_file(data_dir)
+    if unread:
+        return unread
     near = {name: fit for name, fit in fits.items() if fit.found}
-    if "nerfstudio" in near and not (data_dir / "transforms.json").is_file():
-        unread = unread_in(data_dir)  # frames of another kind in a file of another name
-        if unread:
-            return unread
     if near:
         name, fit = next(iter(near.items()))
         return f"nearest is {name}: there is {fit.found}; first missing: {fit.missing}"
-    unread = unread_in(data_dir)
+    unread = other_file(data_dir)
     if unread:
         return unread
     photos = list_photos(data_dir, deep=True)
@@ -147,35 +161,43 @@ def nearest_scene(data_dir: Path, fits: dict[str, Fit]) -> str:
             f"there are {counted_suffixes(photos)} without cameras: make a scene of them first "
             "(pynerf-photos, docs/your_own_photos.md)"
         )
+    what = "nothing of a scene is in it" if any(data_dir.iterdir()) else "it is empty"
     return (
-        "give the folder that holds transforms.json, transforms_train.json, metadata.json, "
-        "poses_bounds.npy or sparse/0"
+        f"{what}; give the folder that holds transforms.json, transforms_train.json, "
+        "metadata.json, poses_bounds.npy, sparse/0 or a program's export "
+        f"({', '.join(FORMATS)})"
     )
 
 
-def scenes_inside(data_dir: Path) -> dict[str, str]:
-    """The formats of the scenes in a folder's subfolders, and in the subfolders of these."""
-    found: dict[str, str] = {}
-    outer = _subfolders(data_dir)
-    for folder in [*outer, *(inner for top in outer for inner in _subfolders(top))]:
-        if any(folder.is_relative_to(data_dir / known) for known in found):
-            continue
+def _scene_above(data_dir: Path) -> str:
+    """Where the scene is that this folder seems to be a part of; empty if there is none."""
+    folder = data_dir.absolute()
+    for _ in range(2):
+        name = re.sub(r"_\d+$", "", folder.name)
+        if name not in PARTS and not name.isdigit():
+            return ""
+        folder = folder.parent
         kind = _first_fit(folder)
         if kind:
-            found[str(folder.relative_to(data_dir))] = kind
+            return f"the folder above is a scene ({kind}): give {folder}"
+    return ""
+
+
+def scenes_inside(data_dir: Path) -> dict[str, str]:
+    """The formats of the scenes below a folder, by their paths from there."""
+    found: dict[str, str] = {}
+    level = [data_dir]
+    for _ in range(DEEPEST):
+        inner = [path for folder in level for path in subfolders(folder)[:MOST_FOLDERS]]
+        level = inner[:MOST_FOLDERS]
+        kinds = {folder: _first_fit(folder) for folder in level}
+        found |= {str(f.relative_to(data_dir)): kind for f, kind in kinds.items() if kind}
+        level = [folder for folder, kind in kinds.items() if not kind]
     return found
 
 
 def _first_fit(folder: Path) -> str | None:
     return next((name for name, fit in probe_formats(folder).items() if fit.fits), None)
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        inner = [path for path in folder.iterdir() if path.is_dir() and path.name[:1] != "."]
-    except OSError:
-        return []
-    return sorted(inner)[:MOST_FOLDERS]
 
 
 def _folder_of(data_dir: Path) -> tuple[Path, str | None]:
@@ -196,4 +218,10 @@ def _folder_of(data_dir: Path) -> tuple[Path, str | None]:
         return data_dir.parent, None
     if frames_in(data_dir)[0]:
         return data_dir, "nerfstudio"
-    raise SceneError(f"{data_dir}: not a folder; give the folder that holds the scene")
+    for kind, fit in probe_formats(data_dir.parent).items():
+        if fit.fits and fit.found.startswith(name):
+            return data_dir.parent, kind
+    what = what_is(data_dir)
+    if data_dir.suffix.lower() in PHOTO_SUFFIXES:
+        what = "a photograph, not a folder: give that of the scene, or photos to pynerf-photos"
+    raise SceneError(f"{data_dir}: {what or 'not a folder; give the folder that holds the scene'}")

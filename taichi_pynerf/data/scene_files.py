@@ -173,8 +173,12 @@ def read_json(path: Path) -> object:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise SceneError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
         # Parsing Python's unlimited integers can take minutes; floats are quick.
-        return json.loads(path.read_bytes(), parse_int=float)
+        data = path.read_bytes()
+        return json.loads(data, parse_int=float)
     except json.JSONDecodeError as error:
+        what = _other_than_json(data)
+        if what:
+            raise SceneError(f"{path}: {what}") from None
         raise SceneError(
             f"{path}: broken JSON at line {error.lineno}, column {error.colno} ({error.msg})"
         ) from None
@@ -184,6 +188,18 @@ def read_json(path: Path) -> object:
         raise SceneError(f"{path}: the JSON is nested too deeply") from None
     except OSError as error:
         raise SceneError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _other_than_json(data: bytes) -> str:
+    """What a file is that came in place of JSON, with what to do; empty if that is not known."""
+    head = data[:64].lstrip().lower()
+    if not head:
+        return "an empty file: copy or download it again"
+    if head.startswith((b"<!doctype html", b"<html")):
+        return "a web page, not JSON: download the file itself"
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the file itself (git lfs pull gets it)"
+    return ""
 
 
 def read_npy(path: Path) -> np.ndarray:

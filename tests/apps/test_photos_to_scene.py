@@ -123,6 +123,14 @@ def test_the_scene_says_what_photo_sees_what_point(result, pycolmap):
     assert apart.max() < 3 / FOCAL  # within three pixels
 
 
+def test_photos_amid_the_others_are_held_out(result):
+    _, folder, report = result
+    assert load_split(folder, "test").names == ["photo_04"]
+    assert report.held_out == ["photo_04.png"]
+    assert "held out for testing: photo_04.png" in str(report)
+    assert len(load_split(folder, "train")) == NUM_PHOTOS - 1
+
+
 def test_too_few_registered_photos_are_an_error_and_leave_nothing(pycolmap, tmp_path):
     (tmp_path / "in").mkdir()
     for i in range(4):

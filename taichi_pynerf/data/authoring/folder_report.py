@@ -19,6 +19,9 @@ MOST_NAMES = 3
 VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".insv", ".360")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 POSE_FILES = ("pose", "poses", "intrinsics", "intrinsic")
+EACH = {"polycam": (".json",), "scanner-app": (".json",), "arkitscenes": (".pincam",)}
+"""Formats with a file for each image, which has its name; and the suffix of these files."""
+
 DESCRIPTIONS = ("cameras", "images", "points3D", "rigs", "frames")
 """Files of a sparse model, by their stems."""
 
@@ -79,9 +82,12 @@ def ignored_lines(
     used |= {path for files in splits.values() for path in files.mask_paths or () if path}
     used |= {path for path in scene.depth_paths or () if path is not None}
     others = [name for name, fit in fits.items() if fit.fits and name != dataset_type]
+    stems = {path.stem for path in scene.image_paths if path is not None}
     reasons: dict[str, list[str]] = {}
     for path in _files_in(scene.data_dir):
         if path in used or _describes(path, scene, dataset_type):
+            continue
+        if path.suffix in EACH.get(dataset_type, ()) and path.stem in stems:
             continue
         reason = _reason(path, scene, others)
         reasons.setdefault(reason, []).append(_relative(path, scene.data_dir))

@@ -11,7 +11,9 @@ import torch
 from taichi_pynerf.data.aim import looks_away
 from taichi_pynerf.data.authoring.folder_report import ignored_lines, taken_lines
 from taichi_pynerf.data.description import Description, files_of
+from taichi_pynerf.data.images import read_header
 from taichi_pynerf.data.locating import FORMATS, locate_scene, probe_formats
+from taichi_pynerf.data.pixels import in_proportion
 from taichi_pynerf.data.placement import focus_point
 from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles
 from taichi_pynerf.errors import SceneError
@@ -119,6 +121,7 @@ class Inspection:
             found.append(f"{num_views} views are few; 30 or more are good")
         for name, files in self.splits.items():
             found.extend(f"{name}: {line}" for line in _lens_warnings(files))
+            found.extend(f"{name}: {line}" for line in _mask_warnings(files))
         return found
 
 
@@ -200,6 +203,28 @@ def _lenses(splits: list[SceneFiles]) -> list[str]:
             counts[line] = counts.get(line, 0) + 1
     lines = [f"{line} ({count} images)" for line, count in counts.items()]
     return lines if len(lines) <= 6 else [*lines[:5], f"… and {len(lines) - 5} more lenses"]
+
+
+def _mask_warnings(files: SceneFiles) -> list[str]:
+    """Masks whose sizes do not fit their images, which training would refuse."""
+    odd = []
+    for path, width, height in zip(
+        files.mask_paths or (),
+        files.cameras.width.tolist(),
+        files.cameras.height.tolist(),
+        strict=False,
+    ):
+        if path is not None:
+            header = read_header(path)
+            sizes = (header.stored_size, header.upright_size)
+            if not any(in_proportion((h, w), (height, width)) for w, h in sizes):
+                odd.append(f"{path.name} is {header.width}x{header.height}, not {width}x{height}")
+    if not odd:
+        return []
+    return [
+        f"{len(odd)} masks have other proportions than their images, and training refuses them: "
+        f"{', '.join(odd[:2])}{', …' if len(odd) > 2 else ''}"
+    ]
 
 
 def _lens_warnings(files: SceneFiles) -> list[str]:

@@ -6,12 +6,13 @@ import json
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from taichi_pynerf.data.authoring.held_out import lists_of_splits
 from taichi_pynerf.data.authoring.photo_sources import (
     check_sources,
     gather_masks,
@@ -51,6 +52,7 @@ class PhotoReport:
         num_points: number of points in space that were found in several photos.
         reprojection_error: mean distance of projected points from their observations, pixels.
         cameras: a line for each camera, with size and focal length.
+        held_out: names of the photos that are for testing.
     """
 
     registered: list[str]
@@ -58,6 +60,7 @@ class PhotoReport:
     num_points: int
     reprojection_error: float
     cameras: list[str]
+    held_out: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         num_photos = len(self.registered) + len(self.left_out)
@@ -66,6 +69,8 @@ class PhotoReport:
             f"mean reprojection error {self.reprojection_error:.2f} pixels",
             *self.cameras,
         ]
+        if self.held_out:
+            lines.append(f"held out for testing: {', '.join(self.held_out)}")
         if self.left_out:
             lines.append(f"not registered: {', '.join(self.left_out)}")
         return "\n".join(lines)
@@ -97,7 +102,8 @@ def photos_to_scene(
         out_dir: a new or empty folder, unless `overwrite`.
         masks: a folder of masks. They have the names of the photos, with the same or another
             suffix, or as `NAME.jpg.png`. Black pixels are neither matched nor trained on.
-        held_out: one of the sources, whose images are only for testing.
+        held_out: one of the sources, whose images are only for testing. By default it is one image
+            in eight, each amid its neighbours by name.
         num_frames: number of frames to take of all videos together.
         matching, camera_model, feature_size: see `reconstruct`. By default `matching` is
             sequential for one video, and exhaustive otherwise.
@@ -154,8 +160,14 @@ def photos_to_scene(
         for frame in transforms["frames"]:
             if Path(frame["file_path"]).name in masked:
                 frame["mask_path"] = f"masks/{Path(frame['file_path']).name}.png"
-        if held_out is not None:
-            transforms |= _splits(transforms["frames"], names_of[Path(held_out)], held_out)
+        transforms |= lists_of_splits(
+            [frame["file_path"] for frame in transforms["frames"]],
+            None if held_out is None else names_of[Path(held_out)],
+            held_out or sources[0],
+        )
+        report = replace(
+            report, held_out=[Path(path).name for path in transforms["test_filenames"]]
+        )
         (folder / "transforms.json").write_text(json.dumps(transforms, indent=4) + "\n")
         pycolmap = optional("pycolmap", "colmap")
         model_dir = folder / "colmap" / "sparse" / "0"
@@ -164,20 +176,6 @@ def photos_to_scene(
         reconstruction.transform(pycolmap.Sim3d(APPLIED_TRANSFORM))
         reconstruction.export_PLY(folder / "sparse_pc.ply")
     return report
-
-
-def _splits(frames: list[dict], held_names: list[str], held_out: str | Path) -> dict:
-    """The lists of splits of a scene with one source held out."""
-    held = {f"images/{name}" for name in held_names}
-    paths = [frame["file_path"] for frame in frames]
-    test = [path for path in paths if path in held]
-    train = [path for path in paths if path not in held]
-    if not test or not train:
-        raise SceneError(
-            f"{held_out}: {len(test)} of its images got a pose, and {len(train)} of the others: "
-            "there must be some of both to hold it out"
-        )
-    return {"train_filenames": train, "val_filenames": test, "test_filenames": test}
 
 
 def transforms_from_reconstruction(reconstruction: Reconstruction) -> dict:

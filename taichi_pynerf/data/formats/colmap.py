@@ -30,7 +30,7 @@ from taichi_pynerf.data.formats.sparse_points import (
     read_ply_points,
     reliable_points,
 )
-from taichi_pynerf.data.image_files import ImageFinder, image_names
+from taichi_pynerf.data.image_files import ImageFinder, image_names, subfolders
 from taichi_pynerf.data.placement import FROM_CAMERAS
 from taichi_pynerf.data.scene_files import LoadOptions, checked_text, note, warn_once
 from taichi_pynerf.errors import SceneError
@@ -205,12 +205,16 @@ def _remote_models(data_dir: Path) -> list[Path]:
         level = [
             path
             for folder in level
-            for path in sorted(folder.iterdir())[:MOST_FOLDERS]
-            if path.is_dir() and path not in images and path.name[:1] != "."
+            for path in subfolders(folder)[:MOST_FOLDERS]
+            if path not in images
         ][:MOST_FOLDERS]
         note(*level)
         found += [folder for folder in level if _is_model(folder)]
-    return found
+    bases = [_base_of(data_dir, folder) for folder in found]
+    own = [any((base / name).is_dir() for name in IMAGE_FOLDERS[:-1]) for base in bases]
+    return [  # a model with images beside it is a scene of its own
+        found[i] for i, base in enumerate(bases) if base == data_dir or not own[i]
+    ]
 
 
 def _folders_in(folder: Path) -> list[Path]:

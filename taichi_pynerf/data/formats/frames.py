@@ -99,8 +99,12 @@ class Frame(NamedTuple):
         return any(self.entry.get(name) is not None for name in ("w", "h"))
 
 
-def read_frames(path: Path, options: LoadOptions) -> tuple[dict, list[Frame]]:
+def read_frames(
+    path: Path, options: LoadOptions, *, search: bool = False
+) -> tuple[dict, list[Frame]]:
     """The content of a file and its frames, in the file's order.
+
+    With `search`, images that are not where the file says are looked for in its subfolders.
 
     Raises:
         SceneError: the file is missing, or a value in it is wrong.
@@ -126,7 +130,7 @@ def read_frames(path: Path, options: LoadOptions) -> tuple[dict, list[Frame]]:
     masks = ImageFinder(
         path.parent, folders=MASK_FOLDERS, allow_external_paths=options.allow_external_paths
     )
-    paths = finder.find_all(file_paths, wheres)
+    paths = finder.find_all(file_paths, wheres, search=search)
     _tell_axes(path, content)
     others = ("frames", "test_frames")
     for_all = {name: value for name, value in content.items() if name not in others}

@@ -43,6 +43,7 @@ from taichi_pynerf.data.scene_files import LoadOptions, checked_text, shown, war
 from taichi_pynerf.errors import MissingPackageError, SceneError
 
 FILE_NAME = "transforms.json"
+MOST = 50  # other JSON files that are looked into; some programs write one for each image
 SPLITS = ("train", "val", "test")
 TRAIN_SHARE = 0.9
 
@@ -54,7 +55,11 @@ def probe(data_dir: Path) -> Fit:
     """How well the folder fits."""
     path = data_dir / FILE_NAME
     if not path.is_file():
-        others = [p for p in sorted(data_dir.glob("*.json")) if frames_in(p)[0]]
+        others = [
+            path
+            for path in sorted(p for p in data_dir.iterdir() if p.suffix.lower() == ".json")[:MOST]
+            if path.is_file() and frames_in(path)[0]
+        ]
         if not others:
             return Fit(False, "", f"no {FILE_NAME}")
         names = ", ".join(p.name for p in others)
@@ -75,7 +80,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
         SceneError: the file or all of its images are missing, or a value in it is wrong.
     """
     path = data_dir if data_dir.is_file() else data_dir / FILE_NAME
-    content, all_frames = read_frames(path, options)
+    content, all_frames = read_frames(path, options, search=True)
     missing = [frame.file_path for frame in all_frames if frame.image_path is None]
     tell_missing(path, missing, len(all_frames))
     frames = [frame for frame in all_frames if frame.image_path is not None]

@@ -11,6 +11,7 @@ import torch
 from taichi_pynerf.data.image_files import (
     ImageFinder,
     counted_suffixes,
+    folders_of_photos,
     is_mask_name,
     is_readable,
     list_images,
@@ -20,6 +21,8 @@ from taichi_pynerf.data.images import ImageHeader, read_header
 from taichi_pynerf.data.scene_files import SceneFiles, shown, warn_once
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.cameras import Cameras
+
+LEVELS_ABOVE = 3
 
 
 def tell_missing(where: Path, missing: list[str], num_all: int) -> None:
@@ -31,12 +34,19 @@ def tell_missing(where: Path, missing: list[str], num_all: int) -> None:
     if len(missing) == num_all:
         raise SceneError(
             f"{where}: none of its {num_all} images is there; the first is {shown(missing[0])}"
+            + unpack_hint(where if where.is_dir() else where.parent)
         )
     if missing:
         warn_once(
             f"{where}: {len(missing)} of {num_all} images are missing and left out: "
             f"{', '.join(map(shown, missing))}"
         )
+
+
+def unpack_hint(folder: Path) -> str:
+    """The end of a message on missing images, if they may be in an archive beside."""
+    archives = sorted(folder.glob("*.zip")) + sorted(folder.glob("*.tar*"))
+    return f"; {archives[0].name} is an archive: unpack it here" if archives else ""
 
 
 def tell_idle(
@@ -120,11 +130,32 @@ def image_folder(
     }
     fitting = [k for k in reduced.values() if k > 0 and (img_downscale % k == 0 or k == 1)]
     chosen = max(fitting, default=min(reduced.values(), default=0))
+    if not chosen and names:
+        others = {folder: _count_present(folder, names) for folder in folders_of_photos(data_dir)}
+        found = max(others, key=lambda folder: others[folder], default=None)
+        if found is not None and others[found]:
+            warn_once(
+                f"{data_dir}: {others[found]} of {len(names)} images are in no usual place; those "
+                f"in {found.relative_to(data_dir)} are taken"
+            )
+            return found, 1
     if not chosen:
         searched = ", ".join([*folders, "images_2, images_4 …"])
         what = f"none of its {len(names)} images ({names[0]}, …)" if names else "no images"
-        raise SceneError(f"{data_dir}: {what} in any of these folders: {searched}")
+        raise SceneError(
+            f"{data_dir}: {what} in any of these folders: {searched}"
+            + (_above_hint(data_dir, names, folders) or unpack_hint(data_dir))
+        )
     return next(folder for folder, k in reduced.items() if k == chosen), chosen
+
+
+def _above_hint(data_dir: Path, names: Sequence[str], folders: Sequence[str]) -> str:
+    """The end of a message if a folder above has the images: `scene` for `scene/sparse/0`."""
+    for parent in list(data_dir.absolute().parents)[:LEVELS_ABOVE] if names else ():
+        for folder in folders:
+            if folder != "." and _count_present(parent / folder, names):
+                return f"; they are in {parent / folder}: give {parent}"
+    return ""
 
 
 def _count_present(folder: Path, names: Sequence[str]) -> int:

@@ -6,7 +6,6 @@ from PIL import Image
 
 from taichi_pynerf.data.authoring import photo_sources
 from taichi_pynerf.data.authoring.photo_sources import check_sources, gather_masks, gather_sources
-from taichi_pynerf.data.authoring.photos_to_scene import _splits
 from taichi_pynerf.data.authoring.structure_from_motion import reconstruct
 from taichi_pynerf.errors import SceneError, SceneWarning
 
@@ -95,17 +94,6 @@ def test_sources_that_make_no_sense(tmp_path):
             check_sources(sources, tmp_path / "out", held_out)
     with pytest.raises(SceneError, match="holds"):
         check_sources([first], tmp_path)
-
-
-def test_the_lists_of_a_held_out_source():
-    frames = [{"file_path": f"images/{name}"} for name in ("1_a.jpg", "1_b.jpg", "2_a.jpg")]
-    assert _splits(frames, ["2_a.jpg", "2_b.jpg"], "film.mp4") == {
-        "train_filenames": ["images/1_a.jpg", "images/1_b.jpg"],
-        "val_filenames": ["images/2_a.jpg"],
-        "test_filenames": ["images/2_a.jpg"],
-    }
-    with pytest.raises(SceneError, match="0 of its images got a pose, and 3 of the others"):
-        _splits(frames, [], "film.mp4")
 
 
 def test_no_features_are_sought_where_a_mask_is_black(tmp_path):

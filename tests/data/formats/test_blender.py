@@ -196,7 +196,7 @@ def rotated(rotation):
 
 
 BAD_DESCRIPTIONS = {
-    "empty file": ("", ["line 1", "column 1"]),
+    "empty file": ("", ["an empty file", "copy or download it again"]),
     "cut off": ('{"camera_angle_x": 0.7,\n "frames": [', ["line 2", "column"]),
     "not JSON": ("camera_angle_x = 0.7", ["line 1"]),
     "nested deep": ("[" * 100_000, ["nested too deeply"]),

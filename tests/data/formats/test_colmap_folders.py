@@ -28,12 +28,12 @@ def images(folder, names=NAMES):
 
 
 @pytest.mark.parametrize(
-    "place", ["images", "input", ".", "dense/0/images", "dense/images", "photos", "IMAGES_"]
+    "place", ["images", "input", ".", "dense/0/images", "dense/images", "photos", "masks"]
 )
 def test_images_are_found_where_scripts_put_them(tmp_path, poses, place):
     write_model(tmp_path / "sparse" / "0", poses, "PINHOLE")
     images(tmp_path / place)
-    if place == "IMAGES_":
+    if place == "masks":
         searched = r"none of its 9 images \(view_00.png, …\) in any of these folders: images, input"
         with pytest.raises(SceneError, match=searched):
             load_split(tmp_path, "train")

@@ -1,4 +1,4 @@
-"""1,900 damaged files of every kind that is read: each is used, or refused in one line.
+"""2,100 damaged files of every kind that is read: each is used, or refused in one line.
 
 `pytest -m campaign tests/data/formats` tries them all; without the marker a few of each kind are
 tried.
@@ -25,7 +25,7 @@ from taichi_pynerf.errors import MissingPackageError, SceneError
 from taichi_pynerf.rendering.camera_path_files import PathScene, read_camera_path
 from taichi_pynerf.rendering.crop_files import read_crop
 
-FEW, MANY = 8, 66  # inputs of each of the 29 kinds below: 232 in the fast suite, 1,914 in all
+FEW, MANY = 8, 66  # inputs of each of the 32 kinds below: 256 in the fast suite, 2,112 in all
 MOST_BYTES, MOST_SECONDS = 2 * 2**30, 30.0
 campaign = pytest.mark.parametrize(
     "seeds",
@@ -111,6 +111,9 @@ EXPORTS = {
     "neus": ("cameras_sphere.npz", damaged_archive),
     "neus bytes": ("cameras_sphere.npz", damaged_bytes),
     "sdfstudio": ("meta_data.json", damaged_json),
+    "scanner-app": ("frame_00001.json", damaged_json),
+    "arkitscenes": ("scene_frames/lowres_wide.traj", damaged_text),
+    "arkitscenes lens": ("scene_frames/lowres_wide_intrinsics/7_10.101.pincam", damaged_text),
 }
 
 

@@ -17,11 +17,13 @@ from program_makers import (
     WIDTH,
     WITHOUT_DISTORTION,
     WRITERS,
+    write_arkitscenes,
     write_metashape,
     write_opensfm,
     write_polycam,
     write_realitycapture,
     write_record3d,
+    write_scanner_app,
 )  # fmt: skip
 
 from taichi_pynerf.data import load_split
@@ -113,6 +115,22 @@ def test_record3d_s_lens_of_each_image(tmp_path):
     assert scene.cameras.fx.tolist() == pytest.approx([FX] * 7)
 
 
+def test_photos_of_3d_scanner_app_without_a_pose_are_counted(tmp_path):
+    folder = write_scanner_app(tmp_path / "scene", POSES)
+    (folder / "frame_00003.json").unlink()
+    with pytest.warns(SceneWarning, match=r"1 photos have no JSON file.*frame_00003\.jpg"):
+        assert len(load_split(folder, "train")) == 7  # of 8
+
+
+def test_arkitscenes_images_without_a_pose_of_their_time_are_counted(tmp_path):
+    folder = write_arkitscenes(tmp_path / "scene", POSES)
+    path = folder / "scene_frames/lowres_wide.traj"
+    path.write_text("\n".join(path.read_text().splitlines()[:-1]))
+    with pytest.warns(SceneWarning, match=r"1 images have no pose or lens of their time.*7_10\.8"):
+        assert len(load_split(folder, "train")) == 7  # of 8
+    assert detect_dataset_type(folder / "scene_frames") == "arkitscenes"
+
+
 def test_the_largest_of_several_reconstructions(tmp_path):
     folder = write_opensfm(tmp_path / "scene", POSES)
     content = json.loads((folder / "reconstruction.json").read_text())
@@ -149,6 +167,15 @@ def test_images_that_are_missing_are_counted(tmp_path):
         ("record3d", "metadata.json", '"w": 36', '"w": 0', "w is 0"),
         ("record3d", "metadata.json", '"K": [', '"K": [0, ', "K is"),
         ("kapture", "sensors/sensors.txt", "FULL_OPENCV", "PINHOLE", "4 parameters"),
+        (
+            "scanner-app",
+            "frame_00001.json",
+            '"intrinsics": [',
+            '"intrinsics": [0, ',
+            "intrinsics is",
+        ),
+        ("scanner-app", "frame_00001.json", "cameraPoseARFrame", "pose", "cameraPoseARFrame is"),
+        ("arkitscenes", "scene_frames/lowres_wide.traj", "9.5 ", "", "line 1: a pose is"),
         ("kapture", "sensors/records_camera.txt", ", cam0, view_01.png", "", "line 2"),
     ],
 )

@@ -90,15 +90,24 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
 
 
 def _file(data_dir: Path) -> tuple[Path | None, list[Path]]:
-    """The first XML file of a folder that has a chunk with cameras, and all other XML files."""
+    """The first XML file of a folder that has a chunk with cameras, and others of Metashape's."""
     others: list[Path] = []
     for path in sorted(data_dir.glob("*.xml")):
         try:
             _chunk(path)
             return path, others
         except SceneError:
-            others.append(path)
+            if _is_claimed(path):
+                others.append(path)
     return None, others
+
+
+def _is_claimed(path: Path) -> bool:
+    """Whether an XML file, perhaps broken, is one of Metashape's."""
+    try:
+        return any(tag in read_bytes(path) for tag in (b"<chunk", b"<document"))
+    except SceneError:
+        return False
 
 
 def _chunk(path: Path) -> ElementTree.Element:

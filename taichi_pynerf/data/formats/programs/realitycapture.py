@@ -34,7 +34,9 @@ def probe(data_dir: Path) -> Fit:
         try:
             rows = _rows(path)
         except SceneError as error:
-            found.append(Fit(False, path.name, str(error)))
+            if _is_claimed(path):
+                fault = str(error).removeprefix(f"{path}: ")
+                found.append(Fit(False, path.name, f"{path.name}: {fault}"))
             continue
         return Fit(True, f"{path.name}, RealityCapture's cameras, of {len(rows)} images")
     return found[0] if found else Fit(False, "", "no CSV of RealityCapture's cameras")
@@ -62,7 +64,7 @@ def _read(data_dir: Path, path: Path, rows: list[dict], options: LoadOptions) ->
         data_dir, folders=IMAGE_FOLDERS, allow_external_paths=options.allow_external_paths
     )
     wheres = [f"{path}: {shown(row['name'])}" for row in rows]
-    images = finder.find_all([row["name"] for row in rows], wheres)
+    images = finder.find_all([row["name"] for row in rows], wheres, search=True)
     views = []
     for where, row, image in zip(wheres, rows, images, strict=True):
         values = {name: number(where, name, row.get(name)) for name in POSE}
@@ -72,12 +74,23 @@ def _read(data_dir: Path, path: Path, rows: list[dict], options: LoadOptions) ->
     return description_of(data_dir, path, views, options)
 
 
+def _is_claimed(path: Path) -> bool:
+    """Whether a table has names of columns as RealityCapture's, or is no text that tells."""
+    try:
+        return _header(read_text(path).splitlines()) is not None
+    except SceneError:
+        return True
+
+
+def _header(lines: list[str]) -> int | None:
+    names = (i for i, line in enumerate(lines) if line.lower().lstrip("# ").startswith("name"))
+    return next(names, None)
+
+
 def _rows(path: Path) -> list[dict]:
     """{column: text} for each image; names of columns are in lower case, the first is "name"."""
     lines = read_text(path).splitlines()
-    start = next(
-        (i for i, line in enumerate(lines) if line.lower().lstrip("# ").startswith("name")), None
-    )
+    start = _header(lines)
     if start is None:
         raise SceneError(f"{path}: no line of column names, which begins with #name")
     separator = ";" if lines[start].count(";") > lines[start].count(",") else ","

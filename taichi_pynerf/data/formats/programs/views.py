@@ -76,7 +76,7 @@ def description_of(
     finder = ImageFinder(
         data_dir, folders=folders, allow_external_paths=options.allow_external_paths
     )
-    paths = finder.find_all([v.file_path for v in views], [v.where for v in views])
+    paths = finder.find_all([v.file_path for v in views], [v.where for v in views], search=True)
     missing = [v.file_path for v, path in zip(views, paths, strict=True) if path is None]
     tell_missing(origin, missing, len(views))
     present = [(v, path) for v, path in zip(views, paths, strict=True) if path is not None]

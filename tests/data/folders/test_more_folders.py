@@ -296,33 +296,6 @@ def test_broken_neus_files_are_named(tmp_path):
         load_split(tmp_path, "train")
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("scene.zip", "scene.zip is an archive: unpack it"),
-        ("scene_camera.json", "the BOP benchmark"),
-        ("cams/00000000_cam.txt", "cameras of MVSNet"),
-        ("groundtruth.txt", "TUM RGB-D"),
-        ("traj.txt", "a trajectory as for Replica"),
-        ("cameras.json", "a Gaussian splatting run"),
-        ("cameras.sfm", "cameras of Meshroom"),
-        ("sfm_data_perspective.json", "a scene of OpenMVG"),
-        ("scan_calibrated_camera_parameters.txt", "cameras of Pix4D"),
-        ("scene.nvm", "VisualSFM"),
-        ("bundle.out", "Bundler"),
-        ("0.hdf5", "BlenderProc"),
-        ("room.blend", "a Blender file"),
-        ("model.glb", "a finished model without photos"),
-    ],
-)
-def test_what_is_recognised_but_not_read_is_named_with_what_to_do(tmp_path, name, words):
-    write_images(tmp_path / "images", ["a.png"], WIDTH, HEIGHT)
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_text("{}")
-    with pytest.raises(SceneError, match=words):
-        load_split(tmp_path, "train")
-
-
 def test_images_that_no_view_of_a_blender_scene_names_are_told(tmp_path):
     write_blender_scene(tmp_path, 3)
     for name in ("r_0_depth_0001.png", "r_1_normal.png"):  # Blender's companions
