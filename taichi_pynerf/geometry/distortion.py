@@ -61,7 +61,7 @@ def undistort(
         determinant: [N], the factor by which the lens changes small areas at (x, y); positive.
     """
     if runs_kernels(x_moved):
-        lenses = coefficients.view(-1, len(COEFFICIENTS))
+        lenses = coefficients.reshape(-1, len(COEFFICIENTS))
         flat = x_moved.reshape(-1), y_moved.reshape(-1)
         found = lens_ops.undistort(*flat, lenses, MAX_ITERATIONS, SMALL_STEP, FARTHEST)
         x, y, determinant = (values.view_as(x_moved) for values in found)
