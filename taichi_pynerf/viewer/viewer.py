@@ -159,14 +159,15 @@ class Viewer:
         """Apply a frame of input; returns whether it did anything, or may have in a panel."""
         width, height = (max(n, 1) for n in frame.size)
         layout = Layout(width, height, self.settings.panels, self.settings.help)
-        changed = layout != self.layout
-        self.layout = layout
+        before, self.layout = self.layout, layout
         camera, actions = self.controls.update(frame, self.camera, layout)
         if camera is not self.camera:
             self.camera, self.view = camera, None
             self._moved_at = time.perf_counter()
         for action in actions:
             self.act(action)
+        self.layout = Layout(width, height, self.settings.panels, self.settings.help)
+        changed = self.layout != before
         last, self._last_frame = self._last_frame, frame
         used = frame.touched or bool(frame.pressed) or frame.held != last.held
         at_panel = frame.cursor != last.cursor and not layout.on_picture(frame.cursor)

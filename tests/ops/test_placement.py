@@ -80,6 +80,7 @@ def corners_of(box, rays_o, rays_d, areas, t, size=1e-3):
     return [(box.unit_to_field(middles + e) - box.unit_to_field(middles - e)) / 2 for e in sides]
 
 
+@pytest.mark.float64
 def test_levels_are_those_of_squares_across_rays_after_contraction(generator):
     """The contraction carries a pixel's footprint along; its area is that of two edges."""
     box, resolutions = SceneBox((-1, -1, -1, 1, 1, 1), True, num_cascades=5), (2, 2**16)

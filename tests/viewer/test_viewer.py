@@ -169,6 +169,13 @@ def test_screenshots_are_files_with_the_picture(viewer, tmp_path):
     assert "screenshot_003.png" in viewer.message
 
 
+def test_keys_that_come_together_take_effect_one_after_the_other(viewer, tmp_path):
+    """Panels off and a picture: it fills the window, though no frame came between the keys."""
+    rounds(viewer, press("t", "p"))
+    with Image.open(tmp_path / "run" / "screenshot_001.png") as image:
+        assert image.size == SIZE
+
+
 def test_a_folder_that_cannot_be_written_is_a_message(viewer, tmp_path):
     (tmp_path / "run").write_text("a file where the folder should be")
     rounds(viewer, press("p"))
