@@ -70,13 +70,14 @@ def refuse_links(root: Path, folder: Path) -> None:
     Raises:
         RunFolderError: a part of the path below `root` is a link.
     """
-    while folder != root:
-        if folder.is_symlink():
+    for part in (folder, *folder.parents):
+        if part == root:
+            return
+        if part.is_symlink():
             raise RunFolderError(
-                f"{folder}: this is a link, which is not followed for writing: remove it, or name "
+                f"{part}: this is a link, which is not followed for writing: remove it, or name "
                 "the folder that it leads to yourself"
             )
-        folder = folder.parent
 
 
 def remove_leftovers(folder: Path, names: Iterable[str]) -> None:

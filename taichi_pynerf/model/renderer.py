@@ -89,6 +89,8 @@ class PyramidRenderer:
         self.cone_angle = step_scale * config.cone_angle if config.unbounded else 0.0
         # More cells per footprint are the same as a larger box: footprints get finer levels.
         self.level_size = self.box.field_size * config.cells_per_footprint
+        several = field.num_heads > 1
+        self.level_knots = tuple(level_knots(field.resolutions)) if several else (0.0,)
         if fused is None:
             fused = runtime.on_vulkan_gpu() and reason_against_fusing(config) is None
         parts = config, field, occupancy, trained_levels, self.box
@@ -351,11 +353,9 @@ class PyramidRenderer:
         """Field positions [M, 3] and pyramid levels [M] of samples, at interval middles or `t`."""
         if t is not None:
             samples = samples._replace(t_starts=t, t_ends=t)
-        several = self.field.num_heads > 1
-        knots = tuple(level_knots(self.field.resolutions)) if several else (0.0,)
         positions, levels = place_samples(
             rays.rays_o, rays.rays_d, rays.pixel_areas, samples, self.box.center, self.box.size,
-            self.box.unbounded, self.level_size, constant(knots, rays.rays_o),
+            self.box.unbounded, self.level_size, constant(self.level_knots, rays.rays_o),
         )  # fmt: skip
         if rays.rays_o.requires_grad or rays.rays_d.requires_grad:
             positions = self._positions(rays, samples)

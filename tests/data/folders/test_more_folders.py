@@ -6,7 +6,17 @@ import warnings
 import numpy as np
 import program_makers
 import pytest
-from format_makers import CENTER, assert_rays_are, circle_poses, file_rays, write_images
+from folder_makers import (
+    FOCAL,
+    HEIGHT,
+    LAST,
+    POSES,
+    WIDTH,
+    assert_poses_are,
+    quietly,
+    train_poses,
+)
+from format_makers import CENTER, assert_rays_are, file_rays, write_images
 from PIL import Image
 from program_makers import write_neus, write_nsvf
 from scene_makers import blender_transforms, random_rgba, write_blender_scene
@@ -15,14 +25,10 @@ from taichi_pynerf.data import load_split
 from taichi_pynerf.data.authoring.inspection import inspect_scene
 from taichi_pynerf.data.locating import detect_dataset_type
 from taichi_pynerf.errors import SceneError, SceneWarning
-from taichi_pynerf.geometry.rays import view_rays
 
-POSES = circle_poses(9)
-WIDTH, HEIGHT, FOCAL = 24, 16, 20.0
 LENS = (FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2)
 MADE = tuple(getattr(program_makers, name) for name in ("WIDTH", "HEIGHT", "FX", "FY", "CX", "CY"))
 OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
-LAST = [0.0, 0.0, 0.0, 1.0]
 
 
 def matrix(pose):
@@ -41,27 +47,6 @@ def write_frames(folder, poses=POSES, values=lambda m: m.tolist(), top=None, **m
     content = {**lens, "cx": LENS[2], "cy": LENS[3], **(top or {}), "frames": frames}
     (folder / "transforms.json").write_text(json.dumps(content))
     return folder
-
-
-def assert_poses_are(scene, poses, camera=(WIDTH, HEIGHT, *LENS)):
-    """Rays of all views are those of these poses, in the files' world."""
-    for view, pose in enumerate(poses):
-        rays = view_rays(scene.cameras, view)
-        rays_o, rays_d = file_rays(pose, *camera)
-        origin = scene.transform.undo(rays.rays_o[:1].double().numpy())[0]
-        np.testing.assert_allclose(origin, rays_o, atol=2e-5)
-        directions = scene.transform.undo_directions(rays.rays_d.double().numpy())
-        np.testing.assert_allclose(directions, rays_d, atol=2e-5)
-
-
-def train_poses():
-    return [POSES[int(i)] for i in np.linspace(0, 8, 8).astype(int)]
-
-
-def quietly(*args, **options):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SceneWarning)
-        return load_split(*args, **options)
 
 
 # ---- values written in another way --------------------------------------------------------------
