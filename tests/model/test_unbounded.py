@@ -53,10 +53,9 @@ def room_scene(num_views=5, size=16, focal=0.8, **changes):
 class AnalyticField:
     """Stands in for a field: density and one colour known at world positions, box (-1, 1)^3."""
 
-    num_heads, resolutions = 4, (4, 8, 16, 32)
-
-    def __init__(self, density):
+    def __init__(self, density, resolutions=(4, 8, 16, 32)):
         self.of_world, self.levels = density, []
+        self.num_heads, self.resolutions = len(resolutions), resolutions
 
     def density(self, positions, levels):
         self.levels.append(levels)
@@ -73,10 +72,10 @@ class AnalyticField:
         return SimpleNamespace(sigmas=sigmas, rgbs=torch.tensor(COLOR).repeat(len(sigmas), 1))
 
 
-def analytic_renderer(density, **overrides):
+def analytic_renderer(density, resolutions=(4, 8, 16, 32), **overrides):
     config = tiny_config(unbounded=True, num_cascades=5, march_resolution=256, **overrides)
     grid = OccupancyGrid(config.occupancy_resolution, config.num_cascades)
-    field = AnalyticField(density)
+    field = AnalyticField(density, resolutions)
     return PyramidRenderer(
         config, field, grid, TrainedLevels(), proposals=lambda x: field.density(x, None)
     )
@@ -256,9 +255,7 @@ def test_steps_grow_with_the_distance():
 
 
 def test_levels_come_to_rest_far_out():
-    scene = analytic_renderer(lambda x: torch.zeros(len(x)))
-    scene.field.resolutions = (4, 8, 16, 32, 64, 128, 256)
-    scene.field.num_heads = 7
+    scene = analytic_renderer(lambda x: torch.zeros(len(x)), (4, 8, 16, 32, 64, 128, 256))
     rays = Rays(
         torch.zeros(1, 3), torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([1e-2]),
         torch.tensor([[0.05, 16.0]]),
