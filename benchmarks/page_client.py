@@ -35,6 +35,7 @@ class PageClient:
     Attributes:
         pictures: (time, kind, bytes) of each picture that has come; the bytes of the newest alone.
         widgets: {label: (uuid, the message that made it)}.
+        told: {uuid: the value that the server has last given the widget}.
         nodes: names of the things in the scene, with the message that made them.
         files: {name: bytes} of downloads.
         start: where the server has new clients begin: "Position", "LookAt", "Fov", "UpDirection".
@@ -52,6 +53,7 @@ class PageClient:
         self.size, self.patience = size, patience
         self.pictures: list[tuple[float, str, bytes]] = []
         self.widgets: dict[str, tuple[str, dict]] = {}
+        self.told: dict[str, Any] = {}
         self.nodes: dict[str, dict] = {}
         self.markdown: dict[str, dict] = {}
         self.files: dict[str, bytes] = {}
@@ -137,6 +139,10 @@ class PageClient:
         uuid, _ = self.widgets[label]
         self.send({"type": "GuiUpdateMessage", "uuid": uuid, "updates": {"value": value}})
 
+    def shown(self, label: str) -> Any:
+        """The value that the server has last given a widget; None if it has given none."""
+        return self.told.get(self.widgets[label][0])
+
     def send(self, message: Any) -> None:
         """Send anything that msgpack can hold."""
         self.send_raw(msgspec.msgpack.encode(message))
@@ -200,6 +206,8 @@ class PageClient:
             made = self.markdown.get(message["uuid"])
             if made is not None:
                 made["props"].update(message["updates"])
+            elif "value" in message["updates"]:
+                self.told[message["uuid"]] = message["updates"]["value"]
         elif kind.startswith("SetCamera") and message.get("initial"):
             self.start[kind.removeprefix("SetCamera").removesuffix("Message")] = message
         elif kind == "SetCameraPositionMessage":

@@ -254,6 +254,7 @@ class Viewer:
         self.settings.paused = not self.settings.paused
 
     def _reset(self) -> None:
+        self.view = 0 if self.views is not None else None
         self.look_from(initial_camera(self.views, self.model.renderer.box))
 
     def _next_mode(self) -> None:

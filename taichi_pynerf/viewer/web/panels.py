@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 from PIL import Image
@@ -14,7 +15,7 @@ from taichi_pynerf.viewer.camera import FOV_RANGE
 from taichi_pynerf.viewer.settings import EXPOSURE_RANGE, Mode
 from taichi_pynerf.viewer.viewer import Viewer
 from taichi_pynerf.viewer.web.objects import SceneObjects
-from taichi_pynerf.viewer.web.widgets import Later, on_change, on_click
+from taichi_pynerf.viewer.web.widgets import Later, Mirror, on_change, on_click
 
 _SECONDS = 0.5  # between two updates of the words
 
@@ -35,6 +36,7 @@ class Panels:
     ):
         self.handle, self.viewer, self.objects, self._later = handle, viewer, objects, later
         self._updated_at = float("-inf")
+        self._mirrors: list[Mirror] = []
         gui = handle.gui
         with gui.add_folder("View", expand_by_default=not folded):
             self._words = gui.add_markdown("")
@@ -45,11 +47,13 @@ class Panels:
             self._add_crop(gui)
 
     def update(self) -> None:
-        """Update the texts, at intervals."""
+        """Update the texts, and the sliders that something else has moved, at intervals."""
         now = time.perf_counter()
         if now - self._updated_at < _SECONDS:
             return
         self._updated_at = now
+        for mirror in self._mirrors:
+            mirror.update()
         text = "  \n".join([self._picture_text(now), self.viewer.message])
         if text != self._words.content:
             self._words.content = text
@@ -79,13 +83,18 @@ class Panels:
         )
         self._on(background, self._set_background)
         least, most = (math.degrees(angle) for angle in FOV_RANGE)
+
+        def degrees() -> int:
+            return round(math.degrees(viewer.camera.fov_y))
+
         fov = gui.add_slider(
-            "view, deg", round(least), round(most), 1, round(math.degrees(viewer.camera.fov_y)),
-            hint="vertical angle of view",
-        )  # fmt: skip
+            "view, deg", round(least), round(most), 1, degrees(), hint="vertical angle of view"
+        )
+        fov_shown = self._mirror(fov, degrees)
 
         def set_fov(value: Any) -> None:
             viewer.look_from(viewer.camera.with_fov(math.radians(_between(value, least, most))))
+            fov_shown.note()
 
         self._on(fov, set_fov)
         drawing = gui.add_checkbox("draw", settings.drawing, hint="otherwise training has the time")
@@ -126,7 +135,13 @@ class Panels:
             self._on(cameras, lambda value: objects.show_cameras(bool(value)))
             if len(viewer.views) > 1:
                 view = gui.add_slider("training view", 0, len(viewer.views) - 1, 1, 0)
-                self._on(view, lambda value: viewer.show_view(int(value)))
+                view_shown = self._mirror(view, lambda: viewer.view)
+
+                def show_view(value: Any) -> None:
+                    viewer.show_view(int(value))
+                    view_shown.note()
+
+                self._on(view, show_view)
         box = gui.add_checkbox("scene box", False)
         self._on(box, lambda value: objects.show_box(bool(value)))
         if objects.has_points:
@@ -153,6 +168,10 @@ class Panels:
         self._on(size, set_size)
         self._on_click(gui.add_button("Write crop.json"), lambda: viewer.act("write_crop"))
         self.objects.show_crop(settings.cropping)
+
+    def _mirror(self, widget: Any, read: Callable[[], Any]) -> Mirror:
+        self._mirrors.append(Mirror(widget, read))
+        return self._mirrors[-1]
 
     def _on(self, widget: Any, apply: Any) -> None:
         on_change(self._later, widget, apply)

@@ -1,6 +1,7 @@
 """The widgets of a page change its viewer."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from taichi_pynerf.viewer.viewer import Viewer
 from taichi_pynerf.viewer.web import objects
 from taichi_pynerf.viewer.web.audience import Audience
 from taichi_pynerf.viewer.web.server import WebServer
+from taichi_pynerf.viewer.web.widgets import Mirror
 
 pytest.importorskip("viser", reason="viser is not installed")
 
@@ -63,6 +65,40 @@ def test_training_cameras_are_shown_and_a_click_looks_from_there(stage):
         assert one.moved_to == pytest.approx(viewer.views.c2w[1, :, 3], abs=1e-5)
         push(stage, one, "training cameras", False)
         until(stage, lambda: not any(n.startswith("/cameras/") for n in one.nodes), "their end")
+
+
+def test_sliders_show_what_other_input_has_changed(stage):
+    with page(stage) as one:
+        one.look(EYE, TARGET)
+        until(stage, lambda: "training view" in one.widgets, "widgets")
+        viewer = stage.clients[0].viewer
+        stage.clients[0].later("frustum", lambda: viewer.show_view(2))
+        until(stage, lambda: one.shown("training view") == 2, "the view's number")
+
+        push(stage, one, "view, deg", 70)
+        until(stage, lambda: abs(viewer.camera.fov_y - np.radians(70)) < 1e-6, "the angle")
+        push(stage, one, "First view", True)
+        until(stage, lambda: one.shown("training view") == 0, "the first view")
+        fov = viewer.views.camera(0).fov_y
+        until(stage, lambda: one.shown("view, deg") == round(np.degrees(fov)), "the angle")
+        until(stage, rested(one), "a picture")
+        assert viewer.view == 0
+        assert viewer.camera.fov_y == pytest.approx(fov, abs=1e-9)  # shown rounded, drawn as it is
+
+
+def test_a_slider_is_not_sent_what_its_own_hand_set():
+    viewer, slider = SimpleNamespace(view=0), SimpleNamespace(value=0)
+    mirror = Mirror(slider, lambda: viewer.view)
+    viewer.view, slider.value = 3, 4  # the hand is further already
+    mirror.note()
+    mirror.update()
+    assert slider.value == 4
+    viewer.view = None  # between the views
+    mirror.update()
+    assert slider.value == 4
+    viewer.view = 1
+    mirror.update()
+    assert slider.value == 1
 
 
 def test_frustums_of_large_photographs_come_one_after_the_other(stage, monkeypatch):
