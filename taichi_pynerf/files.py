@@ -1,6 +1,7 @@
 """Writing files completely or not at all, and the cache folder."""
 
 import contextlib
+import errno
 import glob
 import json
 import math
@@ -18,6 +19,19 @@ CACHE_VARIABLE = "TAICHI_PYNERF_CACHE"
 def cache_folder() -> Path:
     """The folder in the environment variable TAICHI_PYNERF_CACHE, or ~/.cache/taichi_pynerf."""
     return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "taichi_pynerf")
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder at a path, of which a part may be too long for a name.
+
+    For paths made from a name by adding to it: there can be none then, and that is no error.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
 
 
 @contextlib.contextmanager

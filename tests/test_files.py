@@ -8,6 +8,7 @@ from taichi_pynerf.errors import RunFolderError
 from taichi_pynerf.files import (
     atomic_write,
     atomic_write_text,
+    is_there,
     open_to_append,
     refuse_links,
     remove_leftovers,
@@ -67,3 +68,9 @@ def test_links_below_a_named_folder_are_refused(tmp_path):
     (tmp_path / "named" / "nowhere").symlink_to(tmp_path / "absent")
     with pytest.raises(RunFolderError, match="nowhere: this is a link"):
         refuse_links(tmp_path / "named", tmp_path / "named" / "nowhere")
+
+
+def test_what_has_too_long_a_name_is_not_there(tmp_path):
+    assert is_there(tmp_path)
+    assert not is_there(tmp_path / "x")
+    assert not is_there(tmp_path / ("x" * 300) / "y")

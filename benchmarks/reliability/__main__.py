@@ -4,6 +4,7 @@ python -m benchmarks.reliability                     all campaigns
 python -m benchmarks.reliability kill9 full_disk     some of them
 python -m benchmarks.reliability --quick             a few tries of each, in a minute or two
 python -m benchmarks.reliability --list              what there is
+python -m benchmarks.reliability fuzz --part ply     a part of one, by its name
 
 Each campaign writes OUTPUT_DIR/NAME.json; OUTPUT_DIR/reliability.md has the table of all that are
 there. The status is 1 if anything was lost.
@@ -45,6 +46,10 @@ def build_parser() -> Parser:
         "--python", type=Path, action="append", default=[], metavar="PATH",
         help="an interpreter for versions; may be given several times",
     )  # fmt: skip
+    parser.add_argument(
+        "--part", action="append", default=[], metavar="PART",
+        help="a part of fuzz (a parser) or of surroundings; may be given several times",
+    )  # fmt: skip
     parser.add_argument("--output_dir", type=Path, default=Path("outputs/reliability"))
     return parser
 
@@ -54,6 +59,8 @@ def main(argv: list[str]) -> None:
     unknown = [name for name in args.names if name not in NAMES]
     if unknown:
         raise ConfigError(f"no campaign {', '.join(unknown)}: choose from {', '.join(NAMES)}")
+    if args.part and args.names not in (["fuzz"], ["surroundings"]):
+        raise ConfigError("--part goes with fuzz or surroundings, and with one of them alone")
     if args.list:
         for name in NAMES:
             print(f"{name:<14} {claim(name)}")
@@ -67,7 +74,9 @@ def main(argv: list[str]) -> None:
         outcome = Outcome()
         # No object that forks would clean up.
         folder = Path(tempfile.mkdtemp(prefix="reliability_"))
-        options = Options(args.quick, folder, args.seed, args.minutes, tuple(args.python))
+        options = Options(
+            args.quick, folder, args.seed, args.minutes, tuple(args.python), tuple(args.part)
+        )
         try:
             module = importlib.import_module(f"benchmarks.reliability.{name}")
             module.campaign(options, outcome)
@@ -88,6 +97,7 @@ def write(args: argparse.Namespace, name: str, outcome: Outcome, seconds: float)
     flags = " --quick" if args.quick else ""
     flags += f" --seed {args.seed}" if args.seed else ""
     flags += f" --minutes {args.minutes:g}" if args.minutes else ""
+    flags += "".join(f" --part {part}" for part in args.part)
     content = {
         "claim": claim(name).rstrip("."),
         "command": f"python -m benchmarks.reliability {name}{flags}",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from taichi_pynerf.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,7 @@ class Options:
         seed: of the moments, damages and places that are drawn.
         minutes: time of the campaigns that run by the clock; 0: each its own.
         pythons: interpreters for `versions`, before those that it finds.
+        parts: of a campaign that has parts with names; empty: all of them.
     """
 
     quick: bool
@@ -24,6 +28,23 @@ class Options:
     seed: int = 0
     minutes: float = 0.0
     pythons: tuple[Path, ...] = ()
+    parts: tuple[str, ...] = ()
+
+    def chosen(self, parts: Sequence[str], usual: Sequence[str] | None = None) -> list[str]:
+        """The parts of a campaign that are to be tried, in its order.
+
+        Args:
+            parts: all that it has.
+            usual: those that are tried if none is named; None: all.
+
+        Raises:
+            ConfigError: for a name that is none of them.
+        """
+        unknown = [name for name in self.parts if name not in parts]
+        if unknown:
+            raise ConfigError(f"no part {', '.join(unknown)}: choose from {', '.join(parts)}")
+        chosen = self.parts or (parts if usual is None else usual)
+        return [name for name in parts if name in chosen]
 
     def size(self, usual: int, quick: int) -> int:
         """A number of tries."""

@@ -1,8 +1,9 @@
 """Coverage-guided fuzzing of every parser, from good files.
 
-Each parser runs in a process of its own under atheris, for 10 minutes or `--minutes`. A file is
-used, with sound values, or refused in one line of the project's own; anything else is a fault. The
-first file of each kind of fault is kept in `outputs/fuzz/PARSER`, and the fuzzing goes on.
+Each parser, or each of `--part PARSER`, runs in a process of its own under atheris, for 10 minutes
+or `--minutes`. A file is used, with sound values, or refused in one line of the project's own;
+anything else is a fault. The first file of each kind of fault is kept in `outputs/fuzz/PARSER`, and
+the fuzzing goes on.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ def campaign(options: Options, outcome: Outcome) -> None:
     if importlib.util.find_spec("atheris") is None:
         outcome.skipped.append("all parsers: pip install atheris")
         return
+    chosen = options.chosen(PARSERS, PARSERS[:2] if options.quick else None)
     minutes = options.minutes or (0.1 if options.quick else MINUTES)
     runs: dict[str, int] = {}
     outcome.figures = {"files tried": runs, "minutes each": minutes}
     command = [
         sys.executable, "-m", "benchmarks.reliability.fuzzing.child", str(KEPT.absolute()),
-        ",".join(PARSERS[:2] if options.quick else PARSERS), f"-max_total_time={60 * minutes:.0f}",
+        ",".join(chosen), f"-max_total_time={60 * minutes:.0f}",
         f"-rss_limit_mb={MOST_MEGABYTES}", f"-timeout={HANGS}", f"-report_slow_units={HANGS}",
         "-print_final_stats=1",
         "-max_len=65536", "-len_control=0", f"-seed={options.seed + 1}",

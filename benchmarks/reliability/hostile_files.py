@@ -49,6 +49,13 @@ class Trap:
         return Path.touch, (self.path,)
 
 
+class Asking:
+    """Asks for 8 GiB when it is unpickled."""
+
+    def __reduce__(self) -> tuple:
+        return bytearray, (2**33,)
+
+
 def campaign(options: Options, outcome: Outcome) -> None:
     folder = options.folder
     scene = small_run.make_scene(folder / "scene")
@@ -108,6 +115,7 @@ def checkpoints(folder: Path, trap: Path) -> Cases:
     optimizers = good["training"]["optimizers"]
     files = {
         "a pickle that runs code": forged("trap", training=Trap(trap)),
+        "a pickle that asks for 8 GiB": forged("asking", training=Asking()),
         "a table of 2^26 entries on paper": forged(
             "table", **changed("config", hash_table_size=2**26, features_per_level=8)
         ),

@@ -241,7 +241,7 @@ class ImageFinder:
         if not real.is_relative_to(above) or real != Path(os.path.normpath(written)):
             return False  # elsewhere, or by a link
         names = real.relative_to(above).parts
-        return re.sub(r"_\d+$", "", names[0]) in SIBLINGS and len(names) > 1
+        return len(names) > 1 and re.sub(r"_\d+$", "", names[0]) in SIBLINGS
 
     def _is_beside(self, path: Path) -> bool:
         return not path.resolve().is_relative_to(self._root)

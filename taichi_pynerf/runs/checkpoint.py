@@ -1,5 +1,7 @@
 """Checkpoints: tensors and plain values only, written whole or not at all."""
 
+import pickletools
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,12 @@ from taichi_pynerf.model.model import PyNeRF
 
 FORMAT = "taichi_pynerf/1"
 FILE_NAME = "checkpoint.pth"
+# What tensors and plain values are made of. torch itself allows more when it loads "weights only",
+# such as bytearray, of which a file of a kilobyte can ask for gigabytes.
+_BUILDERS = (
+    r"collections (OrderedDict|Counter)|torch \w*Storage|torch\.storage \w*Storage|"
+    r"torch\._utils _rebuild_(tensor_v2|parameter)|torch (Size|device|\w*(float|int|bool)\w*)"
+)
 # Settings that change the meaning of the same tensors.
 _MODEL_FIELDS = (
     "num_levels",
@@ -117,17 +125,34 @@ def load_tensors(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-        # torch compresses nothing and stores everything once. Anything else is made to burst.
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise ValueError("its parts are compressed")
-        if sum(entry.file_size for entry in entries) > path.stat().st_size:
-            raise ValueError("its parts claim to be larger than the file")
+            # torch compresses nothing and stores everything once. Anything else is made to burst.
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                raise ValueError("its parts are compressed")
+            if sum(entry.file_size for entry in entries) > path.stat().st_size:
+                raise ValueError("its parts claim to be larger than the file")
+            for entry in entries:
+                if entry.filename.lower().endswith(".pkl"):  # torch finds it in any case
+                    _check_builders(archive.read(entry))
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged or foreign file
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CheckpointError(
             f"{path}: not a readable checkpoint (truncated, or of another program): {reason[:200]}"
         ) from None
+
+
+def _check_builders(pickled: bytes) -> None:
+    """Refuse a pickle that names anything but what tensors and plain values are made of.
+
+    Raises:
+        ValueError: it does, or it is no pickle.
+    """
+    for opcode, name, _ in pickletools.genops(pickled):
+        # Names on the stack are not followed; torch does not write them.
+        if opcode.name == "STACK_GLOBAL":
+            raise ValueError("it is no pickle of torch")
+        if opcode.name in ("GLOBAL", "INST") and not re.fullmatch(_BUILDERS, str(name)):
+            raise ValueError(f"it holds {str(name).replace(' ', '.')}, no tensor or plain value")
 
 
 def check_size(config: PyNeRFConfig, tensors: dict[str, Any], path: str | Path) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from benchmarks.reliability import __main__ as program
-from benchmarks.reliability import soak
-from benchmarks.reliability.campaign import Outcome, table
+from benchmarks.reliability import soak, surroundings
+from benchmarks.reliability.campaign import Options, Outcome, table
 from benchmarks.reliability.children import Done
 from benchmarks.reliability.fuzzing.corpus import FOLDER, message_of, unpack
 from benchmarks.reliability.fuzzing.mutation import members, mutated
@@ -99,6 +99,18 @@ def test_lengths_of_phases():
 def test_unknown_campaigns_are_named():
     with pytest.raises(ConfigError, match="no campaign flood"):
         program.main(["flood"])
+
+
+def test_parts_are_chosen_by_name(tmp_path):
+    options = Options(False, tmp_path, parts=("ply", "crop"))
+    assert options.chosen(PARSERS) == ["ply", "crop"]
+    assert options.chosen(PARSERS, PARSERS[:2]) == ["ply", "crop"]
+    assert Options(False, tmp_path).chosen(PARSERS) == list(PARSERS)
+    assert Options(True, tmp_path).chosen(PARSERS, PARSERS[:2]) == list(PARSERS[:2])
+    with pytest.raises(ConfigError, match="no part ply, crop: choose from signals"):
+        options.chosen(surroundings.PARTS)
+    with pytest.raises(ConfigError, match="with one of them alone"):
+        program.main(["kill9", "--part", "ply"])
 
 
 def test_every_campaign_says_what_it_tries(capsys):

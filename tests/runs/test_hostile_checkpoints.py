@@ -84,6 +84,27 @@ def test_parts_that_are_the_same_bytes(good, tmp_path):
     refused(lambda: read_checkpoint(path), "larger than the file")
 
 
+class Asked:
+    """Unpickled, it calls something for memory that the file does not have."""
+
+    def __init__(self, call, *arguments):
+        self.asked = call, arguments
+
+    def __reduce__(self):
+        return self.asked
+
+
+@pytest.mark.parametrize("name", ["data.pkl", "DATA.PKL"])
+@pytest.mark.parametrize("call", [bytearray, torch.FloatTensor, set])
+def test_values_that_ask_for_memory(good, tmp_path, call, name):
+    path = tmp_path / FILE_NAME
+    torch.save({**content_of(good), "more": Asked(call, 2**34)}, path)
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(tmp_path / "x.pth", "w") as archive:
+        for member in source.namelist():
+            archive.writestr(member.replace("data.pkl", name), source.read(member))
+    refused(lambda: read_checkpoint(tmp_path / "x.pth"), "x.pth", "no tensor or plain value")
+
+
 @pytest.mark.parametrize(
     "config",
     [

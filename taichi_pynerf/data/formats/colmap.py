@@ -7,7 +7,6 @@ or `.txt`, are in `sparse/0` or another place where scripts put them. Images are
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from taichi_pynerf.data.formats.sparse_points import (
     NEAR_MARGIN,
     NEAREST_SHARE,
     check_counts,
+    names_of,
     read_ply_points,
     reliable_points,
 )
@@ -314,9 +314,9 @@ def read_model(folder: Path) -> SparseModel:
     except (ValueError, RuntimeError, OSError, IndexError, MemoryError) as error:
         reason = " ".join(str(error).split())[:200]
         raise SceneError(f"{folder}: this sparse model cannot be read ({reason})") from None
-    whole_names = _names_with_spaces(folder)
+    given_names = names_of(model, folder, _file(folder, "images"))
     images = sorted(
-        ((whole_names.get(number, i.name), i) for number, i in model.images.items() if i.has_pose),
+        ((given_names[number], image) for number, image in model.images.items() if image.has_pose),
         key=lambda named: named[0],
     )
     if not images:
@@ -368,22 +368,6 @@ def read_model(folder: Path) -> SparseModel:
         depths=depths[np.isfinite(depths) & (depths > 0.0)],
         sightings=sightings,
     )
-
-
-def _names_with_spaces(folder: Path) -> dict[int, str]:
-    """The names of images as a text file has them, by number; pycolmap ends them at a space."""
-    path = _file(folder, "images")
-    if path is None or path.suffix != ".txt":
-        return {}
-    with path.open(encoding="utf-8", errors="replace") as file:
-        lines = (line.strip() for line in file if not line.startswith("#"))
-        # A line of an image is followed by one of the points that it sees.
-        rows = [line.split(maxsplit=9) for line in itertools.islice(lines, 0, None, 2)]
-    return {
-        int(row[0]): row[9]
-        for row in rows
-        if len(row) == 10 and row[0].isdecimal() and " " in row[9]
-    }
 
 
 def _without_points(pycolmap: ModuleType, folder: Path) -> Reconstruction:

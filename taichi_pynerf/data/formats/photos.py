@@ -20,6 +20,7 @@ from taichi_pynerf.data.image_files import (
 from taichi_pynerf.data.images import ImageHeader, read_header
 from taichi_pynerf.data.scene_files import SceneFiles, shown, warn_once
 from taichi_pynerf.errors import SceneError
+from taichi_pynerf.files import is_there
 from taichi_pynerf.geometry.cameras import Cameras
 
 LEVELS_ABOVE = 3
@@ -280,11 +281,10 @@ def _reduced_paths(paths: list[Path], k: int) -> list[Path] | None:
 
 def _folder_with_reduced(folder: Path, k: int) -> Path | None:
     """The folder, or its nearest parent, that has a reduced folder `NAME_k` beside it."""
-    return next(
-        (top for top in (folder, *folder.parents)
-         if top.name and top.with_name(f"{top.name}_{k}").is_dir()),
-        None,
-    )  # fmt: skip
+    for top in (folder, *folder.parents):
+        if top.name and is_there(reduced := top.with_name(f"{top.name}_{k}")) and reduced.is_dir():
+            return top
+    return None
 
 
 def _warn(some: list[Path], paths: list[Path], what: str) -> None:

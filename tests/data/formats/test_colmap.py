@@ -150,6 +150,35 @@ def test_names_that_lead_out_are_refused(scene_dir):
         load_split(scene_dir, "train")
 
 
+def test_a_name_that_is_the_folder_above_is_refused(scene_dir):
+    path = scene_dir / "sparse" / "0" / "images.txt"
+    path.write_text(path.read_text().replace("view_03.png", "../.."))
+    with pytest.raises(SceneError, match="leads out"):
+        load_split(scene_dir, "train")
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".txt"])
+def test_a_name_that_is_no_text_is_refused(scene_dir, suffix):
+    folder = scene_dir / "sparse" / "0"
+    if suffix == ".bin":
+        pytest.importorskip("pycolmap").Reconstruction(folder).write_binary(folder)
+    path = folder / f"images{suffix}"
+    path.write_bytes(path.read_bytes().replace(b"view_03", b"vi\xf0\xffw03"))
+    with pytest.raises(SceneError, match=r"the name of image 4 is not text in UTF-8"):
+        load_split(scene_dir, "train")
+
+
+def test_thousands_of_digits_in_a_number(scene_dir):
+    """COLMAP reads them; a name with a space follows, for which the file is read once more."""
+    path = scene_dir / "sparse" / "0" / "images.txt"
+    head, _, rest = path.read_text().partition("view_00.png")
+    lines = head.splitlines()
+    lines[-1] = "0" * 5000 + lines[-1].lstrip()
+    path.write_text("\n".join(lines) + " view 00.png" + rest)
+    with pytest.warns(SceneWarning, match="missing"):
+        assert len(load_split(scene_dir, "train")) == 7
+
+
 def test_without_pycolmap_a_line_says_what_to_install(scene_dir, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pycolmap", None)
     with pytest.raises(MissingPackageError, match=r"taichi-pynerf\[colmap\]"):

@@ -12,9 +12,11 @@ from format_makers import (
     file_rays,
     forward_poses,
     multiscale_metadata,
+    nerfstudio_transforms,
     poses_bounds,
     write_images,
     write_llff_scene,
+    write_nerfstudio_scene,
 )
 from PIL import Image
 from scene_makers import random_rgba
@@ -136,6 +138,14 @@ def test_llff_uses_reduced_folders_and_the_order_of_their_files(tmp_path):
     alone = load_split(tmp_path, "train", img_downscale=8)
     assert alone.names[0] == "image001"
     assert alone.cameras.fx[0].item() == pytest.approx(30.0 / 8)
+
+
+def test_folders_with_the_longest_names(tmp_path):
+    """Beside them, folders are looked for whose names would be too long: `NAME_2`."""
+    scene = tmp_path / ("ü" * 127)
+    write_nerfstudio_scene(scene, nerfstudio_transforms(circle_poses(4), width=6, height=8))
+    assert detect_dataset_type(scene) == "nerfstudio"
+    assert load_split(scene, "train", img_downscale=2).images[0].shape[:2] == (4, 3)
 
 
 def test_llff_never_writes_into_the_folder(tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ from taichi_pynerf.data.formats.programs.views import (
 from taichi_pynerf.data.image_files import list_images
 from taichi_pynerf.data.scene_files import LoadOptions, note, read_text, warn_once
 from taichi_pynerf.errors import SceneError
+from taichi_pynerf.files import is_there
 
 IMAGES, LENSES, POSES = "lowres_wide", "lowres_wide_intrinsics", "lowres_wide.traj"
 SAME_TIME = 0.02
@@ -79,7 +80,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
 
 def _base(data_dir: Path) -> Path | None:
     places = (data_dir, data_dir / f"{data_dir.absolute().name}_frames")
-    return next((place for place in places if (place / POSES).is_file()), None)
+    return next((place for place in places if is_there(place) and (place / POSES).is_file()), None)
 
 
 def _trajectory(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from taichi_pynerf.data.formats.programs.views import View, description_of, imag
 from taichi_pynerf.data.image_files import list_images
 from taichi_pynerf.data.scene_files import LoadOptions, read_json, warn_once
 from taichi_pynerf.errors import SceneError
+from taichi_pynerf.files import is_there
 
 PAIRS = (("corrected_images", "corrected_cameras"), ("images", "cameras"))
 PLACES = ("keyframes", ".")
@@ -46,7 +47,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     views, lonely = [], []
     for image in list_images(images):
         path = cameras / f"{image.stem}.json"
-        if not path.is_file():
+        if not is_there(path):
             lonely.append(image.name)
             continue
         content = read_json(path)
