@@ -51,6 +51,8 @@ class Window:
         self._canvas, self._gui = self._window.get_canvas(), self._window.get_gui()
         self._canvas.set_background_color(tuple(c / 255 for c in _COLUMN))
         self._open, self._polled_at = True, time.perf_counter()
+        self._heard: list[str] = []  # keys of X11 that are newer than what Taichi has told
+        self._due: list[str] = []
         self._packed: np.ndarray | None = None
         self._window.show()  # from here on X11 knows the window
         try:
@@ -68,9 +70,10 @@ class Window:
 
     def poll(self) -> InputFrame:
         window = self._window
-        keys = [event.key for event in window.get_events(ti.ui.PRESS)]
+        keys = [event.key for event in window.get_events(ti.ui.PRESS)] + self._due
+        self._due = []
         if self._x11 is not None:
-            keys += self._x11.poll()
+            self._heard += self._x11.poll()
         now = time.perf_counter()
         seconds, self._polled_at = now - self._polled_at, now
         width, height = window.get_window_shape()
@@ -90,7 +93,10 @@ class Window:
         self._packed = np.ascontiguousarray(image.view(np.uint32)[::-1, :, 0].T)
         self._canvas.canvas.set_image(get_field_info(self._packed))
         changed = draw_panels(self._gui, viewer, chart_height(viewer))
+        # Taichi asks for input here. A key of X11 waits for it, so that whatever came before the
+        # key, such as another size of the window, takes effect before it.
         self._window.show()
+        self._due, self._heard = self._due + self._heard, []
         return changed
 
     def close(self) -> None:

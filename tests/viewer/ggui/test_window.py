@@ -99,6 +99,7 @@ class Hands:
             if found:
                 self.window = found[-1]
                 self.xdotool("windowfocus", "--sync", self.window)
+                time.sleep(2)  # keys are lost while a window is only just there
                 return
             time.sleep(0.1)
         raise AssertionError("no window came")
@@ -130,17 +131,26 @@ class Hands:
         self.xdotool("mouseup", 1)
 
     def picture(self, folder):
-        """Press F12, which saves the picture once it is finished, until there is one."""
-        before = set(folder.glob("screenshot_*.png"))
-        for _ in range(10):  # keys are lost while a window is only just there
+        """Press F12, which saves the picture once it is finished, and wait for it."""
+
+        def saved():
+            return set(folder.glob("screenshot_*.png"))
+
+        before = saved()
+        for _ in range(3):  # a busy machine's window may still have been too young for the key
             self.key("F12")
-            for _ in range(100):
-                new = sorted(set(folder.glob("screenshot_*.png")) - before)
-                if new:
-                    time.sleep(0.5)  # others that were asked for
-                    with Image.open(new[-1]) as image:
-                        return np.array(image).astype(int)
+            for _ in range(600):
+                if saved() - before:
+                    break
                 time.sleep(0.1)
+            else:
+                continue
+            found = None
+            while found != saved():  # those of keys before may come, too
+                found = saved()
+                time.sleep(1)
+            with Image.open(max(found)) as image:
+                return np.array(image).astype(int)
         raise AssertionError("no picture")
 
 
