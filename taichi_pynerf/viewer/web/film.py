@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
 import time
@@ -69,6 +70,7 @@ class Film:
         self._begin()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._encoder = threading.Thread(target=self._encode, daemon=True)
+        atexit.register(self.give_up)  # the program may end before the film does
         self._encoder.start()
 
     @property
@@ -141,6 +143,8 @@ class Film:
             self.error = "no film: it was stopped"
         except (UserError, OSError, ValueError) as error:
             self.error = f"no film: {error}"
+        finally:
+            atexit.unregister(self.give_up)
 
     def _taken(self) -> Iterator[np.ndarray]:
         """The frames, as they are rendered."""

@@ -1,6 +1,9 @@
 """Key frames in a page: the flight through them, and its film."""
 
 import io
+import os
+import subprocess
+import sys
 
 import pytest
 from web_pages import EYE, TARGET, page, push, until
@@ -76,3 +79,28 @@ def test_a_film_is_given_up_with_its_page_and_leaves_nothing(stage):
     until(stage, lambda: not stage.clients, "the parting")
     left = {path.name for path in viewer.output_dir.iterdir()}
     assert not any("film" in name for name in left), (before, left)
+
+
+def test_a_film_is_given_up_with_the_program_and_leaves_nothing(tmp_path):
+    script = """
+import sys, time
+from pathlib import Path
+from tiny import tiny_model
+from taichi_pynerf.viewer.viewer import Viewer
+from taichi_pynerf.viewer.web.film import Film
+
+folder = Path(sys.argv[1])
+viewer = Viewer(tiny_model().eval(), output_dir=folder)
+film = Film(viewer, [viewer.camera] * 1000, 64, 48, folder / "film.mp4", 24.0)
+while not any(folder.iterdir()):
+    film.advance(0.1)
+    assert not film.finished, film.error
+print("begun")
+"""
+    pytest.importorskip("av", reason="without PyAV nothing is written before the last frame")
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=False,
+        timeout=120, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )  # fmt: skip
+    assert (done.stdout, done.returncode) == ("begun\n", 0), done.stderr
+    assert list(tmp_path.iterdir()) == []
