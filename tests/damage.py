@@ -59,7 +59,7 @@ def damaged_archive(data: bytes, seed: int) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
         for member, content in members.items():
-            archive.writestr(member, content)
+            archive.writestr(zipfile.ZipInfo(member), content)  # without the time, which changes
     return target.getvalue()
 
 

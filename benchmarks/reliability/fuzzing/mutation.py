@@ -71,5 +71,5 @@ def _in_archive(data: bytes, seed: int, plain: Callable[[bytes], bytes]) -> byte
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
         for member, value in content.items():
-            archive.writestr(member, value)
+            archive.writestr(zipfile.ZipInfo(member), value)  # without the time, which changes
     return target.getvalue()
