@@ -5,7 +5,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -52,10 +52,15 @@ def damaged_bytes(data: bytes, seed: int) -> bytes:
 
 def damaged_archive(data: bytes, seed: int) -> bytes:
     """Damage one member of a zip file, whose sums then fit again."""
+    return changed_archive(data, seed, lambda content: damaged_bytes(content, seed))
+
+
+def changed_archive(data: bytes, number: int, change: Callable[[bytes], bytes]) -> bytes:
+    """Change one member of a zip file, counted around in their order; its sums then fit again."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = {info.filename: archive.read(info) for info in archive.infolist()}
-    name = sorted(members)[seed % len(members)]
-    members[name] = damaged_bytes(members[name], seed)
+    name = sorted(members)[number % len(members)]
+    members[name] = change(members[name])
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
         for member, content in members.items():

@@ -8,10 +8,8 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
-import io
 import re
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +17,7 @@ import taichi_pynerf
 from benchmarks.reliability.children import ROOT
 
 sys.path.insert(0, str(ROOT / "tests"))
-from damage import damaged_json, damaged_text
+from damage import changed_archive, damaged_json, damaged_text
 
 READERS = ("data", "rendering", "runs", "config.py", "settings.py")
 """Parts of the package whose words are members of files."""
@@ -46,7 +44,7 @@ def mutated(
             if suffix in TEXTS:
                 return damaged_text(data, seed)[:most]
             if suffix in ARCHIVES:
-                return _in_archive(data, seed, plain)[:most]
+                return changed_archive(data, seed // 4, plain)[:most]
     return plain(data)
 
 
@@ -60,16 +58,3 @@ def members() -> tuple[str, ...]:
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     found.update(re.findall(r"^[A-Za-z][\w-]{0,30}$", node.value))
     return tuple(sorted(found))
-
-
-def _in_archive(data: bytes, seed: int, plain: Callable[[bytes], bytes]) -> bytes:
-    """A zip file with one of its members changed, and sums that fit again."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        content = {info.filename: archive.read(info) for info in archive.infolist()}
-    name = sorted(content)[seed // 4 % len(content)]
-    content[name] = plain(content[name])
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w") as archive:
-        for member, value in content.items():
-            archive.writestr(zipfile.ZipInfo(member), value)  # without the time, which changes
-    return target.getvalue()

@@ -3,6 +3,7 @@
 Skipped where one of these is missing; `.ci/run` installs them where it may.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -139,19 +140,16 @@ class Hands:
         before = saved()
         for _ in range(3):  # a busy machine's window may still have been too young for the key
             self.key("F12")
-            for _ in range(600):
-                if saved() - before:
-                    break
-                time.sleep(0.1)
-            else:
-                continue
-            found = None
-            while found != saved():  # those of keys before may come, too
-                found = saved()
-                time.sleep(1)
-            with Image.open(max(found)) as image:
-                return np.array(image).astype(int)
-        raise AssertionError("no picture")
+            with contextlib.suppress(AssertionError):
+                wait_for(lambda: saved() - before)
+                break
+        found = None
+        while found != saved():  # those of keys before may come, too
+            found = saved()
+            time.sleep(1)
+        assert found - before, "no picture"
+        with Image.open(max(found)) as image:
+            return np.array(image).astype(int)
 
 
 def wait_for(condition, seconds=60):

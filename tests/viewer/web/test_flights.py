@@ -83,7 +83,7 @@ def test_a_film_is_given_up_with_its_page_and_leaves_nothing(stage):
 
 def test_a_film_is_given_up_with_the_program_and_leaves_nothing(tmp_path):
     script = """
-import sys, time
+import sys
 from pathlib import Path
 from tiny import tiny_model
 from taichi_pynerf.viewer.viewer import Viewer
