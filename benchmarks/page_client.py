@@ -20,6 +20,8 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from benchmarks.running_clock import RunningClock
+
 _PATIENCE = 20.0  # seconds to wait for anything
 
 
@@ -67,6 +69,7 @@ class PageClient:
             subprotocols=[f"viser-v{viser.__version__}"],  # type: ignore[list-item]
             max_size=None,
             compression=None,
+            open_timeout=patience,
             close_timeout=0.5,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -168,13 +171,15 @@ class PageClient:
     def wait(self, found: Any, what: str, seconds: float | None = None) -> None:
         """Wait until `found()` is true, by default as long as patience lasts.
 
+        Time in which this process is stopped does not count.
+
         Raises:
             TimeoutError: it did not become true in time.
         """
         seconds = self.patience if seconds is None else seconds
-        until = time.monotonic() + seconds
+        clock = RunningClock()
         while not found():
-            if time.monotonic() > until:
+            if clock.read() > seconds:
                 raise TimeoutError(f"{what} did not come within {seconds:g} s")
             time.sleep(0.005)
 

@@ -11,6 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.running_clock import RunningClock
+
 APPS = Path(__file__).parents[1] / "apps"
 
 
@@ -34,6 +36,7 @@ class WebProgram:
             [sys.executable, str(APPS / f"{app}.py"), "--web", "--port", "0", *map(str, flags)],
             stdout=subprocess.PIPE, stderr=self._errors, text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,  # a terminal's Ctrl-C is for the benchmark, which then ends it
         )  # fmt: skip
         assert self.process.stdout is not None
         for line in self.process.stdout:
@@ -80,11 +83,18 @@ class WebProgram:
     def end(self, seconds: float = 300.0) -> int:
         """Ask it to end, as Ctrl-C does; its exit status.
 
+        Time in which this process is stopped does not count.
+
         Raises:
             subprocess.TimeoutExpired: it did not end in time.
         """
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(seconds)
+        clock = RunningClock()
+        while self.process.poll() is None:
+            if clock.read() > seconds:
+                raise subprocess.TimeoutExpired(self.process.args, seconds)
+            time.sleep(0.05)
+        return self.process.returncode
 
     def memory(self, settling: float = 2.0) -> float:
         """Resident memory after some seconds, MB."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import shlex
 import shutil
 import signal
 import sys
@@ -31,6 +32,7 @@ NAMES = (
     "kill9", "full_disk", "low_memory", "hostile_files", "fuzz", "not_finite", "surroundings",
     "workers", "soak", "versions",
 )  # fmt: skip
+WITH_PARTS = ("fuzz", "surroundings", "versions")
 
 
 def build_parser() -> Parser:
@@ -48,7 +50,7 @@ def build_parser() -> Parser:
     )  # fmt: skip
     parser.add_argument(
         "--part", action="append", default=[], metavar="PART",
-        help="a part of fuzz (a parser) or of surroundings; may be given several times",
+        help="a part of fuzz (a parser), surroundings or versions (a corner); may be repeated",
     )  # fmt: skip
     parser.add_argument("--output_dir", type=Path, default=Path("outputs/reliability"))
     return parser
@@ -59,8 +61,8 @@ def main(argv: list[str]) -> None:
     unknown = [name for name in args.names if name not in NAMES]
     if unknown:
         raise ConfigError(f"no campaign {', '.join(unknown)}: choose from {', '.join(NAMES)}")
-    if args.part and args.names not in (["fuzz"], ["surroundings"]):
-        raise ConfigError("--part goes with fuzz or surroundings, and with one of them alone")
+    if args.part and args.names not in [[name] for name in WITH_PARTS]:
+        raise ConfigError(f"--part goes with one of {', '.join(WITH_PARTS)}, and with it alone")
     if args.list:
         for name in NAMES:
             print(f"{name:<14} {claim(name)}")
@@ -97,7 +99,7 @@ def write(args: argparse.Namespace, name: str, outcome: Outcome, seconds: float)
     flags = " --quick" if args.quick else ""
     flags += f" --seed {args.seed}" if args.seed else ""
     flags += f" --minutes {args.minutes:g}" if args.minutes else ""
-    flags += "".join(f" --part {part}" for part in args.part)
+    flags += "".join(f" --part {shlex.quote(part)}" for part in args.part)
     content = {
         "claim": claim(name).rstrip("."),
         "command": f"python -m benchmarks.reliability {name}{flags}",

@@ -3,7 +3,9 @@
 The clients move, change settings, pause, resize, record films, leave with and without a word, come
 back, and send rubbish. Held: the program goes on, writes no error, its memory does not grow, no
 handle and no thread is left over, every client still gets pictures in the end, and Ctrl-C ends it
-with a checkpoint. Three hours, or `--minutes`.
+with a checkpoint. Three hours, or `--minutes`; time in which all is stopped (SIGSTOP) does not
+count. The samples and the slope of memory are kept in `soak.json`. Ctrl-C or SIGTERM ends the time
+early; what there is then is judged, and the record says that it is not whole.
 """
 
 from __future__ import annotations
@@ -18,12 +20,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.reliability.campaign import Options, Outcome
+from benchmarks.running_clock import RunningClock
 from benchmarks.web_program import WebProgram
 from benchmarks.web_soak import NUM_CLIENTS, WEIGHTS, Hands, warm_up
 
 MINUTES, QUICK_MINUTES = 180.0, 2.0
 BETWEEN_EVENTS, BETWEEN_SAMPLES = 0.4, 10.0  # seconds; three hours make 20,000 events or so
+LONGEST_EVENT = 60.0  # seconds; more from one to the next, and all was stopped
 PARTS = 3  # of the time; memory comes to its height in the first ones, and the last one is judged
+LEAST_SAMPLES = 4 * PARTS
 MOST_PER_HOUR = 20.0  # MB; a slope within three errors of it may be of chance
 MOST_LEFT = 2  # handles and threads that may come and go by themselves
 LEAVING = 5.0  # seconds until the program has noticed that clients left
@@ -46,7 +51,8 @@ def campaign(options: Options, outcome: Outcome) -> None:
             outcome.note("clients that do everything", f"{error}; {program.errors()[-2000:]}")
             return
         outcome.note("clients that do everything", fault, f"{_events(outcome)} events")
-        outcome.note("memory", *_memory(samples, outcome))
+        if len(samples) >= LEAST_SAMPLES:
+            outcome.note("memory", *_memory(samples, outcome))
         for hand in hands:
             hand.client.close()
         time.sleep(LEAVING)
@@ -55,6 +61,8 @@ def campaign(options: Options, outcome: Outcome) -> None:
         over = {name: n for name, n in left.items() if n > MOST_LEFT}
         outcome.note("handles and threads", f"left over: {over}" if over else None, f"{left}")
         outcome.note("the end by Ctrl-C", *_end(program, options.folder / "soak"))
+    if "cut short" in outcome.figures:
+        raise KeyboardInterrupt
 
 
 def _soak(
@@ -64,28 +72,53 @@ def _soak(
     seconds: float,
     outcome: Outcome,
 ) -> np.ndarray:
-    """Random events for some time; samples [N, 2] of the time in hours and the memory in MB."""
+    """Random events for some time.
+
+    Returns:
+        Samples [N, 4]: the time in hours, the memory in MB, the numbers of handles and threads.
+        They are among the figures, too, with the slope of memory; even if this is interrupted.
+    """
     events: collections.Counter[str] = collections.Counter()
     outcome.figures["events"] = events
-    started = time.monotonic()
-    samples: list[tuple[float, float]] = []
+    clock = RunningClock(LONGEST_EVENT)
+    samples: list[tuple[float, ...]] = []
     names, weights = list(WEIGHTS), list(WEIGHTS.values())
-    while (now := time.monotonic() - started) < seconds:
-        program.check()
-        if now >= BETWEEN_SAMPLES * len(samples):
-            samples.append((now / 3600, program.memory(0.0)))
-        (name,) = generator.choices(names, weights)
-        generator.choice(hands).act(name)
-        events[name] += 1
-        time.sleep(BETWEEN_EVENTS)
-    outcome.figures["sent away"] = sum(hand.sent_away for hand in hands)
-    return np.array(samples)
+    due = 0.0
+    try:
+        while (now := clock.read()) < seconds:
+            program.check()
+            if now >= due:
+                counts = program.handles(), program.threads()
+                samples.append((now / 3600, program.memory(0.0), *counts))
+                due = now + BETWEEN_SAMPLES  # at equal intervals, also after a stop
+            (name,) = generator.choices(names, weights)
+            generator.choice(hands).act(name)
+            events[name] += 1
+            time.sleep(BETWEEN_EVENTS)
+    except KeyboardInterrupt:
+        outcome.figures["cut short"] = True
+    finally:
+        found = np.array(samples)
+        outcome.figures |= {
+            "hours": round(clock.seconds / 3600, 3),
+            "hours stopped": round(clock.stopped / 3600, 3),
+            "sent away": sum(hand.sent_away for hand in hands),
+            "faults": program.faults(),
+            "samples (hours, MB, handles, threads)": found.round(4).tolist(),
+        }
+        if len(found) >= LEAST_SAMPLES:  # so that a fault, too, leaves its slope
+            _memory(found, outcome)
+    return found
 
 
 def _memory(samples: np.ndarray, outcome: Outcome) -> tuple[str | None, str]:
-    """Whether the memory still grows in the last part of the time: a fault, and words."""
+    """Whether the memory still grows in the last part of the time: a fault, and words.
+
+    Args:
+        samples: [N, 2 or more], the time in hours and the memory in MB.
+    """
     part = np.minimum(PARTS * samples[:, 0] / samples[-1, 0], PARTS - 1).astype(int)
-    slopes = [slope_of(*samples[part == number].T) for number in range(PARTS)]
+    slopes = [slope_of(*samples[part == number, :2].T) for number in range(PARTS)]
     slope, error = slopes[-1]
     late = samples[part == PARTS - 1]
     words = f"{late[-1, 1]:.0f} MB, {slope:+.1f} ± {error:.1f} MB per hour ({len(late)} samples)"

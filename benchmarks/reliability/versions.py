@@ -1,15 +1,18 @@
 """The tests on the oldest and the newest Python, with the oldest and the newest packages.
 
 For each corner a virtual environment is made with pip, in `outputs/versions`, where it is kept.
-Then all tests that are not slow run in it. The oldest packages are the first series that
-`pyproject.toml` allows: 1.24.* for `numpy>=1.24`. On the newest Python that is asked of torch
-alone, as few packages had wheels for it then. Interpreters are those of `--python`, pyenv's, and
-`python3.10` and `python3.13` on the path. A corner takes some gigabytes where torch's packages hold
-CUDA; pip's own settings may name an index of smaller ones (PIP_EXTRA_INDEX_URL).
+Then all tests that are not slow run in it, one folder after the other, so that an interrupted run
+keeps what it found: the tests of each folder that were tried, passed, failed and skipped. The
+oldest packages are the first series that `pyproject.toml` allows: 1.24.* for `numpy>=1.24`. On the
+newest Python that is asked of torch alone, as few packages had wheels for it then. Interpreters are
+those of `--python`, pyenv's, and `python3.10` and `python3.13` on the path. A corner takes some
+gigabytes where torch's packages hold CUDA; pip's own settings may name an index of smaller ones
+(PIP_EXTRA_INDEX_URL).
 """
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import re
@@ -30,26 +33,49 @@ CORNERS = {  # {name: (Python, pattern of the packages that are old)}
     "newest Python, oldest torch": ("3.13", r"torch|torchvision"),
     "newest": ("3.13", ""),
 }
-QUICK_TESTS = ("tests/test_config.py", "tests/ops")
+TESTS = Path("tests")
+QUICK_TESTS = (TESTS / "test_config.py", TESTS / "ops")
+NO_TESTS = 5  # pytest's status where all tests are left out
 SHOWN = ("torch", "numpy", "pillow", "taichi", "viser", "pycolmap")
 
 
 def campaign(options: Options, outcome: Outcome) -> None:
-    found: dict[str, dict[str, str]] = {}
-    outcome.figures = {"versions": found}
-    for name, (python, old) in CORNERS.items():
+    corners: dict[str, dict] = {}
+    outcome.figures = {"corners": corners}
+    for name in options.chosen(tuple(CORNERS)):
+        python, old = CORNERS[name]
         interpreter = interpreter_of(python, options.pythons)
         if interpreter is None:
             outcome.skipped.append(f"{name}: Python {python} is not here (--python names one)")
             continue
         folder = KEPT / name.replace(", ", "-").replace(" ", "_")
         fault = _installed(folder, interpreter, old)
-        if fault is None:
-            found[name] = {"python": python, **_versions(folder)}
-            tests = list(QUICK_TESTS) if options.quick else ["-m", "not slow"]
-            outcome.note(f"{name}: Python {python}", *run_tests(folder / "bin/python", tests))
-        else:
+        if fault is not None:
             outcome.note(f"{name}: Python {python}", f"it cannot be installed: {fault}")
+            continue
+        total: collections.Counter[str] = collections.Counter()
+        corners[name] = {"versions": {"python": python, **_versions(folder)}, "tests": total}
+        for tests in QUICK_TESTS if options.quick else groups(ROOT / TESTS):
+            fault, words = run_tests(folder / "bin/python", [str(tests), "-m", "not slow"])
+            total.update(counts_of(words))
+            outcome.note(f"{name}: Python {python}, {tests}", fault, words)
+
+
+def groups(folder: Path) -> list[Path]:
+    """The folders of tests, each with all below it, and the files beside them, within `TESTS`."""
+    found = [path for path in sorted(folder.iterdir()) if any(path.rglob("test_*.py"))]
+    return [TESTS / path.name for path in [*found, *sorted(folder.glob("test_*.py"))]]
+
+
+def counts_of(words: str) -> dict[str, int]:
+    """{"passed", "failed", "skipped", "errors", "tried": number} of pytest's last line."""
+    found = {
+        name: int(number)
+        for number, name in re.findall(r"(\d+) (passed|failed|skipped|errors?)", words)
+    }
+    errors = found.pop("error", 0) + found.pop("errors", 0)
+    tried = found.get("passed", 0) + found.get("failed", 0) + errors
+    return {"tried": tried, **found, **({"errors": errors} if errors else {})}
 
 
 def interpreter_of(python: str, named: Sequence[Path] = ()) -> Path | None:
@@ -92,16 +118,22 @@ def first_series(project: str, old: str) -> list[str]:
 
 
 def run_tests(python: Path, arguments: list[str]) -> tuple[str | None, str]:
-    """Run pytest with an interpreter: a fault, and its last line."""
-    command = [str(python.absolute()), "-m", "pytest", *arguments]
+    """Run pytest with an interpreter.
+
+    Returns:
+        A fault, with the names of what failed, and pytest's last line.
+    """
+    command = [str(python.absolute()), "-m", "pytest", "-n", "0", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     lines = done.stdout.splitlines()
     failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
-    last = next((line for line in reversed(lines) if re.search(r"\d+ passed", line)), "")
-    if done.returncode:
-        return f"{len(failed)} failed: {' | '.join(failed[:20])} {done.stderr[-300:]}", last
-    return None, last.strip("= ")
+    ends = r"\d+ (passed|failed|skipped|deselected|errors?)\b.* in [\d.]+s"
+    last = next((line.strip("= ") for line in reversed(lines) if re.search(ends, line)), "")
+    if done.returncode in (0, NO_TESTS):
+        return None, last
+    said = f"{last or f'status {done.returncode}'}: {' | '.join(failed[:20])}"
+    return f"{said} {done.stderr[-300:]}".strip(), last
 
 
 def _installed(folder: Path, interpreter: Path, old: str) -> str | None:

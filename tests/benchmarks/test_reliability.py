@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -20,7 +21,15 @@ from benchmarks.reliability.fuzzing.corpus import FOLDER, message_of, unpack
 from benchmarks.reliability.fuzzing.mutation import members, mutated
 from benchmarks.reliability.fuzzing.parsers import PARSERS, parser_in
 from benchmarks.reliability.phases import BETWEEN, START, Phases
-from benchmarks.reliability.versions import ALL, first_series, interpreter_of
+from benchmarks.reliability.versions import (
+    ALL,
+    counts_of,
+    first_series,
+    groups,
+    interpreter_of,
+    run_tests,
+)
+from benchmarks.running_clock import RunningClock
 from taichi_pynerf.errors import ConfigError, UserError
 
 ROOT = Path(__file__).parents[2]
@@ -109,7 +118,7 @@ def test_parts_are_chosen_by_name(tmp_path):
     assert Options(True, tmp_path).chosen(PARSERS, PARSERS[:2]) == list(PARSERS[:2])
     with pytest.raises(ConfigError, match="no part ply, crop: choose from signals"):
         options.chosen(surroundings.PARTS)
-    with pytest.raises(ConfigError, match="with one of them alone"):
+    with pytest.raises(ConfigError, match="with it alone"):
         program.main(["kill9", "--part", "ply"])
 
 
@@ -137,6 +146,46 @@ def test_a_named_interpreter_comes_first(tmp_path):
         interpreter_of(ours, [tmp_path / "python"])
 
 
+def test_what_pytest_said_is_counted():
+    words = (
+        "1 failed, 623 passed, 8 skipped, 4 deselected, 5 warnings, 2 errors in 80.23s (0:01:20)"
+    )
+    assert counts_of(words) == {
+        "tried": 626, "passed": 623, "failed": 1, "skipped": 8, "errors": 2
+    }  # fmt: skip
+    assert counts_of("1 passed in 0.1s") == {"tried": 1, "passed": 1}
+    assert counts_of("") == {"tried": 0}
+
+
+def test_groups_of_tests_are_all_tests(tmp_path):
+    for path in ("data/formats/test_a.py", "test_b.py", "corpus/x.zip", "makers.py"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert groups(tmp_path) == [Path("tests/data"), Path("tests/test_b.py")]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault", "counts"),
+    [
+        ("def test_a(): pass\n", None, {"tried": 1, "passed": 1}),
+        ("import pytest\n@pytest.mark.slow\ndef test_a(): pass\n", None, {"tried": 0}),
+        ("def test_a(): assert 0\n", "1 failed in", {"tried": 1, "failed": 1}),
+        ("import nothing_like_this\n", "1 error in", {"tried": 1, "errors": 1}),
+    ],
+)
+def test_the_end_of_a_group_of_tests(tmp_path, text, fault, counts):
+    (tmp_path / "test_x.py").write_text(text)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\n")
+    arguments = [str(tmp_path), "-m", "not slow", "-c", str(tmp_path / "pytest.ini")]
+    found, words = run_tests(Path(sys.executable), arguments)
+    assert counts_of(words) == counts
+    if fault is None:
+        assert found is None
+    else:
+        assert found.startswith(fault)
+        assert "test_x.py" in found
+
+
 def test_memory_that_comes_to_a_height_does_not_grow():
     hours = np.linspace(0.0, 3.0, 300)
     noise = np.random.default_rng(0).normal(size=300)
@@ -150,6 +199,60 @@ def test_memory_that_comes_to_a_height_does_not_grow():
     fault, _ = soak._memory(np.stack([hours, grows], 1), outcome)
     assert fault is not None
     assert "it grows" in fault
+
+
+class Program:
+    """What a soak asks of a program; its handles tell of the calls."""
+
+    def __init__(self, ends_after):
+        self.left = ends_after
+
+    def check(self):
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("the program ended, status -9")
+
+    def memory(self, settling):
+        return 500.0 + 0.25 * self.left
+
+    def handles(self):
+        return 40
+
+    def threads(self):
+        return 12
+
+    def faults(self):
+        return []
+
+
+class Hand:
+    sent_away = 0
+
+    def act(self, name):
+        pass
+
+
+def test_a_soak_that_is_cut_off_keeps_its_samples_and_their_slope(monkeypatch):
+    monkeypatch.setattr(soak, "BETWEEN_EVENTS", 0.0)
+    monkeypatch.setattr(soak, "BETWEEN_SAMPLES", 0.0)
+    outcome = Outcome()
+    with pytest.raises(RuntimeError, match="status -9"):
+        soak._soak(Program(30), [Hand()], random.Random(0), 3600.0, outcome)
+    found = json.loads(json.dumps(outcome.figures))
+    samples = np.array(found["samples (hours, MB, handles, threads)"])
+    assert samples.shape == (30, 4)
+    assert samples[0, 1] == 507.25
+    assert (samples[:, 2:] == (40, 12)).all()
+    assert sum(found["events"].values()) == 30
+    assert found["memory"]["MB per hour"] < 0
+    assert {"error", "samples"} <= set(found["memory"])
+
+
+def test_a_clock_leaves_out_stops():
+    times = iter([10.0, 10.5, 11.0, 311.0, 311.25])
+    clock = RunningClock(longest=1.0, now=lambda: next(times))
+    assert [clock.read() for _ in range(4)] == [0.5, 1.0, 2.0, 2.25]
+    assert clock.stopped == 299.0
 
 
 @pytest.mark.parametrize("name", PARSERS)

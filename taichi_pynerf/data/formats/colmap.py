@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from taichi_pynerf.data.description import Description, hold_out
+from taichi_pynerf.data.formats.colmap_files.binary import check_counts
+from taichi_pynerf.data.formats.colmap_files.names import names_of
+from taichi_pynerf.data.formats.colmap_files.text import check_texts
 from taichi_pynerf.data.formats.fit import Fit
 from taichi_pynerf.data.formats.lenses import Lens, lens_from_colmap
 from taichi_pynerf.data.formats.listed_splits import listed_splits
@@ -25,8 +28,6 @@ from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL, check_rigid
 from taichi_pynerf.data.formats.sparse_points import (
     NEAR_MARGIN,
     NEAREST_SHARE,
-    check_counts,
-    names_of,
     read_ply_points,
     reliable_points,
 )
@@ -306,6 +307,7 @@ def read_model(folder: Path) -> SparseModel:
     pycolmap = optional("pycolmap", "colmap")
     note(*folder.iterdir())
     check_counts(folder)
+    check_texts(folder)
     try:
         if _file(folder, "points3D") is None:
             model = _without_points(pycolmap, folder)

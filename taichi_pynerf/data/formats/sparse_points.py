@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import mmap
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,19 +35,6 @@ LARGEST_ERROR = 2.0
 SAME_CAMERAS = 0.01
 """Largest difference of two descriptions of the same cameras, as a share of their spread."""
 
-LEAST_BYTES = {"cameras": 40, "rigs": 8, "frames": 68, "images": 73, "points3D": 51}
-"""Bytes of an entry at least, in the binary files of COLMAP's documentation ("Output Format")."""
-
-LISTS = {"images": (0, "<Q", 24), "points3D": (43, "<Q", 8), "frames": (64, "<I", 16)}
-"""The list that ends an entry: bytes before its length, the length's kind, and bytes of an item.
-In `images` the bytes count from the end of the name, which a zero ends."""
-
-BEFORE_NAME = 64
-"""Bytes of an image before its name: number, pose and camera."""
-
-MOST_DIGITS = 20
-"""Of an image's number, which has 32 bits; Python refuses to read thousands of digits."""
-
 
 def reliable_points(model: Reconstruction) -> set[int]:
     """The numbers of the points that enough images agree about."""
@@ -78,94 +62,6 @@ def same_cameras(centres: np.ndarray, others: np.ndarray) -> float | None:
         return None
     scale = spread / other_spread
     return scale if np.abs(radii - scale * other_radii).max() <= SAME_CAMERAS * spread else None
-
-
-def check_counts(folder: Path) -> None:
-    """Refuse binary files of a COLMAP model that claim more than they have room for.
-
-    COLMAP believes such a claim, of entries or of what is in one of them, and reads for minutes
-    what is not there.
-
-    Raises:
-        SceneError: a file does, or it has no room for a count.
-    """
-    for name, least in LEAST_BYTES.items():
-        path = folder / f"{name}.bin"
-        if not path.is_file():
-            continue
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            count = int.from_bytes(file.read(8), "little")
-            if size < 8 or count > (size - 8) // least:
-                raise _claim(path, size, f"the {count:,} entries")
-            if name not in LISTS or not count:
-                continue
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                _check_lists(path, data, name, count)
-
-
-def _check_lists(path: Path, data: mmap.mmap, name: str, count: int) -> None:
-    """Go from entry to entry by the lengths of their lists; SceneError beyond the file's end."""
-    size, place = len(data), 8
-    before, kind, item = LISTS[name]
-    length_of = struct.Struct(kind)
-    for number in range(1, count + 1):
-        if name == "images":
-            place = data.find(b"\0", place + BEFORE_NAME) + 1
-            if not place:
-                raise _claim(path, size, f"the name of entry {number:,}")
-        place += before
-        if place + length_of.size > size:
-            raise _claim(path, size, f"the {count:,} entries")
-        (length,) = length_of.unpack_from(data, place)
-        place += length_of.size + item * length
-        if place > size:
-            raise _claim(path, size, f"the {length:,} items of entry {number:,}")
-
-
-def _claim(path: Path, size: int, what: str) -> SceneError:
-    return SceneError(
-        f"{path}: a file of {size} bytes cannot hold {what} that it claims: it is damaged or cut "
-        "off; copy it again"
-    )
-
-
-def names_of(model: Reconstruction, folder: Path, file: Path | None) -> dict[int, str]:
-    """The names of a model's images, by number.
-
-    Args:
-        model: the model, which pycolmap has read.
-        folder: of the model, for messages.
-        file: the file of its images.
-
-    Raises:
-        SceneError: the bytes of a name are no text.
-    """
-    names = {}
-    for number, image in model.images.items():
-        try:
-            names[number] = image.name
-        except UnicodeDecodeError:
-            raise SceneError(
-                f"{folder}: the name of image {number} is not text in UTF-8: give its file another "
-                "name, and make the model again"
-            ) from None
-    return names | _names_with_spaces(file)
-
-
-def _names_with_spaces(path: Path | None) -> dict[int, str]:
-    """The names of images as a text file has them, by number; pycolmap ends them at a space."""
-    if path is None or path.suffix != ".txt":
-        return {}
-    with path.open(encoding="utf-8", errors="replace") as file:
-        lines = (line.strip() for line in file if not line.startswith("#"))
-        # A line of an image is followed by one of the points that it sees.
-        rows = [line.split(maxsplit=9) for line in itertools.islice(lines, 0, None, 2)]
-    return {
-        int(row[0]): row[9]
-        for row in rows
-        if len(row) == 10 and row[0].isdecimal() and len(row[0]) <= MOST_DIGITS and " " in row[9]
-    }
 
 
 def read_ply_points(path: Path) -> np.ndarray | None:

@@ -18,6 +18,7 @@ from taichi_pynerf.errors import DisplayError
 from taichi_pynerf.extras import optional
 from taichi_pynerf.viewer.camera import ViewCamera
 from taichi_pynerf.viewer.web.gate import Gate
+from taichi_pynerf.viewer.web.messages import make_thread_safe
 
 HOST, PORT = "127.0.0.1", 7007
 PORTS_TRIED = 20
@@ -56,11 +57,12 @@ class WebServer:
         free = free_port(host, port)
         warnings.filterwarnings("ignore", message="Queued a .* on a closed connection")
 
+        known = make_thread_safe()
         with self.gate.in_front(), contextlib.redirect_stdout(io.StringIO()):  # viser's banner
             self.viser = viser.ViserServer(host=host, port=free, label=title, verbose=False)
         # Any client could ask for a tunnel to the servers of viser's makers.
         self.viser.request_share_url = lambda *_: None
-        if not self.gate.installed:
+        if not (known and self.gate.installed):
             self.viser.stop()
             raise DisplayError(
                 f"viser {viser.__version__} starts its server in a way that is not known here: "

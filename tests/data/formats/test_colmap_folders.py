@@ -79,7 +79,7 @@ def test_of_several_models_the_largest_is_taken(tmp_path, poses):
     assert len(load_split(tmp_path, "train")) == 7
     write_model(tmp_path / "sparse" / "0", poses[:3])
     (tmp_path / "sparse" / "0" / "images.txt").write_text("1 two\n")
-    with pytest.warns(SceneWarning, match=r"sparse/0: this sparse model cannot be read"):
+    with pytest.warns(SceneWarning, match=r"sparse/0/images\.txt: line 1: 2 values"):
         assert len(load_split(tmp_path, "train")) == 7
 
 

@@ -1,0 +1,1 @@
+"""The files of COLMAP's sparse models, as bytes and text: checks before pycolmap reads them."""
