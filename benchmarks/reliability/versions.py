@@ -57,8 +57,10 @@ def campaign(options: Options, outcome: Outcome) -> None:
         corners[name] = {"versions": {"python": python, **_versions(folder)}, "tests": total}
         for tests in QUICK_TESTS if options.quick else groups(ROOT / TESTS):
             fault, words = run_tests(folder / "bin/python", [str(tests), "-m", "not slow"])
-            total.update(counts_of(words))
-            outcome.note(f"{name}: Python {python}, {tests}", fault, words)
+            counts = counts_of(words)
+            total.update(counts)
+            if fault is not None or counts["tried"]:  # else all of its tests are slow
+                outcome.note(f"{name}: Python {python}, {tests}", fault, words)
 
 
 def groups(folder: Path) -> list[Path]:
