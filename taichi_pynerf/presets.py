@@ -46,6 +46,7 @@ UNBOUNDED_PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "cpu": {
         "sampler": "proposal",
+        "render_step": 0.67,
         "cells_per_footprint": 1.0,
         "hash_table_size": 2**20,
         "samples_per_batch": 16384,

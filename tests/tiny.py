@@ -108,12 +108,6 @@ def ball_scene(num_views: int = 6, size: int = 16, split: str = "train") -> Scen
     )
 
 
-def uncontract(points: torch.Tensor) -> torch.Tensor:
-    """The inverse of `geometry.contraction.contract`: points of [..., 3] in (-2, 2)^3."""
-    m = points.abs().amax(-1, keepdim=True).clamp_min(1)
-    return points / (m * (2 - m))
-
-
 def training_tensors(trainer):
     """All tensors that a training depends on, by name."""
     state = {f"model.{name}": value for name, value in trainer.model.state_dict().items()}

@@ -16,27 +16,13 @@ import torch
 from taichi_pynerf import runtime
 from taichi_pynerf.apps.cli import Parser, run
 from taichi_pynerf.apps.crop_flags import add_crop_flag, crop_from
+from taichi_pynerf.apps.path_flags import add_path_flags, chosen_path, leave_out_close_places
 from taichi_pynerf.errors import ConfigError, MissingPackageError
-from taichi_pynerf.evaluation.evaluation import MEANINGS, Dataset, Metric, metrics_for, summarise
+from taichi_pynerf.evaluation.evaluation import MEANINGS, Metric, metrics_for, summarise
 from taichi_pynerf.evaluation.lpips import LPIPS, NETS
 from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write_text, json_text, refuse_links
 from taichi_pynerf.model.images import RenderOptions
-from taichi_pynerf.rendering.camera_kinds import (
-    CAMERA_KINDS,
-    EYE_DISTANCE,
-    cameras_of_kind,
-    usual_size,
-    vertical_angles,
-)
-from taichi_pynerf.rendering.camera_path_files import (
-    FPS,
-    CameraPath,
-    PathScene,
-    read_camera_path,
-    unit_cube_of,
-)
-from taichi_pynerf.rendering.camera_paths import PATHS, camera_path, path_cameras, resized_cameras
 from taichi_pynerf.rendering.compare import comparison_strip
 from taichi_pynerf.rendering.depth_files import DEPTH_FORMATS
 from taichi_pynerf.rendering.folder import Outputs, render_to_folder
@@ -44,7 +30,6 @@ from taichi_pynerf.rendering.pictures import read_png, write_png
 from taichi_pynerf.rendering.reports import metrics_table, write_reports
 from taichi_pynerf.rendering.video import video_suffix, write_video
 from taichi_pynerf.rendering.view_sets import (
-    box_center,
     parse_scale,
     path_depth_range,
     path_views,
@@ -71,21 +56,7 @@ def build_parser() -> Parser:
     what.add_argument("--data_dir", help="where the scene is now, if it has moved")
     what.add_argument("--render_mode", choices=("images", "video"), default="images")
     what.add_argument("--split", help="views to render (test, or val, or train)")
-    what.add_argument(
-        "--camera_path", metavar="PATH_OR_FILE",
-        help=f"path of a video: {', '.join(PATHS)}, or a file: nerfstudio's camera_path.json, "
-        "instant-ngp's camera path, or a transforms.json with poses to render (spiral)",
-    )  # fmt: skip
-    what.add_argument(
-        "--camera_type", choices=CAMERA_KINDS,
-        help="another kind of camera than the scene's or the path's (vr180: one per eye)",
-    )  # fmt: skip
-    what.add_argument(
-        "--eye_distance", type=float, default=EYE_DISTANCE,
-        help="distance between the eyes of vr180, in the units of the scene's files",
-    )  # fmt: skip
-    what.add_argument("--num_spiral_frames", type=int, default=120, help="frames of any path")
-    what.add_argument("--fps", type=float, help=f"frames per second ({FPS:g}, or the file's)")
+    add_path_flags(what)
 
     how = parser.add_argument_group("how")
     how.add_argument(
@@ -154,7 +125,10 @@ def check(args: argparse.Namespace) -> None:
         raise ConfigError("--scale and --width/--height both give the size: choose one of them")
     if (args.width is None) != (args.height is None):
         raise ConfigError("--width and --height belong together")
-    for name in ("width", "height", "num_spiral_frames", "supersample", "chunk_size", "fps"):
+    if args.render_mode == "images" and args.min_views > 1:
+        raise ConfigError("--min_views is for paths away from the photos: use --render_mode video")
+    positive = "width", "height", "num_spiral_frames", "supersample", "chunk_size", "fps"
+    for name in (*positive, "min_views"):
         value = getattr(args, name)
         if value is not None and not value > 0:
             raise ConfigError(f"--{name} is {value}: it must be above 0")
@@ -206,6 +180,8 @@ def render_video(args: argparse.Namespace, opened: Run) -> None:
         options = replace(options, crop=path.crop)
     if args.scale:
         cameras = scaled_cameras(cameras, parse_scale(args.scale[0]))
+    if args.min_views > 1:
+        leave_out_close_places(opened, dataset, args.min_views)
     folder = output_dir(args, opened, name)
     views = path_views(dataset, cameras, "frames", path.background)
     saved = outputs(args, path_depth_range(views, dataset.aabb))
@@ -223,31 +199,6 @@ def render_video(args: argparse.Namespace, opened: Run) -> None:
         film = folder / f"{name}{kind}{suffix}"
         write_video(film, frames, fps)
         print(f"{len(views.shots)} frames at {fps:g} a second: {film}")
-
-
-def chosen_path(args: argparse.Namespace, opened: Run, dataset: Dataset) -> CameraPath:
-    """The path that the flags ask for, through a dataset's scene."""
-    kind, like, center = args.camera_type, dataset.cameras, box_center(dataset.aabb)
-    eyes = args.eye_distance * dataset.transform.scale
-    name = args.camera_path or "spiral"
-    if name not in PATHS:
-        cube = unit_cube_of(opened.scene.folder())
-        scene = PathScene(like, dataset.transform, center, cube, args.num_spiral_frames, eyes)
-        path = read_camera_path(name, scene, kind)
-        path = replace(path, fps=args.fps or path.fps)
-        if args.width:
-            path = replace(path, cameras=resized_cameras(path.cameras, args.width, args.height))
-        return path
-    poses = camera_path(name, like.c2w, args.num_spiral_frames)
-    width, height = args.width, args.height
-    if not width:
-        width, height = usual_size(kind or "", int(like.width[0]), int(like.height[0]))
-    if kind is None:
-        cameras = path_cameras(like, poses, width, height)
-    else:
-        angles = vertical_angles(like)[:1].expand(len(poses))
-        cameras = cameras_of_kind(kind, poses, angles, width, height, eyes, center)
-    return CameraPath(cameras, args.fps or FPS, name=name)
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -374,6 +325,7 @@ def output_dir(args: argparse.Namespace, opened: Run, name: str) -> Path:
     name += f"_{args.camera_type}" if args.camera_type else ""
     name += f"_level{args.level}" if args.level != "auto" else ""
     name += "_exif_exposure" if args.exif_exposure else ""
+    name += f"_min_views{args.min_views}" if args.min_views > 1 else ""
     name += f"_supersampled{args.supersample}" if args.supersample > 1 else ""
     folder = opened.checkpoint.parent / "renders" / name
     refuse_links(opened.checkpoint.parent, folder)

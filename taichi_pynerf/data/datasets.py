@@ -10,7 +10,7 @@ import torch
 
 from taichi_pynerf.data.loading import load_split
 from taichi_pynerf.data.placement import Placement
-from taichi_pynerf.data.sampling import Batch, PixelSampler, PixelStore
+from taichi_pynerf.data.sampling import Batch, PixelSampler, PixelStore, Sightings
 from taichi_pynerf.data.scene import Scene
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.rays import Rays, along_rays, generate_rays, view_rays
@@ -39,6 +39,12 @@ class TrainingImages(Protocol):
     def image(self, index: int) -> torch.Tensor: ...
     def alpha(self, index: int) -> torch.Tensor: ...
     def mask(self, index: int) -> torch.Tensor | None: ...
+
+
+class SightedImages(TrainingImages, Protocol):
+    """Training images that may know what sparse points they see."""
+
+    sightings: Sightings | None
 
 
 class _SceneDataset:

@@ -19,3 +19,9 @@ def contract(points: torch.Tensor) -> torch.Tensor:
     """Map points [..., 3], with the scene box at [-1, 1]^3, into (-2, 2)^3. Differentiable."""
     m = points.abs().amax(-1, keepdim=True).clamp_min(1)
     return points * ((2 - 1 / m) / m)
+
+
+def uncontract(points: torch.Tensor) -> torch.Tensor:
+    """The inverse of `contract`, for points [..., 3] inside (-2, 2)^3."""
+    m = points.abs().amax(-1, keepdim=True).clamp_min(1)
+    return points / (m * (2 - m))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from taichi_pynerf.geometry.constants import constant
-from taichi_pynerf.geometry.contraction import contract
+from taichi_pynerf.geometry.contraction import contract, uncontract
 from taichi_pynerf.geometry.rays import Rays
 
 
@@ -70,6 +70,13 @@ class SceneBox:
     def unit_to_field(self, points: torch.Tensor) -> torch.Tensor:
         """Field coordinates of points [M, 3] in unit coordinates. Differentiable."""
         return contract(2 * points - 1) / 4 + 0.5 if self.unbounded else points
+
+    def field_to_world(self, field_points: torch.Tensor) -> torch.Tensor:
+        """World points of field coordinates [M, 3] inside the cube: where `unit_to_field` began."""
+        points = field_points
+        if self.unbounded:
+            points = (uncontract(4 * field_points - 2) + 1) / 2
+        return (points - 0.5) * self.size + constant(self.center, points)
 
     def closeness(self, field_points: torch.Tensor) -> torch.Tensor:
         """Inverse local sizes [M], per world unit, at points of an unbounded scene.

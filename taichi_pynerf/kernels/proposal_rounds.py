@@ -7,7 +7,7 @@ round before, asks the small field in the middle of each, and composites:
 
 Each weight becomes the mean of its maxima with either neighbour (Mip-NeRF, section 3.2) before the
 next round draws from it. All rounds of a ray are one thread's work: nothing of them is kept but
-the borders that were drawn last.
+the borders that were drawn last. In cells of the field's cube that are ruled out, sigma is 0.
 """
 
 import functools
@@ -63,6 +63,11 @@ def proposal_rounds_kernel(field: SmallField, dtype) -> Kernel:
         return ti.exp(ti.min(outer[0].dot(ti.max(units, 0)), LARGEST_LOGIT))
 
     @ti.func
+    def is_ruled_out(x, cells: ti.template(), resolution):
+        g = ti.math.clamp(ti.cast(ti.floor(x * resolution), ti.i32), 0, resolution - 1)
+        return cells[(g[0] * resolution + g[1]) * resolution + g[2]] != 0
+
+    @ti.func
     def widened(weights: ti.template(), r, b, num_bins):
         own = weights[r, b]
         before = ti.max(weights[r, ti.max(b - 1, 0)], own)
@@ -115,6 +120,8 @@ def proposal_rounds_kernel(field: SmallField, dtype) -> Kernel:
         table: ti.types.ndarray(feature, 1),
         inner: ti.types.ndarray(hidden_units, 1),
         outer: ti.types.ndarray(hidden_units, 1),
+        ruled_out: ti.types.ndarray(ti.u8, 1),
+        ruled_out_resolution: ti.i32,
         num_rounds: ti.i32,
         turn: dtype,
         explore: dtype,
@@ -144,9 +151,10 @@ def proposal_rounds_kernel(field: SmallField, dtype) -> Kernel:
                     weight = ti.cast(0, dtype)
                     if depth_before < OPAQUE:
                         x, length = middle(rays_o[r], rays_d[r], begin, end, size)
-                        depth = density(x, table, inner, outer) * length
-                        weight = ti.exp(-depth_before) * (1 - ti.exp(-depth))
-                        depth_before += depth
+                        if not is_ruled_out(x, ruled_out, ruled_out_resolution):
+                            depth = density(x, table, inner, outer) * length
+                            weight = ti.exp(-depth_before) * (1 - ti.exp(-depth))
+                            depth_before += depth
                     weights[r, s] = weight
             draw(borders, weights, samples, r, num_bins, offsets[r], explore, padding)
 

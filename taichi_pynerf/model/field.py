@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.geometry.ruled_out import RuledOut
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.encodings import PyramidEncoder
 from taichi_pynerf.model.field_pass import field_pass, head_codes
@@ -49,6 +50,7 @@ class PyramidField(nn.Module):
         super().__init__()
         self.config = config
         self.box = SceneBox(config.aabb, config.unbounded, config.num_cascades)
+        self.ruled_out = RuledOut(config.unbounded)
         assert isinstance(config.max_resolution, int)  # PyNeRF refuses "auto"
         new_encoder = partial(
             PyramidEncoder,
@@ -214,11 +216,11 @@ class PyramidField(nn.Module):
         In an unbounded scene the local size is the box's size inside the box, and grows with the
         distance outside, as pictures of a scene say nothing of its unit. So a fresh field is thin
         everywhere: a ray from the middle loses as much light from 1 to 2 box sizes as from 10 to
-        20.
+        20. In cells that are ruled out it is 0.
         """
         if not self.config.unbounded:
             return sigmas
-        return sigmas * self.box.closeness(positions)
+        return self.ruled_out.leave(sigmas * self.box.closeness(positions), positions)
 
     @property
     def shared_encoder(self) -> PyramidEncoder:

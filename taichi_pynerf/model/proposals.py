@@ -17,6 +17,7 @@ from torch import nn
 
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.geometry.rays import Rays
+from taichi_pynerf.geometry.ruled_out import RuledOut
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.encodings import PyramidEncoder
 from taichi_pynerf.model.field import truncated_exp
@@ -97,6 +98,8 @@ def propose(
     explore: float = EXPLORE,
     learn: bool = True,
     step: float = 1.0,
+    *,
+    ruled_out: RuledOut | None = None,
 ) -> Proposed:
     """Where the samples of the large field should fall.
 
@@ -110,6 +113,7 @@ def propose(
         explore: share of the samples that fall anywhere on a ray.
         learn: whether the rounds are wanted too, differentiable in the network.
         step: length of the intervals as a share of training's: fewer samples or more.
+        ruled_out: cells that count as empty, whatever the network says.
     """
     per_round, num_samples = (
         round(count / step) for count in (config.proposal_samples, config.fine_samples)
@@ -123,9 +127,10 @@ def propose(
         turn = GOLDEN
     if not learn and isinstance(network, ProposalNetwork):
         inner, outer = network.network.parameters()
+        cells = ruled_out.cells if ruled_out is not None and ruled_out.has_cells else None
         borders = proposal_rounds(
             origins, dirs, ends, offset.squeeze(1), network.encoder.table, inner, outer,
-            network.shape, num_rounds=config.proposal_rounds, per_round=per_round,
+            network.shape, cells, num_rounds=config.proposal_rounds, per_round=per_round,
             num_samples=num_samples, turn=turn, explore=explore, size=box.size,
         )  # fmt: skip
         return Proposed(borders, ())
@@ -135,7 +140,9 @@ def propose(
         borders = draw_borders(found, per_round, shifted, explore)
         positions, lengths = interval_middles(origins, dirs, borders, box.size, box.unbounded)
         with torch.set_grad_enabled(learn):
-            weights = histogram_weights(network(positions.view(-1, 3)).view_as(lengths) * lengths)
+            sigmas = network(positions.view(-1, 3))
+            sigmas = sigmas if ruled_out is None else ruled_out.leave(sigmas, positions.view(-1, 3))
+            weights = histogram_weights(sigmas.view_as(lengths) * lengths)
         if learn:
             rounds.append(Histogram(borders, weights))
         found = Histogram(borders, widened(weights.detach()))

@@ -344,7 +344,8 @@ class PyramidRenderer:
     def _proposed(self, rays: Rays, *how: Any) -> tuple[Samples, Proposed]:
         """Samples where the small field asks for them; `how` as in `propose`."""
         assert self.proposals is not None  # the sampler "proposal" has them
-        proposed = propose(self.proposals, self.box, rays, self.config, *how)
+        ruled_out = self.field.ruled_out
+        proposed = propose(self.proposals, self.box, rays, self.config, *how, ruled_out=ruled_out)
         return pack(self.box.from_spacing(proposed.borders)), proposed
 
     def _place(

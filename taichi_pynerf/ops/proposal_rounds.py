@@ -20,6 +20,7 @@ def proposal_rounds(
     inner: torch.Tensor,
     outer: torch.Tensor,
     field: SmallField,
+    ruled_out: torch.Tensor | None = None,
     *,
     num_rounds: int,
     per_round: int,
@@ -40,6 +41,8 @@ def proposal_rounds(
         inner: [hidden_dim, F] and
         outer: [1, hidden_dim], the weights of its network; ReLU lies between them.
         field: its shape.
+        ruled_out: uint8 [R^3], x slowest, 1 in cells of the field's cube where nothing is; None if
+            there are none.
         num_rounds: rounds, at least 1.
         per_round: intervals of a ray in a round, at least 2.
         num_samples: S, intervals of a ray in the end, at least 2.
@@ -71,6 +74,11 @@ def proposal_rounds(
     ):  # fmt: skip
         if count < least:
             raise ValueError(f"{name} must be at least {least}, got {count}")
+    if ruled_out is None:
+        ruled_out = torch.zeros(1, dtype=torch.uint8, device=rays_o.device)
+    resolution = round(ruled_out.numel() ** (1 / 3))
+    check_shape("ruled_out", ruled_out, (resolution**3,))
+    check_dtype("ruled_out", ruled_out, torch.uint8)
     samples = rays_o.new_empty(num_rays, num_samples + 1)
     if num_rays:
         borders = rays_o.new_empty(num_rays, per_round + 1)
@@ -78,7 +86,7 @@ def proposal_rounds(
         rays = (x.detach().contiguous() for x in (rays_o, rays_d, ends, offsets))
         network = (x.detach().contiguous() for x in (inner.t(), outer))
         proposal_rounds_kernel(field, taichi_dtype(rays_o))(
-            *rays, device_memory(table), *network, num_rounds, turn, explore, PADDING, size,
-            borders, torch.empty_like(borders), weights, samples,
+            *rays, device_memory(table), *network, ruled_out, resolution, num_rounds,
+            turn, explore, PADDING, size, borders, torch.empty_like(borders), weights, samples,
         )  # fmt: skip
     return samples

@@ -13,11 +13,14 @@ import math
 import torch
 from torch.nn.functional import max_pool2d
 
-from taichi_pynerf.data.datasets import TrainingImages
+from taichi_pynerf.data.datasets import SightedImages, TrainingImages
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.rays import generate_rays
 from taichi_pynerf.geometry.scene_box import SceneBox
 
+NEAREST_SHARE = 0.01  # of the points that a view sees, which may be nearer than all it shows
+NEAR_MARGIN = 0.75  # what lies nearer to a camera than this share of what it shows is close to it
+LEAST_POINTS = 50  # that a view must see, for what is close to it to be known
 MAX_VIEWS = 64  # views that carve; more of them would remove little and take longer
 
 
@@ -117,6 +120,69 @@ def _outermost_slopes(dataset: TrainingImages, view: int) -> list[tuple[float, f
     if back.max() > -0.05:
         return None
     return [(float(v.min()), float(v.max())) for v in (right / -back, up / -back)]
+
+
+@torch.no_grad()
+def close_to_cameras(
+    dataset: SightedImages, box: SceneBox, resolution: int, min_views: int
+) -> torch.Tensor | None:
+    """Which cells of the field's cube lie close to a camera, and are seen by few views.
+
+    What one view alone sees just before it is not held by any other: it may as well be a floater
+    that paints the photograph on the lens. Sparse points tell from where on a view shows something.
+    A cell within three quarters of that distance of a camera may hold something only if it lies
+    farther from another camera that sees it than such a distance, or if enough views see it.
+
+    Args:
+        dataset: cameras, and the sparse points that their images see.
+        box: the box of an unbounded scene.
+        resolution: cells along each axis of the cube of field coordinates.
+        min_views: how many views are enough.
+
+    Returns:
+        bool [resolution^3] on the CPU, x slowest; None if no view sees enough sparse points.
+    """
+    views, nearest = _nearest_shown(dataset)
+    if not views:
+        return None
+    axis = (torch.arange(resolution) + 0.5) / resolution
+    points = box.field_to_world(torch.cartesian_prod(axis, axis, axis))
+    positions = dataset.cameras.c2w[:, :, 3]
+    close = torch.zeros(len(points), dtype=torch.bool)
+    for view, distance in nearest.items():
+        close |= (points - positions[view]).norm(dim=-1) < NEAR_MARGIN * distance
+    cells = close.nonzero().squeeze(-1)
+    num_seen = torch.zeros(len(cells), dtype=torch.int64)
+    for view in views:
+        open_cells = (num_seen < min_views).nonzero().squeeze(-1)
+        seen, depth = _seen_by(dataset, view, points[cells[open_cells]])
+        num_seen[open_cells[seen & (depth > dataset.near)]] += 1
+        if view in nearest:
+            num_seen[open_cells[seen & (depth > NEAR_MARGIN * nearest[view])]] = min_views
+    close[cells[num_seen >= min_views]] = False
+    return close
+
+
+def _nearest_shown(dataset: SightedImages) -> tuple[list[int], dict[int, float]]:
+    """The views at full size, and from which distance on they show something, where it is known."""
+    views = (dataset.scales == dataset.scales.min()).nonzero().squeeze(-1).tolist()
+    sightings, nearest = dataset.sightings, {}
+    if sightings is not None:
+        for view in views:
+            depths = sightings.depths[sightings.views == view]
+            if len(depths) >= LEAST_POINTS:
+                nearest[view] = float(depths.quantile(NEAREST_SHARE))
+    return views if nearest else [], nearest
+
+
+def _seen_by(
+    dataset: SightedImages, view: int, points: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which world points [C, 3] a view shows, bool [C], and their depths there [C]."""
+    cameras = dataset.cameras
+    pixels, depth = cameras.project(view, points)
+    size = torch.stack([cameras.width[view], cameras.height[view]])
+    return ((pixels >= 0) & (pixels < size)).all(-1) & (depth > 0), depth
 
 
 @torch.no_grad()

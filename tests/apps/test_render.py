@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from colmap_makers import HEIGHT, WIDTH, write_model
+from format_makers import circle_poses, write_images
 from PIL import Image
 from scene_makers import orbit_poses, write_blender_scene
 from tiny import roughen, tiny_model
@@ -29,6 +31,7 @@ from taichi_pynerf.rendering.camera_paths import frame_cameras
 from taichi_pynerf.runs.checkpoint import save_pyramid_model
 from taichi_pynerf.runs.runs import open_run
 from taichi_pynerf.runs.scene_source import SceneSource
+from taichi_pynerf.training import carving
 
 APP = Path(__file__).parents[2] / "apps" / "render.py"
 
@@ -39,8 +42,8 @@ def render():
     return render_app.main
 
 
-def make_run(folder, scene, seed=0, **source):
-    model = tiny_model(seed=seed)
+def make_run(folder, scene, seed=0, settings=None, **source):
+    model = tiny_model(seed=seed, **(settings or {}))
     roughen(model.field, seed)
     folder.mkdir()
     save_pyramid_model(
@@ -219,6 +222,24 @@ def test_a_film_of_each_path(render, trained, kind):
         assert len(list(film.decode(stream))) == 4
 
 
+def test_a_film_without_what_is_close_to_cameras(render, tmp_path, monkeypatch):
+    pytest.importorskip("pycolmap")
+    monkeypatch.setattr(carving, "LEAST_POINTS", 5)
+    photos = tmp_path / "photos"
+    write_images(photos / "images", [f"view_{i:02d}.png" for i in range(9)], WIDTH, HEIGHT)
+    write_model(photos / "sparse" / "0", circle_poses(9), "SIMPLE_PINHOLE", true_places=True)
+    settings = {"unbounded": True, "num_cascades": 4, "sampler": "proposal"}
+    run = make_run(tmp_path / "run", photos, settings=settings)
+    flags = ["--render_mode", "video", "--camera_path", "interpolate", "--num_spiral_frames", "3"]
+    render(["--checkpoint", str(run), *flags])
+    render(["--checkpoint", str(run), *flags, "--min_views", "9"])
+    whole, without = (
+        [(run / "renders" / name / "frames" / f"0000{i}.png").read_bytes() for i in range(3)]
+        for name in ("interpolate", "interpolate_min_views9")
+    )
+    assert all(a != b for a, b in zip(whole, without, strict=True))
+
+
 def test_a_film_along_a_camera_path_of_nerfstudio(render, trained, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("taichi_pynerf.rendering.video.find_spec", lambda name: None)
     cameras = frame_cameras(orbit_poses(3), torch.full((3,), 30.0), 20, 14)
@@ -282,6 +303,9 @@ def test_runs_are_compared_in_strips_and_a_table(render, tmp_path, scene, capsys
         (["--chunk_size", "-3"], "--chunk_size"),
         (["--fps", "24"], "--fps needs --render_mode video"),
         (["--camera_path", "orbit"], "--camera_path needs --render_mode video"),
+        (["--min_views", "2"], "use --render_mode video"),
+        (["--render_mode", "video", "--min_views", "0"], "--min_views is 0"),
+        (["--render_mode", "video", "--min_views", "2"], "has no sparse points"),
         (["--render_mode", "video", "--num_spiral_frames", "0"], "--num_spiral_frames"),
         (["--render_mode", "video", "--fps", "nan"], "--fps is nan"),
         (["--render_mode", "video", "--compute_metrics"], "photographs"),

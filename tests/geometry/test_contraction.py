@@ -1,10 +1,9 @@
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import uncontract
 from torch.nn.functional import normalize
 
-from taichi_pynerf.geometry.contraction import contract
+from taichi_pynerf.geometry.contraction import contract, uncontract
 
 coordinate = st.floats(-1e3, 1e3)
 points = st.tuples(coordinate, coordinate, coordinate)

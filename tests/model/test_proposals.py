@@ -2,9 +2,10 @@ import dataclasses
 
 import pytest
 import torch
-from tiny import ball_scene, rays_through_box, tiny_config, tiny_model, uncontract
+from tiny import ball_scene, rays_through_box, tiny_config, tiny_model
 
 from taichi_pynerf.data.datasets import PyNeRFDataset
+from taichi_pynerf.geometry.contraction import uncontract
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.proposals import (
     EXPLORE,

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 from scene_makers import make_cameras
-from tiny import tiny_config, tiny_model, uncontract
+from tiny import tiny_config, tiny_model
 from torch.nn.functional import normalize
 
 from taichi_pynerf.data.datasets import PyNeRFDataset
 from taichi_pynerf.data.scene import Scene
 from taichi_pynerf.errors import ConfigError
+from taichi_pynerf.geometry.contraction import uncontract
 from taichi_pynerf.geometry.rays import Rays, view_rays
+from taichi_pynerf.geometry.ruled_out import RuledOut
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.occupancy import OccupancyGrid, TrainedLevels
 from taichi_pynerf.model.renderer import PyramidRenderer
@@ -56,6 +58,7 @@ class AnalyticField:
     def __init__(self, density, resolutions=(4, 8, 16, 32)):
         self.of_world, self.levels = density, []
         self.num_heads, self.resolutions = len(resolutions), resolutions
+        self.ruled_out = RuledOut(unbounded=True)
 
     def density(self, positions, levels):
         self.levels.append(levels)

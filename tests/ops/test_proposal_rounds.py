@@ -114,3 +114,25 @@ def test_too_few_are_refused(generator, name, value):
     arguments = inputs(generator, dtype=torch.float32)
     with pytest.raises(ValueError, match=f"{name} must be at least"):
         proposal_rounds(*arguments, SmallField(SPEC, 6, True), **{**HOW, name: value})
+
+
+@pytest.mark.float64
+@pytest.mark.parametrize("unbounded", [False, True])
+def test_cells_that_are_ruled_out_have_no_density(generator, unbounded):
+    *rays, table, inner, outer = arguments = inputs(generator)
+    g = 6
+    cells = (torch.rand(g**3, generator=generator) < 0.5).to(torch.uint8)
+
+    def density(positions):
+        hidden = torch.relu(hash_encode(positions, table, SPEC) @ inner.T)
+        sigmas = (hidden @ outer.T).squeeze(-1).clamp(max=15).exp()
+        x, y, z = (positions * g).long().clamp(0, g - 1).unbind(-1)
+        return torch.where(cells[(x * g + y) * g + z] != 0, 0.0, sigmas)
+
+    found = proposal_rounds(*arguments, SmallField(SPEC, 6, unbounded), cells, **HOW)
+    theirs = reference.proposal_rounds(*rays, density, unbounded=unbounded, **HOW)
+    assert ((found - theirs).abs() < 1e-6).double().mean() > 0.95
+    without = proposal_rounds(*arguments, SmallField(SPEC, 6, unbounded), **HOW)
+    assert (found - without).abs().max() > 1e-3
+    with pytest.raises(ValueError, match="ruled_out must"):
+        proposal_rounds(*arguments, SmallField(SPEC, 6, unbounded), cells[:-1], **HOW)
