@@ -117,6 +117,14 @@ def test_far_away_is_near_the_border_of_the_field():
     assert field.max() < 1
 
 
+@pytest.mark.parametrize("unbounded", [False, True])
+def test_places_in_the_field_are_found_in_the_world(unbounded):
+    box = SceneBox((-1.0, 0.0, 2.0, 3.0, 2.0, 3.0), unbounded, num_cascades=4)
+    inside = 0.01 + 0.98 * torch.rand(200, 3, generator=seeded())
+    world = box.field_to_world(inside)
+    torch.testing.assert_close(box.unit_to_field(box.to_unit(world)), inside, rtol=0, atol=1e-5)
+
+
 def test_rays_end_where_the_outermost_cascade_ends():
     rays_o = torch.tensor([[1.0, 1.0, 2.5]])
     rays_d = torch.tensor([[0.0, 0.0, -1.0]])

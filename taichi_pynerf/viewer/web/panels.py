@@ -15,7 +15,7 @@ from taichi_pynerf.viewer.camera import FOV_RANGE
 from taichi_pynerf.viewer.settings import EXPOSURE_RANGE, Mode
 from taichi_pynerf.viewer.viewer import Viewer
 from taichi_pynerf.viewer.web.objects import SceneObjects
-from taichi_pynerf.viewer.web.widgets import Later, Mirror, on_change, on_click
+from taichi_pynerf.viewer.web.widgets import Later, Mirror, in_lines, on_change, on_click
 
 _SECONDS = 0.5  # between two updates of the words
 
@@ -54,7 +54,7 @@ class Panels:
         self._updated_at = now
         for mirror in self._mirrors:
             mirror.update()
-        text = "  \n".join([self._picture_text(now), self.viewer.message])
+        text = "  \n".join([self._picture_text(now), in_lines(self.viewer.message)])
         if text != self._words.content:
             self._words.content = text
 

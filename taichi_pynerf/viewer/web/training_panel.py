@@ -14,6 +14,7 @@ from taichi_pynerf.errors import UserError
 from taichi_pynerf.viewer.chart import LOSS_COLOR, PSNR_COLOR, Curve
 from taichi_pynerf.viewer.drawing.pacing import TimeShare
 from taichi_pynerf.viewer.figures import TrainingFigures
+from taichi_pynerf.viewer.web.widgets import in_lines
 
 _SECONDS = 1.0  # between two updates
 _LEAST_POINTS = 2  # of a curve
@@ -112,7 +113,7 @@ class TrainingPanel:
                 *lines,
             ]
             self._show_curves(figures.losses, figures.psnrs, figures.first_step or 0, figures.step)
-        text = "  \n".join(line for line in [*lines, self._text] if line)
+        text = "  \n".join(line for line in [*lines, in_lines(self._text)] if line)
         if text != self._words.content:
             self._words.content = text
 
@@ -140,6 +141,7 @@ class TrainingPanel:
                 {"scale": "psnr", "side": 1, "grid": {"show": False}, "size": 36},
             ),
             aspect=1.4,
+            padding=(12, 0, 0, 0),  # the topmost label of an axis stands half above it
         )
 
     def _show_curves(self, losses: Curve, psnrs: Curve, first: int, last: int) -> None:

@@ -1,12 +1,33 @@
-"""Shared part of the panels: passing a widget's changes to the thread that draws."""
+"""Shared parts of the panels: words that fit, and passing a widget's changes to the drawing."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
+LINE = 34  # signs of a word that a panel has room for
+
 Later = Callable[[object, Callable[[], object]], None]
 """Takes a key and something to do; see `Client.later`."""
+
+
+def in_lines(text: str) -> str:
+    """Text in Markdown whose long words, such as a path, go on in lines of their own.
+
+    A browser breaks no path, and the panel cuts off what does not fit.
+    """
+    return re.sub(rf"\S{{{LINE},}}", lambda word: _broken(word.group()), text)
+
+
+def _broken(word: str) -> str:
+    """A word in lines that end with a slash where they can."""
+    lines = []
+    while len(word) > LINE:
+        end = word.rfind("/", 1, LINE) + 1 or LINE
+        lines.append(word[:end])
+        word = word[end:]
+    return "  \n".join([*lines, word])
 
 
 def on_change(later: Later, widget: Any, apply: Callable[[Any], object]) -> None:

@@ -12,9 +12,24 @@ from taichi_pynerf.viewer.viewer import Viewer
 from taichi_pynerf.viewer.web import objects
 from taichi_pynerf.viewer.web.audience import Audience
 from taichi_pynerf.viewer.web.server import WebServer
-from taichi_pynerf.viewer.web.widgets import Mirror
+from taichi_pynerf.viewer.web.widgets import LINE, Mirror, in_lines
 
 pytest.importorskip("viser", reason="viser is not installed")
+
+
+def test_a_long_path_goes_on_in_lines_that_fit():
+    path = "/home/somebody/photographs/2026/castle/outputs/scene/renders/film/film.mp4"
+    lines = in_lines(f"saved {path}").removeprefix("saved ").split("  \n")
+    assert "".join(lines) == path
+    assert max(map(len, lines)) <= LINE
+    assert all(line.endswith("/") for line in lines[:-1])
+    name = "x" * 100
+    assert in_lines(name).replace("  \n", "") == name
+    assert max(map(len, in_lines(name).split("  \n"))) == LINE
+    assert in_lines("outputs/scene/film.mp4 is saved, and so on and on") == (
+        "outputs/scene/film.mp4 is saved, and so on and on"
+    )
+    assert in_lines("") == ""
 
 
 def test_settings_come_from_widgets_and_wrong_values_are_refused(stage):
