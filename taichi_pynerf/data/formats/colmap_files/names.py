@@ -6,13 +6,11 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taichi_pynerf.data.formats.colmap_files.text import MOST_DIGITS
 from taichi_pynerf.errors import SceneError
 
 if TYPE_CHECKING:
     from pycolmap import Reconstruction
-
-MOST_DIGITS = 20
-"""Of an image's number, which has 32 bits; Python refuses to read thousands of digits."""
 
 
 def names_of(model: Reconstruction, folder: Path, file: Path | None) -> dict[int, str]:
