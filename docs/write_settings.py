@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from taichi_pynerf.config import PyNeRFConfig
-from taichi_pynerf.presets import PRESETS, UNBOUNDED_PRESETS
+from taichi_pynerf.presets import PRESETS, SEVERAL_SCALES_PRESETS, UNBOUNDED_PRESETS
 from taichi_pynerf.settings import settings_of
 
 PAGE = Path(__file__).parent / "settings.md"
@@ -12,13 +12,16 @@ PAGE = Path(__file__).parent / "settings.md"
 
 def page() -> str:
     """The page: a table for every group of settings."""
+    changes = SEVERAL_SCALES_PRESETS["cpu"].items()
+    several = ", ".join(f"`{name}` {value}" for name, value in changes)
     lines = [
         "# Settings",
         "",
         "Every setting of `PyNeRFConfig`. Each is a flag of `apps/train.py` too: `--num_levels 6`,",
         "`--no-carve`. The preset `cpu` is used on the CPU, `gpu` on CUDA; an empty cell means the",
         "default of the method. *Unbounded* lists what changes in `cpu` for unbounded scenes.",
-        "Of several scales (`--multiscale`) these keep `cells_per_footprint` 2.",
+        "At several scales, as photographs are trained unless `--no-multiscale`, these have",
+        f"{several}.",
         "The scene gives `aabb` and `unbounded`; they have no flags.",
         "",
         "This page is made from the code: `python docs/write_settings.py`.",

@@ -68,6 +68,6 @@ UNBOUNDED_PRESETS: dict[str, dict[str, Any]] = {
 # And for unbounded scenes whose images come at several scales.
 SEVERAL_SCALES_PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "cpu": {"cells_per_footprint": 2.0},
+    "cpu": {"cells_per_footprint": 1.4},
     "gpu": {},
 }

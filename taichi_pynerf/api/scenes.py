@@ -168,8 +168,9 @@ def load_scene(
             by default.
         img_downscale: use the images reduced by this factor. By default they are halved until
             none is longer than 1,600 pixels.
-        multiscale: train and test at scales 1, 1/2, 1/4 and 1/8. By default only for scenes that
-            come at several scales, such as the demo scene.
+        multiscale: train and test at scales 1, 1/2, 1/4 and 1/8. By default only scenes that come
+            at several scales, such as the demo scene; photographs of unbounded scenes are trained
+            at all of them and tested at full size. False: full size alone.
         white_background: put transparent pixels on white instead of black.
         more: other attributes of `SceneSource`: `placement`, `holdout`, `exposure`, …
 

@@ -11,7 +11,6 @@ python apps/export.py --checkpoint outputs/lego/taichi-pynerf-synthetic/2026-01-
 import argparse
 import os
 import shlex
-from dataclasses import replace
 from pathlib import Path
 
 from taichi_pynerf import convert_to_nerfstudio_format, runtime, save_pyramid_model
@@ -158,7 +157,7 @@ def export_point_cloud(args: argparse.Namespace, opened: Run, path: Path, at_han
     transform = transform_of(args, opened, at_hand)
     if choose(args, "rays", ("views", "box"), at_hand) == "views":
         # One scale is enough: rays are drawn from the finest images only.
-        views = replace(opened.scene, multiscale=False).load("train")
+        views = opened.scene.at_full_size().load("train")
         rays = rays_of_views(views, args.seed)
     else:
         rays = rays_through_box(opened.model, args.seed)

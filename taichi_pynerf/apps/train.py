@@ -52,6 +52,7 @@ from taichi_pynerf.training.setup import (
     clear_run_folder,
     dispensable,
     fitted_preset,
+    images_in_words,
     new_trainer,
     preset_for,
     stop_on_interrupt,
@@ -82,7 +83,8 @@ def build_parser() -> Parser:
     scene.add_argument(
         "--multiscale",
         action=argparse.BooleanOptionalAction,
-        help="train and test at scales 1, 1/2, 1/4 and 1/8 (on for scenes with several scales)",
+        help="train and test at scales 1 to 1/8 (on for scenes with several scales; photographs "
+        "are trained at all of them, unless --no-multiscale, and tested at full size)",
     )
     scene.add_argument(
         "--black_background",
@@ -96,7 +98,7 @@ def build_parser() -> Parser:
     training.add_argument("--preset", choices=PRESETS, help="settings to start from (cpu or gpu)")
     training.add_argument(
         "--scale_schedule",
-        help="with --multiscale: train from coarse to fine, for example 0:8,500:4,1000:1",
+        help="with several scales: train from coarse to fine, for example 0:8,500:4,1000:1",
     )
     runtime.add_backend_flags(training)
 
@@ -158,9 +160,8 @@ def train(args: argparse.Namespace, backend: str, workers: Workers) -> None:
     if workers.first:
         together = f", {workers.count} processes" if workers.count > 1 else ""
         print(
-            f"{len(train_set)} training images, {train_set.num_pixels / 1e6:.1f} M pixels; "
-            f"levels {' '.join(map(str, model.field.resolutions))}; backend {backend}{together}; "
-            f"run {run_dir}"
+            f"{images_in_words(train_set)}; levels {' '.join(map(str, model.field.resolutions))}; "
+            f"backend {backend}{together}; run {run_dir}"
         )
 
     trainer = new_trainer(
@@ -270,8 +271,8 @@ def resumed_settings(args: argparse.Namespace, content: dict) -> tuple[SceneSour
 
 def parse_schedule(text: str, source: SceneSource) -> dict[int, int]:
     """{step: scale} of "0:8,500:4,1000:1"."""
-    if not source.multiscale:
-        raise ConfigError("--scale_schedule needs --multiscale")
+    if not (source.multiscale or source.reduced_too):
+        raise ConfigError("--scale_schedule needs images at several scales: --multiscale")
     try:
         pairs = (part.split(":") for part in text.split(","))
         schedule = {int(step): int(scale) for step, scale in pairs}

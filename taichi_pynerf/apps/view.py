@@ -58,7 +58,7 @@ def main(argv: list[str]) -> None:
     runtime.start_backend(args)
     opened = open_run(args.checkpoint, args.data_dir)
     try:
-        dataset = opened.scene.load("train")
+        dataset = opened.scene.at_full_size().load("train")
     except SceneError as error:
         print(f"without training cameras: {error}", file=sys.stderr)
         dataset = None

@@ -16,7 +16,7 @@ from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.rays import Rays, along_rays, generate_rays, view_rays
 from taichi_pynerf.runtime.transfer import to_device
 
-SAMPLING_MODES = ("pixels", "scales")
+SAMPLING_MODES = ("pixels", "scales", "halved")
 
 
 class TrainingImages(Protocol):
@@ -117,11 +117,14 @@ class _SceneDataset:
             present = sorted(set(self.scales.tolist()))
             raise ValueError(f"active scales must be some of {present}, got {wanted}")
         active = torch.isin(self.scales, torch.tensor(wanted)).nonzero().squeeze(1)
+        widths = self.scales[active]
+        tickets = {"pixels": None, "scales": widths**2, "halved": widths}[self._sampling]
+        halved = self._sampling == "halved"
         self._sampler = PixelSampler(
             active,
             self._offsets,
-            tickets=None if self._sampling == "pixels" else self.scales[active] ** 2,
-            pixel_weights=self._pixel_weights[active],
+            tickets=tickets,
+            pixel_weights=widths.float() if halved else self._pixel_weights[active],
             masks=self._masks,
         ).draw_on(self._store.offsets.device)
         self.active_scales = tuple(wanted)
@@ -318,13 +321,18 @@ class MultiScaleDataset(_SceneDataset):
     The image at scale k is the k x k box average of the premultiplied full-size image. With scales
     1, 2, 4, 8 all images take 1.33 times the memory of the full-size ones, in 8 bits per channel.
 
-    A pixel of scale k covers the area of k * k full-size pixels, and has that weight in the loss.
-    Two ways of sampling have this expectation:
+    A pixel of scale k covers the area of k * k full-size pixels, and has that weight in Mip-NeRF's
+    loss. Two ways of sampling have this expectation:
 
     - `sampling="pixels"`: all pixels are equally likely, and their weights are proportional to
       their areas. This is Mip-NeRF's way: coarse scales give few, heavy pixels.
     - `sampling="scales"`: the probability of a pixel is proportional to its area, so that every
       scale is equally likely. All weights are 1.
+
+    The third is for photographs, whose full size matters most:
+
+    - `sampling="halved"`: the probability of a pixel is proportional to its width, so that each
+      scale is drawn half as often as the next finer one. All weights are 1.
 
     Args:
         data_dir: the scene folder.
@@ -334,13 +342,13 @@ class MultiScaleDataset(_SceneDataset):
         img_downscale: divisor of the files' size; the quotient counts as full size.
         white_background: put transparent pixels on white instead of black.
         dataset_type: the format; by default it is detected.
-        sampling: "pixels" or "scales".
+        sampling: "pixels", "scales" or "halved".
         placement: how to place the scene in its coordinates; by default as its format does.
         allow_external_paths, exposure, holdout, colmap_path: as in `PyNeRFDataset`.
 
     Raises:
         SceneError: the scene cannot be loaded at these scales; the message says why.
-        ValueError: `sampling` is neither of the two.
+        ValueError: `sampling` is none of the three.
     """
 
     def __init__(

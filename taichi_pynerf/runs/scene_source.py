@@ -27,12 +27,16 @@ MULTISCALE = (1, 2, 4, 8)
 # Types of the values of `SceneSource`, as a checkpoint from elsewhere may hold any.
 _KINDS: dict[str, tuple[type, ...]] = {
     "data_dir": (str, NoneType), "dataset_type": (str, NoneType), "img_downscale": (int,),
-    "multiscale": (bool,), "white_background": (bool,), "allow_external_paths": (bool,),
-    "exposure": (float, int), "holdout": (int, NoneType), "colmap_path": (str, NoneType),
+    "multiscale": (bool,), "reduced_too": (bool,), "white_background": (bool,),
+    "allow_external_paths": (bool,), "exposure": (float, int), "holdout": (int, NoneType),
+    "colmap_path": (str, NoneType),
 }  # fmt: skip
 
 LONGEST_SIDE = 1600
 """Longest side, in pixels, of images that stay at full size by default, as in nerfstudio."""
+
+LEAST_SIDE = 16
+"""Shortest side, in pixels, of reduced images that photographs are trained on too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +70,8 @@ class SceneSource:
             this machine's cache.
         dataset_type: the folder's format; detected if None.
         img_downscale: divisor of the files' size; the quotient counts as full size.
-        multiscale: use the images at the scales 1, 1/2, 1/4 and 1/8.
+        multiscale: train and test at the scales 1, 1/2, 1/4 and 1/8, all equally.
+        reduced_too: train at these scales, the smaller ones less often, and test at full size.
         white_background: put transparent pixels on white instead of black.
         placement: how the scene is placed in its coordinates.
         allow_external_paths: let the scene name files outside of its folder.
@@ -79,6 +84,7 @@ class SceneSource:
     dataset_type: str | None = None
     img_downscale: int = 1
     multiscale: bool = False
+    reduced_too: bool = False
     white_background: bool = True
     placement: Placement = field(default_factory=Placement)
     allow_external_paths: bool = False
@@ -107,12 +113,14 @@ class SceneSource:
             dataset_type: the folder's format; detected if None.
             img_downscale: None halves the images until none is longer than `LONGEST_SIDE` pixels.
             multiscale: None turns it on for scenes that come at several scales: the demo scene and
-                multi-scale folders.
+                multi-scale folders. Other unbounded scenes, which are photographs, are then
+                trained on their reduced images too. False: full size alone.
             more: the other attributes.
 
         Raises:
             SceneError: the scene cannot be read; the message says why.
         """
+        undecided = multiscale is None
         if multiscale is None:
             multiscale = data_dir is None or (
                 (dataset_type or detect_dataset_type(data_dir)) == "multiscale-blender"
@@ -124,9 +132,13 @@ class SceneSource:
             multiscale=multiscale,
             **more,
         )
-        if data_dir is None or img_downscale is not None:
+        if data_dir is None:
             return source
-        return source.reduced_to_fit()
+        if img_downscale is None:
+            source = source.reduced_to_fit()
+        if undecided and not multiscale and source.files("train").unbounded:
+            source = replace(source, reduced_too=True)
+        return source
 
     def folder(self) -> Path:
         """The scene folder; the demo scene is made if it is not there."""
@@ -152,7 +164,8 @@ class SceneSource:
 
         Args:
             split: "train", "val" or "test", as the scene has them.
-            scales: divisors of full size; by default the scales of the run.
+            scales: divisors of full size; by default those that the run trains on, if this is the
+                split "train", and else those that it is tested at.
 
         Raises:
             SceneError: the scene cannot be loaded; the message says why.
@@ -171,7 +184,15 @@ class SceneSource:
         }
         if self.multiscale or scales is not None:
             return MultiScaleDataset(**arguments, scales=scales or MULTISCALE)
+        if self.reduced_too and split == "train":
+            return MultiScaleDataset(**arguments, scales=self._fitting(), sampling="halved")
         return PyNeRFDataset(**arguments)
+
+    def _fitting(self) -> list[int]:
+        """The scales at which no training image becomes smaller than `LEAST_SIDE` pixels."""
+        cameras = self.views("train").cameras
+        side = int(torch.minimum(cameras.width, cameras.height).min())
+        return [k for k in MULTISCALE if k == 1 or side // k >= LEAST_SIDE]
 
     def files(self, split: str) -> SceneFiles:
         """The scene's files of one split; no image is decoded.
@@ -243,6 +264,10 @@ class SceneSource:
     def load_or_none(self, split: str) -> PyNeRFDataset | MultiScaleDataset | None:
         """`load` for a split that the scene may lack."""
         return self.load(split) if split in self.splits() else None
+
+    def at_full_size(self) -> SceneSource:
+        """The same source without reduced images, as those of several scales load them."""
+        return replace(self, multiscale=False, reduced_too=False)
 
     def at(self, data_dir: str | Path) -> SceneSource:
         """The same source in a folder that has moved."""

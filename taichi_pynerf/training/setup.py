@@ -139,6 +139,14 @@ def new_trainer(
     return PyNeRFTrainer(model, config, train_dataset, val_dataset, **options)
 
 
+def images_in_words(train_set: Dataset) -> str:
+    """How many training images there are, down to which scale, and with how many pixels."""
+    scales, counts = train_set.scales.unique(return_counts=True)
+    several = f" at scales 1 to 1/{int(scales[-1])}" if len(scales) > 1 else ""
+    pixels = f"{train_set.num_pixels / 1e6:.1f} M pixels"
+    return f"{int(counts.max())} training images{several}, {pixels}"
+
+
 def clear_run_folder(run_dir: Path) -> None:
     """Make a run folder, and remove what an earlier run of that name left in it."""
     run_dir.mkdir(parents=True, exist_ok=True)

@@ -30,10 +30,11 @@ def datasets():
         "single": PyNeRFDataset.from_scene(scene, white_background=True),
         "pixels": MultiScaleDataset.from_scene(scene, white_background=True, sampling="pixels"),
         "scales": MultiScaleDataset.from_scene(scene, white_background=True, sampling="scales"),
+        "halved": MultiScaleDataset.from_scene(scene, white_background=True, sampling="halved"),
     }
 
 
-@pytest.mark.parametrize("name", ["single", "pixels", "scales"])
+@pytest.mark.parametrize("name", ["single", "pixels", "scales", "halved"])
 def test_samples_are_the_pixels_that_their_rays_go_through(name):
     dataset = datasets()[name]
     batch = dataset.sample(300, seeded())
@@ -198,6 +199,18 @@ def test_scale_sampling_draws_scales_alike_with_weight_one():
     drawn = dataset.scales[batch.view_indices]
     for scale in (1, 2, 4, 8):
         assert (drawn == scale).double().mean().item() == pytest.approx(0.25, rel=0.03)
+
+
+@pytest.mark.parametrize("scales", [(1, 2, 4, 8), (2, 8), (4,)])
+def test_halved_sampling_draws_a_scale_as_often_as_its_pixels_are_wide(scales):
+    dataset = datasets()["halved"]
+    dataset.set_active_scales(scales)
+    batch = dataset.sample(100_000, seeded())
+    assert (batch.weights == 1.0).all()
+    drawn = dataset.scales[batch.view_indices]
+    for scale in scales:
+        share = (drawn == scale).double().mean().item()
+        assert share == pytest.approx(1 / scale / sum(1 / k for k in scales), rel=0.05)
 
 
 def test_single_scale_weights_are_one():

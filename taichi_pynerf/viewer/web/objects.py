@@ -20,7 +20,7 @@ from taichi_pynerf.viewer.web.widgets import Later
 
 MOST_POINTS = 200_000  # greatest number of points drawn
 POINT_COLOR = (230, 150, 40)
-_POINT_SHARE = 0.002  # size of a point, in sides of the scene box
+_POINT_SHARE = 0.0007  # size of a point, in sides of the scene box
 MOST_CAMERAS = 200  # greatest number of cameras drawn, evenly spread
 THUMBNAIL = 96  # longest side, pixels
 ADDING_SECONDS = 0.02  # of a round, for new frustums: large photographs take long to reduce

@@ -138,7 +138,7 @@ class TrainingPanel:
             axes=(
                 {"scale": "x"},
                 {"scale": "loss", "size": 58},
-                {"scale": "psnr", "side": 1, "grid": {"show": False}, "size": 36},
+                {"scale": "psnr", "side": 1, "grid": {"show": False}, "size": 50},
             ),
             aspect=1.4,
             padding=(12, 0, 0, 0),  # the topmost label of an axis stands half above it
