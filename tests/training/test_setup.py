@@ -14,6 +14,6 @@ def test_cells_per_footprint_of_one_scale_and_of_several(preset, unbounded):
     one = PyNeRFDataset.from_scene(scene)
     several = MultiScaleDataset.from_scene(scene, scales=[1, 2])
     cells = [fitted_preset(preset, dataset).cells_per_footprint for dataset in (one, several)]
-    expected = {"cpu": [1.0, 2.0] if unbounded else [2.0, 2.0]}
+    expected = {"cpu": [1.0, 1.4] if unbounded else [2.0, 2.0]}
     assert cells == expected.get(preset, [1.0, 1.0])
     assert fitted_preset(preset, several, cells_per_footprint=1.5).cells_per_footprint == 1.5
