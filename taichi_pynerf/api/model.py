@@ -294,7 +294,7 @@ def train(
     if source.data_dir is None:
         settings.setdefault("max_steps", DEMO_STEPS)
     check_settings(preset, **settings)
-    if scale_schedule and not (source.multiscale or source.reduced_too):
+    if scale_schedule and not source.several_scales:
         raise ConfigError("scale_schedule needs a scene at several scales: multiscale=True")
     dataset = scene.dataset("train")
     config = fitted_preset(preset, dataset, **settings)

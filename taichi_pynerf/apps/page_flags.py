@@ -2,7 +2,6 @@
 
 import argparse
 import math
-from dataclasses import replace
 from pathlib import Path
 
 from taichi_pynerf.apps.cli import Parser
@@ -64,7 +63,7 @@ def export_page(
     if not at_hand:
         return
     split = next(s for s in ("test", "val", "train") if s in opened.scene.splits())
-    dataset: Dataset = replace(opened.scene, reduced_too=False).load(split)
+    dataset: Dataset = opened.scene.at_full_size().load(split)
     indices = spread_views(dataset)
     before = psnr_of_views(opened.model, dataset, indices, f"{split}, as trained")
     after = psnr_of_views(written.quantised.model, dataset, indices, f"{split}, the page's")

@@ -271,7 +271,7 @@ def resumed_settings(args: argparse.Namespace, content: dict) -> tuple[SceneSour
 
 def parse_schedule(text: str, source: SceneSource) -> dict[int, int]:
     """{step: scale} of "0:8,500:4,1000:1"."""
-    if not (source.multiscale or source.reduced_too):
+    if not source.several_scales:
         raise ConfigError("--scale_schedule needs images at several scales: --multiscale")
     try:
         pairs = (part.split(":") for part in text.split(","))

@@ -96,6 +96,11 @@ class SceneSource:
         if self.data_dir is not None:
             object.__setattr__(self, "data_dir", str(Path(self.data_dir).absolute()))
 
+    @property
+    def several_scales(self) -> bool:
+        """Whether the run is trained on reduced images too."""
+        return self.multiscale or self.reduced_too
+
     @classmethod
     def fitted(
         cls,
