@@ -83,7 +83,7 @@ def sized_rays(work: Workload, num_samples: int):
 
 def step_case(work: Workload, rays):
     """March, field and gradients of these rays, no sample culled."""
-    renderer = work.renderer(cull_hidden=0.0)
+    renderer = work.renderer(cull_hidden=0.0, thin_below=0.0)
 
     def step():
         generator = torch.Generator(work.model.device).manual_seed(0)

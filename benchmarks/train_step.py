@@ -40,7 +40,7 @@ def add_parts(report: Report, work: Workload, num_steps: int) -> None:
         "drawing pixels": (trainer.train_dataset, "sample"),
         "marching": (renderer, "_march"),
         "positions and levels": (renderer, "_place"),
-        "finding hidden samples": (renderers, "seen_samples"),
+        "finding hidden samples": (renderers, "samples_to_train"),
         "field": (renderer, "_ask"),
         "recording levels": (work.model.trained_levels, "record"),
         "backward": (torch.Tensor, "backward"),
@@ -92,7 +92,7 @@ def compare(report: Report, work: Workload, size: int, options: Options) -> None
 
     for group in (g for o in work.trainer.optimizers.values() for g in o.param_groups):
         group["lr"] = 0.0  # the scene stays as it is: every round has the same samples
-    every, culled = work.renderer(cull_hidden=0.0), work.renderer(cull_hidden=1e-3)
+    every, culled = work.renderer(cull_hidden=0.0, thin_below=0.0), work.renderer()
     calls = {OURS: lambda: step(every), CULLED: lambda: step(culled)}
     base = None
     if have_nerfstudio() and runtime.on_cpu():

@@ -66,13 +66,13 @@ class Workload:
         model = self.model
         return PyramidRenderer(
             self.trainer.config.replace(**changes), model.field, model.occupancy,
-            model.trained_levels,
+            model.trained_levels, proposals=model.proposals,
         )  # fmt: skip
 
     @torch.no_grad()
     def samples(self, num_samples: int) -> tuple[Rays, TrainingRender]:
         """About so many samples, of as many rays as that takes; none is left out as hidden."""
-        renderer, num_rays = self.renderer(cull_hidden=0.0), 256
+        renderer, num_rays = self.renderer(cull_hidden=0.0, thin_below=0.0), 256
         generator = torch.Generator(self.model.device).manual_seed(0)
         found = max(renderer.train_rays(self.rays(num_rays), generator).levels.shape[0], 1)
         rays = self.rays(max(1, round(num_rays * num_samples / found)))

@@ -141,6 +141,11 @@ class PyNeRFConfig:
     cull_hidden: float = _sampling.number(
         0.0, "share of the light that must reach a sample for it to be trained; 0: none", below=1
     )
+    thin_below: float = _sampling.number(
+        0.0,
+        "weight below which some samples are trained in place of all (occupancy); 0: all are",
+        below=1,
+    )
 
     batch_size: int = _training.whole(
         4096, "rays of a step; of the first alone if samples_per_batch is set", 1

@@ -24,8 +24,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "cone_angle": 1 / 64,
         "occupancy_threshold": 0.025,
         "cull_hidden": 1e-3,
+        "thin_below": 0.004,
         "early_stop_eps": 1e-3,
-        "samples_per_batch": 12288,
+        "samples_per_batch": 8192,
         "pyramid_loss_weight": 0.0,
     },
     "gpu": {

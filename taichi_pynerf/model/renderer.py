@@ -29,11 +29,13 @@ from taichi_pynerf.model.ray_rounds import SAMPLES_PER_RAY, RayChunks, RayRounds
 from taichi_pynerf.model.renders import LEAST_SEEN, Rendered, TrainingRender
 from taichi_pynerf.model.samples import (
     SAMPLES_AT_ONCE,
+    density_for_all,
+    draws_per_ray,
     hierarchical_samples,
     keep_samples,
     pack,
     samples_per_ray,
-    seen_samples,
+    samples_to_train,
     with_less_gradient_near_cameras,
 )
 from taichi_pynerf.ops.compositing import composite, transmittance
@@ -117,31 +119,37 @@ class PyramidRenderer:
             progress: share of the training that is done: at first proposals have less of a say.
             step: number of the step: proposals learn in some of them.
         """
-        proposed = None
-        if self.config.sampler == "proposal":
-            how = explore_share(progress), learns(self.config, step, progress)
+        config, proposed = self.config, None
+        offsets = None  # of the choice among samples that hardly count
+        if config.sampler == "proposal":
+            how = explore_share(progress), learns(config, step, progress)
             samples, proposed = self._proposed(rays, generator, *how)
-        elif self.config.sampler == "occupancy":
-            jitter = torch.rand(len(rays), generator=generator, device=rays.rays_o.device)
-            samples, _ = self._march(rays, jitter, self.config.max_samples_per_ray)
+        elif config.sampler == "occupancy":
+            shape = len(rays), draws_per_ray(config)
+            drawn = torch.rand(shape, generator=generator, device=rays.rays_o.device)
+            samples, _ = self._march(rays, drawn[:, 0], config.max_samples_per_ray)
+            offsets = drawn[:, 1] if config.thin_below else None
         else:
             samples = self._hierarchical(rays, generator)
         positions, levels = self._place(rays, samples)
-        known = None
-        if self.config.cull_hidden and proposed is None:  # proposed samples are not hidden
-            seen, known = seen_samples(
-                self.field, samples, positions, levels, self.config.cull_hidden
-            )
-            samples = keep_samples(samples, seen)
-            positions, levels = positions.index_select(0, seen), levels.index_select(0, seen)
+        known = shares = None
+        # Proposed samples are not hidden, and few of them have no weight.
+        if proposed is None and (config.cull_hidden or offsets is not None):
+            kept, shares, known = samples_to_train(
+                self.field, samples, positions, levels, config.cull_hidden,
+                config.thin_below, offsets,
+            )  # fmt: skip
+            samples = keep_samples(samples, kept)
+            positions, levels = positions.index_select(0, kept), levels.index_select(0, kept)
         self.trained_levels.record(positions.detach(), levels)
         out = self._ask(rays, samples, positions, levels, known)
-        if self.config.gradient_distance > 0:
-            distance = self.config.gradient_distance * self.box.size
+        if config.gradient_distance > 0:
+            distance = config.gradient_distance * self.box.size
             out = with_less_gradient_near_cameras(out, samples, distance)
+        sigmas = out.sigmas if shares is None else density_for_all(out.sigmas, shares, samples)
         pixels = composite(
-            out.sigmas, out.rgbs, samples.t_starts, samples.t_ends, samples.packed_info,
-            self.config.early_stop_eps,
+            sigmas, out.rgbs, samples.t_starts, samples.t_ends, samples.packed_info,
+            config.early_stop_eps,
         )  # fmt: skip
         depth = pixels.depth / pixels.acc.clamp_min(LEAST_SEEN)
         sums = pixels.rgb, depth, pixels.acc, pixels.weights

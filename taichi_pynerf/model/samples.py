@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 
@@ -23,7 +24,9 @@ SAMPLES_AT_ONCE = 2**17  # samples, about, in one call of a field
 
 def draws_per_ray(config: PyNeRFConfig) -> int:
     """Random numbers that a training step draws per ray."""
-    if config.sampler != "hierarchical":
+    if config.sampler == "occupancy":
+        return 2 if config.thin_below else 1
+    if config.sampler == "proposal":
         return 1
     coarse, fine = config.num_samples, config.num_importance
     return coarse - 1 + (coarse + fine if fine else 0)
@@ -112,29 +115,45 @@ def keep_samples(samples: Samples, kept: torch.Tensor) -> Samples:
     )
 
 
+class Kept(NamedTuple):
+    """The samples that a step trains.
+
+    Attributes:
+        index: int64 [K] their indices, ascending.
+        shares: [K] the share of the samples like each of them that are kept: it stands for
+            1 / share of them (`density_for_all`). None if all are kept.
+        known: what the field already computed for them, if it keeps that.
+    """
+
+    index: torch.Tensor
+    shares: torch.Tensor | None
+    known: KnownFeatures | None
+
+
 @torch.no_grad()
-def seen_samples(
+def samples_to_train(
     field: PyramidField,
     samples: Samples,
     positions: torch.Tensor,
     levels: torch.Tensor,
     least: float,
-) -> tuple[torch.Tensor, KnownFeatures | None]:
-    """The samples that at least a share of the light reaches.
+    thin_below: float = 0.0,
+    offsets: torch.Tensor | None = None,
+) -> Kept:
+    """The samples that light reaches, and of those that hardly count only some.
 
     Samples behind a surface change nothing: finding them by density costs less than training
-    them. Each look evaluates a few samples per ray, and only where light is left.
+    them. Each look evaluates a few samples per ray, and only where light is left. What is left is
+    thinned by weight: see `thinned`.
 
     Args:
         field: gives the densities.
         samples: M packed samples.
         positions: [M, 3] of the samples in the field.
         levels: [M] their pyramid levels.
-        least: the share, between 0 and 1.
-
-    Returns:
-        int64 [K] indices of these samples, and what the field already computed for them, if it
-        keeps that.
+        least: the share of the light that must reach a sample, between 0 and 1.
+        thin_below: weight below which samples are thinned; 0: none are.
+        offsets: [N] numbers in [0, 1), one per ray: which of the thinned samples stay.
     """
     device, first_of_ray = levels.device, samples.packed_info[:, 0]
     rank = torch.arange(len(levels), dtype=torch.int32, device=device)
@@ -159,10 +178,59 @@ def seen_samples(
             keep = None if features is None else KnownFeatures(features, asked)
             sigmas[asked] = field.density(*given, keep)
         trans = transmittance(sigmas, samples.t_starts, samples.t_ends, samples.packed_info, least)
-    seen = (trans >= least).nonzero().squeeze(-1)
+    kept, shares = trans >= least, None
+    if thin_below > 0 and offsets is not None:
+        alphas = torch.expm1((samples.t_starts - samples.t_ends) * sigmas).neg_()
+        # In proportion to the weight, but never so few that one must be opaque to stand for all.
+        shares = alphas * (trans / thin_below).clamp_(min=2)
+        shares.clamp_(max=1).masked_fill_(~kept, 0)
+        kept = thinned(shares, samples, offsets)
+    index = kept.nonzero().squeeze(-1)
+    known = None if features is None else KnownFeatures(features, index)
     if found:
-        return seen, known_of(found, rows.index_select(0, seen))
-    return seen, None if features is None else KnownFeatures(features, seen)
+        known = known_of(found, rows.index_select(0, index))
+    return Kept(index, None if shares is None else shares.index_select(0, index), known)
+
+
+def thinned(shares: torch.Tensor, samples: Samples, offsets: torch.Tensor) -> torch.Tensor:
+    """bool [M]: which samples stay, if of samples like each a share is to stay.
+
+    Most samples in the air around a surface have next to no weight, and their gradients are in
+    proportion to it. Those that stay stand for the others (`density_for_all`), as in Russian
+    roulette and delta tracking. The choice is systematic resampling (Kitagawa 1996): along a ray
+    the shares are added up, and a sample stays where their sum passes a whole number. So a ray
+    keeps as many samples as its shares add up to, to within one. Its colour and its gradients keep
+    their means, but for products of the weights of samples that never stay together.
+
+    Args:
+        shares: [M] in [0, 1]. What is not a number stays, so that it is found.
+        samples: the M packed samples of N rays.
+        offsets: [N] numbers in [0, 1), evenly distributed, at which the sums begin.
+    """
+    if len(shares) == 0:
+        return shares.bool()
+    sums = shares.cumsum(0, dtype=torch.float64)
+    first = samples.packed_info[:, 0].clamp(max=len(shares) - 1)  # of a ray without samples, too
+    begin = offsets - (sums - shares).index_select(0, first)
+    after = sums + begin.index_select(0, samples.ray_indices)
+    return ~(after.floor() - (after - shares).floor() < 1)
+
+
+def density_for_all(sigmas: torch.Tensor, shares: torch.Tensor, samples: Samples) -> torch.Tensor:
+    """Densities [K] with which samples stand for those that `thinned` left out. Differentiable.
+
+    A sample of which a share stays gets the opacity (1 - exp(-sigma d)) / share. Its mean over
+    staying, with that opacity, and going, with none, is the opacity as it was.
+
+    Args:
+        sigmas: [K] densities of the samples.
+        shares: [K] in (0, 1], no less than twice the opacity where below 1.
+        samples: the K packed samples.
+    """
+    lengths = samples.t_ends - samples.t_starts
+    some = shares < 1
+    opacities = torch.expm1(-torch.where(some, sigmas * lengths, 0.0)) / shares
+    return torch.where(some, -torch.log1p(opacities) / lengths, sigmas)
 
 
 def with_less_gradient_near_cameras(

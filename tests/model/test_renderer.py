@@ -322,6 +322,33 @@ def test_culling_drops_the_hidden_tail_of_each_ray_and_nothing_that_can_be_seen(
         assert (culled.samples.ray_indices[kept] == ray).all()
 
 
+def test_thinning_trains_fewer_samples_and_changes_neither_colours_nor_gradients_on_average():
+    rays = rays_through_box()
+    strength = torch.tensor(1.0, requires_grad=True)
+
+    def density(x):  # a ball in thin air, of which most samples have little weight
+        return strength * (0.02 + 8 * torch.sigmoid(20 * (0.5 - x.norm(dim=-1))))
+
+    def trained(thin_below):
+        scene = analytic_renderer(density, march_resolution=128, thin_below=thin_below)
+        found = []
+        for seed in range(120):
+            out = scene.train_rays(rays, seeded(seed))
+            mean = out.rgb.mean()
+            (gradient,) = torch.autograd.grad(mean, strength)
+            found.append(torch.stack([mean.detach(), gradient, torch.tensor(len(out.levels))]))
+        return torch.stack(found)
+
+    whole, some = trained(0.0), trained(0.004)
+    assert some[:, 2].mean() < 0.75 * whole[:, 2].mean()
+    for number, bias in ((0, 0.5), (1, 5)):
+        a, b = whole[:, number], some[:, number]
+        error = (a.var() / len(a) + b.var() / len(b)).sqrt()
+        # Of two neighbours rarely both stay: the product of their weights is missing.
+        assert (a.mean() - b.mean()).abs() < 4 * error + bias * 0.004 * a.mean().abs()
+        assert error < 2e-3 * a.mean().abs()  # else the line above would say nothing
+
+
 def test_training_repeats_with_the_seed_and_varies_without():
     model, rays = rough_model(), rays_through_box()
     first, second, other = (

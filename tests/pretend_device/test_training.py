@@ -25,6 +25,7 @@ WAYS = {
     "more samples": ({"samples_per_batch": 4096}, 1),
     "random background": ({"background": "random"}, 1),
     "culled": ({"cull_hidden": 1e-3}, 2),
+    "culled and thinned": ({"cull_hidden": 1e-3, "thin_below": 0.05}, 2),
     "hierarchical": ({"sampler": "hierarchical"}, 0),
     "proposal": ({"sampler": "proposal"}, 0),
     "colours blended": ({"output_interpolation": "color"}, 2),

@@ -19,7 +19,7 @@ import torch  # isort: skip  (after the package, which sets the thread policy)
 
 SETTINGS = {
     "max_steps": 24, "samples_per_batch": 1500, "background": "random", "cull_hidden": 1e-3,
-    "learning_rate": 1e-2,
+    "thin_below": 0.05, "learning_rate": 1e-2,
 }  # fmt: skip
 
 
