@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -103,10 +104,17 @@ class Audience:
             if self._panel is None:
                 self._panel = TrainingPanel(self.server.viser, self)
             self.clients[handle.client_id] = self._greet(handle)
+        left = False
         while departures:
             client = self.clients.pop(departures.popleft().client_id, None)
             if client is not None:
                 client.leave()
+                left = True
+        if left:
+            client = None
+            # The parts of a client refer to one another, and its pictures are large. Python looks
+            # for such rings so rarely that those who come and go would fill the memory.
+            gc.collect()
         if not self.clients and self._panel is not None:
             self._panel.resume()
         return changed

@@ -1,6 +1,7 @@
 """Pages and a model: each has its camera and size; nobody holds anybody up."""
 
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -51,6 +52,21 @@ def test_the_camera_is_the_browsers(stage):
             stage.round(stage.server, 0.02)
             time.sleep(0.01)
         assert stage.clients[0].viewer.camera is camera
+
+
+def test_what_was_drawn_for_a_page_goes_with_it(stage):
+    with page(stage, (64, 48)) as stays:
+        with page(stage, (40, 60)) as leaves:
+            stays.look(EYE, TARGET)
+            leaves.look(EYE, TARGET)
+            until(stage, lambda: len(stage.clients) == 2 and stage.at_rest, "both pictures")
+            client = stage.clients[max(stage.clients)]
+            drawn = [weakref.ref(x) for x in (client, client.viewer, client.viewer.canvas)]
+            del client
+        until(stage, lambda: len(stage.clients) == 1, "the departure")
+        assert [x() for x in drawn] == [None] * 3
+        stays.look((0.5, -2.2, 0.4), TARGET)
+        until(stage, rested(stays), "another picture of the page that stays")
 
 
 def test_two_pages_have_their_own_camera_size_and_mode(stage):
