@@ -27,7 +27,7 @@ from benchmarks.web_soak import NUM_CLIENTS, WEIGHTS, Hands, warm_up
 MINUTES, QUICK_MINUTES = 180.0, 2.0
 BETWEEN_EVENTS, BETWEEN_SAMPLES = 0.4, 10.0  # seconds; three hours make 20,000 events or so
 LONGEST_EVENT = 60.0  # seconds; more from one to the next, and all was stopped
-PARTS = 3  # of the time; memory comes to its height in the first ones, and the last one is judged
+PARTS = 3  # of the samples; memory comes to its height in the first ones, and the last one is judged
 LEAST_SAMPLES = 4 * PARTS
 MOST_PER_HOUR = 20.0  # MB; a slope within three errors of it may be of chance
 MOST_LEFT = 2  # handles and threads that may come and go by themselves
@@ -117,10 +117,9 @@ def _memory(samples: np.ndarray, outcome: Outcome) -> tuple[str | None, str]:
     Args:
         samples: [N, 2 or more], the time in hours and the memory in MB.
     """
-    part = np.minimum(PARTS * samples[:, 0] / samples[-1, 0], PARTS - 1).astype(int)
-    slopes = [slope_of(*samples[part == number, :2].T) for number in range(PARTS)]
-    slope, error = slopes[-1]
-    late = samples[part == PARTS - 1]
+    parts = np.array_split(samples, PARTS)  # as many in each, however busy the machine was
+    slopes = [slope_of(*part[:, :2].T) for part in parts]
+    (slope, error), late = slopes[-1], parts[-1]
     words = f"{late[-1, 1]:.0f} MB, {slope:+.1f} ± {error:.1f} MB per hour ({len(late)} samples)"
     outcome.figures["memory"] = {
         "first MB": round(samples[0, 1], 1), "last MB": round(late[-1, 1], 1),

@@ -72,8 +72,8 @@ def test_without_samples_there_is_nothing_to_thin():
 def test_the_opacity_of_those_that_stay_has_the_mean_of_all():
     samples = packed([5])
     samples = samples._replace(t_starts=samples.t_starts.double(), t_ends=samples.t_ends.double())
-    shares = torch.tensor([1.0, 0.5, 0.1, 0.02, 1e-5], dtype=torch.float64)
-    sigmas = torch.tensor([80.0, 0.25, 0.04, 0.01, 1e-9], dtype=torch.float64, requires_grad=True)
+    shares = torch.tensor([1.0, 0.5, 0.1, 0.02, 0.01], dtype=torch.float64)
+    sigmas = torch.tensor([80.0, 0.25, 0.04, 0.01, 0.003], dtype=torch.float64, requires_grad=True)
     with_all = density_for_all(sigmas, shares, samples)
     opacity = -torch.expm1(-with_all)
     assert torch.allclose(shares * opacity, -torch.expm1(-sigmas), rtol=1e-9, atol=0)
