@@ -27,7 +27,7 @@ from benchmarks.web_soak import NUM_CLIENTS, WEIGHTS, Hands, warm_up
 MINUTES, QUICK_MINUTES = 180.0, 2.0
 BETWEEN_EVENTS, BETWEEN_SAMPLES = 0.4, 10.0  # seconds; three hours make 20,000 events or so
 LONGEST_EVENT = 60.0  # seconds; more from one to the next, and all was stopped
-PARTS = 3  # of the samples; memory comes to its height in the first ones, and the last one is judged
+PARTS = 3  # of the samples; memory comes to its height in the first, and the last is judged
 LEAST_SAMPLES = 4 * PARTS
 MOST_PER_HOUR = 20.0  # MB; a slope within three errors of it may be of chance
 MOST_LEFT = 2  # handles and threads that may come and go by themselves
