@@ -26,7 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "cull_hidden": 1e-3,
         "thin_below": 0.004,
         "early_stop_eps": 1e-3,
-        "samples_per_batch": 8192,
+        "samples_per_batch": 12288,
         "pyramid_loss_weight": 0.0,
     },
     "gpu": {
