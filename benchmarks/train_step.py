@@ -19,7 +19,7 @@ import torch  # isort: skip  (after the package, which sets the thread policy)
 
 SIZES = (12_288, 36_864)  # samples: trained on in a step of the CPU's preset; marched in it
 OURS = "pyramid, every sample trained"
-CULLED = "pyramid, hidden samples culled"
+CULLED = "pyramid, samples culled and thinned"
 NERFACTO = "nerfacto's field, torch"
 
 

@@ -152,8 +152,8 @@ def samples_to_train(
         positions: [M, 3] of the samples in the field.
         levels: [M] their pyramid levels.
         least: the share of the light that must reach a sample, between 0 and 1.
-        thin_below: weight below which samples are thinned; 0: none are.
-        offsets: [N] numbers in [0, 1), one per ray: which of the thinned samples stay.
+        thin_below: weight below which samples are thinned, above 0 if there are offsets.
+        offsets: [N] numbers in [0, 1), one per ray: which of the thinned samples stay. None: all.
     """
     device, first_of_ray = levels.device, samples.packed_info[:, 0]
     rank = torch.arange(len(levels), dtype=torch.int32, device=device)
@@ -179,7 +179,7 @@ def samples_to_train(
             sigmas[asked] = field.density(*given, keep)
         trans = transmittance(sigmas, samples.t_starts, samples.t_ends, samples.packed_info, least)
     kept, shares = trans >= least, None
-    if thin_below > 0 and offsets is not None:
+    if offsets is not None:
         alphas = torch.expm1((samples.t_starts - samples.t_ends) * sigmas).neg_()
         # In proportion to the weight, but never so few that one must be opaque to stand for all.
         shares = alphas * (trans / thin_below).clamp_(min=2)
