@@ -119,13 +119,13 @@ class Kept(NamedTuple):
     """The samples that a step trains.
 
     Attributes:
-        index: int64 [K] their indices, ascending.
+        indices: int64 [K] their indices, ascending.
         shares: [K] the share of the samples like each of them that are kept: it stands for
             1 / share of them (`density_for_all`). None if all are kept.
         known: what the field already computed for them, if it keeps that.
     """
 
-    index: torch.Tensor
+    indices: torch.Tensor
     shares: torch.Tensor | None
     known: KnownFeatures | None
 
