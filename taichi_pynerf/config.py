@@ -51,12 +51,7 @@ class PyNeRFConfig:
         "color",
     )
     level_interpolation: str = _grid.choice(
-        "linear",
-        "the two levels around a footprint: blended; blended, but in training a ray draws one of "
-        "them by its share; the nearer one",
-        "linear",
-        "drawn",
-        "none",
+        "linear", "blend of the two levels around a footprint, or the nearer one", "linear", "none"
     )
     cells_per_footprint: float = _grid.number(
         1.0, "cells of a pixel's own level along a side of its footprint", above=0

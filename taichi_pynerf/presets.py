@@ -12,7 +12,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {
         "max_resolution": AUTO,
         "cells_per_footprint": 2.0,
-        "level_interpolation": "drawn",
         "background": AUTO,
         "color_correction": AUTO,
         "hash_table_size": 2**19,
@@ -48,7 +47,6 @@ UNBOUNDED_PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "cpu": {
         "sampler": "proposal",
-        "level_interpolation": "linear",
         "render_step": 0.67,
         "cells_per_footprint": 1.0,
         "hash_table_size": 2**20,

@@ -109,8 +109,7 @@ class PyramidField(nn.Module):
         Args:
             positions: [M, 3] in the unit cube.
             dirs: [M, 3] unit view directions.
-            levels: [M] continuous pyramid levels in [0, L - 1]; or whole ones, int64, each of which
-                is one head's, whatever lies beside it.
+            levels: [M] continuous pyramid levels in [0, L - 1].
             known: what `density` or `codes` has already found of these samples.
         """
         if self.one_pass:
@@ -255,11 +254,10 @@ class PyramidField(nn.Module):
             return slices, blend_heads(run, self.heads, windows, slices)
 
     def _slices(self, levels: torch.Tensor) -> LevelSlices:
-        blends = self.config.level_interpolation != "none" and self.num_heads > 1
-        blends = blends and levels.is_floating_point()
-        mode = "linear" if blends else "none"
+        linear = self.config.level_interpolation == "linear" and self.num_heads > 1
+        mode = "linear" if linear else "none"
         floor, fraction = split_level(levels, self.num_heads, mode)
-        return slice_by_level(floor, fraction, self.num_heads, two_heads=blends)
+        return slice_by_level(floor, fraction, self.num_heads, two_heads=linear)
 
     def _embed(
         self,

@@ -67,7 +67,7 @@ class FusedRenderer:
             color_layers=len(colors),
             widest=max(max(x.in_features, x.out_features) for x in (*heads, *colors)),
             blend_colors=config.output_interpolation == "color",
-            linear=config.level_interpolation != "none" and field.num_heads > 1,
+            linear=config.level_interpolation == "linear" and field.num_heads > 1,
             occupancy_resolution=occupancy.resolution,
             block=block_size(1, occupancy.resolution),
             levels_resolution=trained_levels.resolution,

@@ -94,7 +94,7 @@ def propose(
     box: SceneBox,
     rays: Rays,
     config: PyNeRFConfig,
-    offsets: torch.Tensor | None = None,
+    generator: torch.Generator | None = None,
     explore: float = EXPLORE,
     learn: bool = True,
     step: float = 1.0,
@@ -109,8 +109,7 @@ def propose(
         box: the scene box; its cascades say how far rays are followed.
         rays: N rays. No gradient reaches them from here.
         config: the rounds, and the number of samples of each round and of the large field.
-        offsets: [N, 1] numbers in [0, 1), which shift each ray's samples in all rounds; without
-            them samples are centred.
+        generator: jitters the samples; without it they are the same at every call.
         explore: share of the samples that fall anywhere on a ray.
         learn: whether the rounds are wanted too, differentiable in the network.
         step: length of the intervals as a share of training's: fewer samples or more.
@@ -122,8 +121,10 @@ def propose(
     rays_o, rays_d = rays.rays_o.detach(), rays.rays_d.detach()
     ends = box.to_spacing(box.clip(rays_o, rays_d, rays.bounds))
     origins, dirs = box.to_unit(rays_o), box.direction_to_unit(rays_d)
-    turn = 0.0 if offsets is None else GOLDEN
-    offset = torch.full_like(ends[:, :1], 0.5) if offsets is None else offsets
+    offset, turn = torch.full_like(ends[:, :1], 0.5), 0.0
+    if generator is not None:  # one number per ray, shared by all rounds: see `Workers.own_draws`
+        offset = torch.rand(offset.shape, generator=generator, device=offset.device)
+        turn = GOLDEN
     if not learn and isinstance(network, ProposalNetwork):
         inner, outer = network.network.parameters()
         cells = ruled_out.cells if ruled_out is not None and ruled_out.has_cells else None

@@ -170,22 +170,6 @@ def interpolate_pyramid_outputs(
     return (1 - f) * outputs[floor, rows] + f * outputs[ceil, rows]
 
 
-def draw_level(levels: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-    """One of the two levels around each continuous one, the upper one as often as its share.
-
-    One head then does for a sample in place of two, and its mean over the draws is their blend: a
-    texture filter by chance (Fajardo et al., "Stochastic Texture Filtering", 2023).
-
-    Args:
-        levels: [M] continuous levels.
-        u: [M] numbers in [0, 1).
-
-    Returns:
-        int64 [M]
-    """
-    return torch.minimum(levels + u, levels.ceil()).long()
-
-
 def split_level(
     levels: torch.Tensor, num_levels: int, mode: str = "linear"
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -195,6 +179,6 @@ def split_level(
     """
     levels = levels.clamp(0, num_levels - 1)
     if mode == "none":
-        return levels.round().long(), torch.zeros_like(levels, dtype=torch.float32)
+        return levels.round().long(), torch.zeros_like(levels)
     floor = levels.floor()
     return floor.long(), levels - floor

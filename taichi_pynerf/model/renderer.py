@@ -24,13 +24,13 @@ from taichi_pynerf.model.proposals import (
     learns,
     propose,
 )
-from taichi_pynerf.model.pyramid import draw_level, level_knots
+from taichi_pynerf.model.pyramid import level_knots
 from taichi_pynerf.model.ray_rounds import SAMPLES_PER_RAY, RayChunks, RayRounds
 from taichi_pynerf.model.renders import LEAST_SEEN, Rendered, TrainingRender
 from taichi_pynerf.model.samples import (
     SAMPLES_AT_ONCE,
     density_for_all,
-    draw_numbers,
+    draws_per_ray,
     hierarchical_samples,
     keep_samples,
     pack,
@@ -120,27 +120,29 @@ class PyramidRenderer:
             step: number of the step: proposals learn in some of them.
         """
         config, proposed = self.config, None
-        drawn = draw_numbers(config, rays, generator)
+        offsets = None  # of the choice among samples that hardly count
         if config.sampler == "proposal":
             how = explore_share(progress), learns(config, step, progress)
-            samples, proposed = self._proposed(rays, drawn.places, *how)
+            samples, proposed = self._proposed(rays, generator, *how)
         elif config.sampler == "occupancy":
-            samples, _ = self._march(rays, drawn.places[:, 0], config.max_samples_per_ray)
+            shape = len(rays), draws_per_ray(config)
+            drawn = torch.rand(shape, generator=generator, device=rays.rays_o.device)
+            samples, _ = self._march(rays, drawn[:, 0], config.max_samples_per_ray)
+            offsets = drawn[:, 1] if config.thin_below else None
         else:
-            samples = self._hierarchical(rays, drawn.places)
+            samples = self._hierarchical(rays, generator)
         positions, levels = self._place(rays, samples)
         known = shares = None
         # Proposed samples are not hidden, and few of them have no weight.
-        if proposed is None and (config.cull_hidden or drawn.thinning is not None):
+        if proposed is None and (config.cull_hidden or offsets is not None):
             kept, shares, known = samples_to_train(
-                self.field, samples, positions, _asked(levels, samples, drawn.heads),
-                config.cull_hidden, config.thin_below, drawn.thinning,
+                self.field, samples, positions, levels, config.cull_hidden,
+                config.thin_below, offsets,
             )  # fmt: skip
             samples = keep_samples(samples, kept)
             positions, levels = positions.index_select(0, kept), levels.index_select(0, kept)
         self.trained_levels.record(positions.detach(), levels)
-        asked = _asked(levels, samples, drawn.heads)
-        out = self._ask(rays, samples, positions, asked, known)
+        out = self._ask(rays, samples, positions, levels, known)
         if config.gradient_distance > 0:
             distance = config.gradient_distance * self.box.size
             out = with_less_gradient_near_cameras(out, samples, distance)
@@ -235,7 +237,7 @@ class PyramidRenderer:
         return sums, t_next, goes_on & (light - sums[:, 3] > eps + min(eps, ROUNDING))
 
     def _hierarchical_sums(self, rays: Rays, level: float | None) -> torch.Tensor:
-        return self._sums(rays, self._hierarchical(rays, render=True, level=level), level)
+        return self._sums(rays, self._hierarchical(rays, None, True, level), level)
 
     def _proposed_sums(self, rays: Rays, step: float, level: float | None) -> torch.Tensor:
         return self._sums(rays, self._proposed(rays, None, EXPLORE, False, step)[0], level)
@@ -336,7 +338,7 @@ class PyramidRenderer:
     def _hierarchical(
         self,
         rays: Rays,
-        drawn: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
         render: bool = False,
         level: float | None = None,
     ) -> Samples:
@@ -345,7 +347,7 @@ class PyramidRenderer:
             levels = self._levels_to_render(positions, levels, level) if render else levels
             return self.field.density(positions, levels)
 
-        return hierarchical_samples(rays, self.box, self.config, density, drawn)
+        return hierarchical_samples(rays, self.box, self.config, density, generator)
 
     def _proposed(self, rays: Rays, *how: Any) -> tuple[Samples, Proposed]:
         """Samples where the small field asks for them; `how` as in `propose`."""
@@ -386,8 +388,3 @@ class PyramidRenderer:
     ) -> FieldOutputs:
         dirs = rays.rays_d.index_select(0, samples.ray_indices)
         return self.field(positions, dirs, levels, known)
-
-
-def _asked(levels: torch.Tensor, samples: Samples, u: torch.Tensor | None) -> torch.Tensor:
-    """The levels [M] to ask the field for: both around each; or one, by its ray's number u [N]."""
-    return levels if u is None else draw_level(levels, u.index_select(0, samples.ray_indices))

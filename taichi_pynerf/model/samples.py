@@ -22,50 +22,14 @@ LOOKS = (8, 16)  # numbers of samples of a ray after which to check whether any 
 SAMPLES_AT_ONCE = 2**17  # samples, about, in one call of a field
 
 
-class Draws(NamedTuple):
-    """A training step's random numbers in [0, 1), of N rays.
-
-    Attributes:
-        places: [N, K] where samples are taken along a ray; as many as its sampler needs.
-        thinning: [N] which of the samples that hardly count stay; None: all do.
-        heads: [N] which of the two heads around them samples ask; None: both.
-    """
-
-    places: torch.Tensor
-    thinning: torch.Tensor | None
-    heads: torch.Tensor | None
-
-
 def draws_per_ray(config: PyNeRFConfig) -> int:
     """Random numbers that a training step draws per ray."""
-    return _num_places(config) + _thins(config) + _draws_heads(config)
-
-
-def draw_numbers(config: PyNeRFConfig, rays: Rays, generator: torch.Generator) -> Draws:
-    """The random numbers of a training step, in one call: see `Workers.own_draws`."""
-    shape = len(rays), draws_per_ray(config)
-    drawn = torch.rand(shape, generator=generator, device=rays.rays_o.device)
-    places = _num_places(config)
-    return Draws(
-        drawn[:, :places],
-        drawn[:, places] if _thins(config) else None,
-        drawn[:, -1] if _draws_heads(config) else None,
-    )
-
-
-def _num_places(config: PyNeRFConfig) -> int:
-    if config.sampler != "hierarchical":
+    if config.sampler == "occupancy":
+        return 2 if config.thin_below else 1
+    if config.sampler == "proposal":
         return 1
     coarse, fine = config.num_samples, config.num_importance
     return coarse - 1 + (coarse + fine if fine else 0)
-
-
-def _thins(config: PyNeRFConfig) -> bool:
-    return config.sampler == "occupancy" and config.thin_below > 0
-
-
-def _draws_heads(config: PyNeRFConfig) -> bool:
-    return config.level_interpolation == "drawn" and not config.single_level
 
 
 def samples_per_ray(config: PyNeRFConfig) -> int:
@@ -80,7 +44,7 @@ def hierarchical_samples(
     box: SceneBox,
     config: PyNeRFConfig,
     density: Callable[[Samples, torch.Tensor], torch.Tensor],
-    drawn: torch.Tensor | None = None,
+    generator: torch.Generator | None = None,
 ) -> Samples:
     """Stratified samples, and more where these found weight (NeRF, section 5.2).
 
@@ -89,8 +53,8 @@ def hierarchical_samples(
         box: the scene box; strata are even in its spacing.
         config: `num_samples` strata per ray, and `num_importance` more samples.
         density: maps packed samples and distances [M] to densities [M].
-        drawn: `Draws.places`, which jitter samples within their strata; without them samples are
-            centred.
+        generator: jitters samples within their strata, by `draws_per_ray` numbers per ray drawn in
+            one call; without it samples are centred.
 
     Returns:
         All samples, merged and packed, equally many for each ray.
@@ -101,7 +65,8 @@ def hierarchical_samples(
     near, far = box.to_spacing(near), box.to_spacing(far)
     steps = torch.linspace(0, 1, coarse + 1, device=device).repeat(num_rays, 1)
     in_stratum = torch.full((num_rays, coarse + fine), 0.5, device=device)
-    if drawn is not None:
+    if generator is not None:
+        drawn = torch.rand(num_rays, draws_per_ray(config), generator=generator, device=device)
         steps[:, 1:-1] += (drawn[:, : coarse - 1] - 0.5) / coarse
         in_stratum = drawn[:, coarse - 1 :]
 
@@ -185,7 +150,7 @@ def samples_to_train(
         field: gives the densities.
         samples: M packed samples.
         positions: [M, 3] of the samples in the field.
-        levels: [M] their pyramid levels, as the field takes them.
+        levels: [M] their pyramid levels.
         least: the share of the light that must reach a sample, between 0 and 1.
         thin_below: weight below which samples are thinned, above 0 if there are offsets.
         offsets: [N] numbers in [0, 1), one per ray: which of the thinned samples stay. None: all.
@@ -193,7 +158,7 @@ def samples_to_train(
     device, first_of_ray = levels.device, samples.packed_info[:, 0]
     rank = torch.arange(len(levels), dtype=torch.int32, device=device)
     rank -= first_of_ray.index_select(0, samples.ray_indices)
-    sigmas, trans = torch.zeros_like(samples.t_starts), torch.ones_like(samples.t_starts)
+    sigmas, trans = torch.zeros_like(levels), torch.ones_like(levels)
     rows = torch.empty(len(levels), dtype=torch.int64, device=device)
     features = None if field.one_pass else field.new_features(len(levels))
     found: list[FieldCodes] = []

@@ -224,19 +224,6 @@ def test_a_sample_on_an_integer_level_uses_one_head(kind, level):
     assert not torch.isclose(values(field, samples), before).all(-1).any()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_whole_levels_are_those_heads_alone(kind):
-    field, (positions, dirs, levels) = tiny_field(**kind), random_samples()
-    whole = levels.round().long()
-    expected, actual = field(positions, dirs, whole.float()), field(positions, dirs, whole)
-    torch.testing.assert_close(actual.sigmas, expected.sigmas)
-    torch.testing.assert_close(actual.rgbs, expected.rgbs)
-    of_whole = gradients(field, actual.sigmas, actual.rgbs)
-    for name, gradient in gradients(field, expected.sigmas, expected.rgbs).items():
-        torch.testing.assert_close(of_whole[name], gradient, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(field.density(positions, whole), actual.sigmas)
-
-
 @pytest.mark.parametrize("kind", LINEAR_KINDS)
 @pytest.mark.parametrize("level", [0.5, 1.25, 2.75])
 def test_a_sample_between_two_levels_uses_their_two_heads(kind, level):

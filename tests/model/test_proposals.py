@@ -122,13 +122,13 @@ def test_one_kernel_gives_the_borders_of_the_rounds(unbounded, jitter):
     with torch.no_grad():
         model.proposals.encoder.table.uniform_(-3, 3, generator=seeded())
     rays, how = rays_through_box(), {"explore": 0.1}
-    offsets = torch.rand(len(rays), 1, generator=seeded()) if jitter else None
     borders = [
         propose(
-            model.proposals, model.renderer.box, rays, model.config, offsets, learn=learn, **how
+            model.proposals, model.renderer.box, rays, model.config,
+            generator=seeded() if jitter else None, learn=learn, **how,
         ).borders
         for learn in (False, True)
-    ]
+    ]  # fmt: skip
     difference = (borders[0] - borders[1]).abs()
     assert (difference < 1e-4 * borders[1].max()).float().mean() > 0.97
 

@@ -10,7 +10,6 @@ from taichi_pynerf.model.pyramid import (
     DEFAULT_PIXEL_AREA,
     compute_sample_area,
     create_pyramid_hierarchy,
-    draw_level,
     get_pyramid_level,
     interpolate_pyramid_outputs,
     split_level,
@@ -254,17 +253,6 @@ def test_gradient_of_blending_to_the_levels():
 def test_blending_refuses_an_unknown_mode():
     with pytest.raises(ValueError, match="cubic"):
         interpolate_pyramid_outputs(torch.zeros(2, 1, 1), torch.zeros(1), "cubic")
-
-
-def test_a_drawn_level_is_one_of_the_two_around_and_the_upper_one_as_often_as_its_share():
-    levels = torch.tensor([0.0, 0.25, 1.5, 2.9, 3.0])
-    u = torch.arange(1000) / 1000
-    drawn = draw_level(levels.repeat(1000, 1), u.unsqueeze(-1))
-    assert drawn.dtype == torch.int64
-    assert ((drawn == levels.floor()) | (drawn == levels.ceil())).all()
-    torch.testing.assert_close(drawn.float().mean(0), levels, rtol=0, atol=1.5e-3)
-    largest = torch.tensor(1 - 2**-24)  # of torch.rand in float32
-    assert draw_level(torch.tensor([2.0, 2.5, 3.0]), largest).tolist() == [2, 3, 3]
 
 
 def test_split_level_gives_a_head_and_the_share_of_the_next_one():

@@ -349,24 +349,6 @@ def test_thinning_trains_fewer_samples_and_changes_neither_colours_nor_gradients
         assert error < 2e-3 * a.mean().abs()  # else the line above would say nothing
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_ray_draws_one_of_two_levels_in_training_and_blends_them_in_rendering(sampler):
-    scene = analytic_renderer(uniform(0.3), sampler=sampler, level_interpolation="drawn")
-    rays = rays_through_box()
-    out = scene.train_rays(rays, seeded())
-    (asked,) = (x for x in scene.field.levels if not x.is_floating_point())
-    upper = (asked > out.levels).float()
-    assert ((asked == out.levels.floor()) | (asked == out.levels.ceil())).all()
-    share, rays_of = out.levels.frac(), out.samples.ray_indices.long()
-    # One number per ray: where the upper level is drawn, its share is larger than where it is not.
-    least = torch.ones(len(rays)).scatter_reduce(0, rays_of[upper == 1], share[upper == 1], "amin")
-    most = torch.zeros(len(rays)).scatter_reduce(0, rays_of[upper == 0], share[upper == 0], "amax")
-    assert (most <= least).all()
-    assert 0.2 < upper.mean() < 0.8
-    scene.render_rays(rays)
-    assert scene.field.levels[-1].is_floating_point()
-
-
 def test_training_repeats_with_the_seed_and_varies_without():
     model, rays = rough_model(), rays_through_box()
     first, second, other = (

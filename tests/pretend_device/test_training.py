@@ -29,8 +29,6 @@ WAYS = {
     "hierarchical": ({"sampler": "hierarchical"}, 0),
     "proposal": ({"sampler": "proposal"}, 0),
     "colours blended": ({"output_interpolation": "color"}, 2),
-    "drawn level": ({"level_interpolation": "drawn"}, 1),
-    "drawn level, culled": ({"level_interpolation": "drawn", "cull_hidden": 1e-3}, 2),
     "nearest level": ({"level_interpolation": "none"}, 2),
     "one level": ({"single_level": True}, 1),
     "a grid for each level": ({"share_feature_grid": False}, 2),

@@ -117,7 +117,7 @@ def _numbers(model: PyNeRF, texture: WeightTexture) -> dict[str, object]:
     }  # fmt: skip
     if config.unbounded:
         numbers["UNBOUNDED"] = 1
-    if config.level_interpolation != "none" and num_heads > 1:
+    if config.level_interpolation == "linear" and num_heads > 1:
         numbers["LINEAR"] = 1
     if config.output_interpolation == "color":
         numbers["BLEND_COLORS"] = 1
