@@ -41,6 +41,9 @@ def build_parser() -> Parser:
     scene.add_argument("--checkpoint", metavar="RUN_OR_FILE", help="a trained run, not a new one")
     beside = parser.add_argument_group("step_beside")
     beside.add_argument("--other", metavar="PATH", help="another checkout, to be measured in turn")
+    beside.add_argument(
+        "--other_checkpoint", metavar="PATH", help="its own run, if it is too old for this one's"
+    )
     quality = parser.add_argument_group("time_to_quality")
     quality.add_argument("--seconds", type=float, default=defaults.seconds, help="of training")
     quality.add_argument("--peer", help="a command to run before, with {seconds} for these")
@@ -71,7 +74,7 @@ def main(argv: list[str]) -> None:
 def recorded(options: Options) -> dict:
     """The options, with folders and files by their last names."""
     values = dataclasses.asdict(options)
-    for name in ("data_dir", "checkpoint", "other"):
+    for name in ("data_dir", "checkpoint", "other", "other_checkpoint"):
         values[name] = Path(values[name]).name if values[name] else None
     return {**values, "peer": bool(options.peer)}
 

@@ -37,6 +37,7 @@ class Options:
         seconds: seconds of training, for time to quality.
         peer: a script to run beside time to quality, with its arguments.
         other: another checkout of this project, for `step_beside`.
+        other_checkpoint: a run of its own, if it cannot read `checkpoint`.
     """
 
     quick: bool = False
@@ -47,6 +48,7 @@ class Options:
     seconds: float = 300.0
     peer: str | None = None
     other: str | None = None
+    other_checkpoint: str | None = None
 
     def rounds(self, usual: int) -> int:
         """Number of rounds to count."""

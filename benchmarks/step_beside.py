@@ -1,5 +1,6 @@
 """Steps and frames beside those of another checkout, in turn, from the same trained weights.
 
+An older checkout may not know all settings of a run; it gets a run of its own on the same images.
 Each checkout runs in its own program, and only one of them works at a time. A turn is sixteen
 training steps or one frame; the medians of the turns are compared.
 """
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from benchmarks.harness import Options, Report, timing
 from taichi_pynerf.errors import ConfigError
+from taichi_pynerf.runs.checkpoint import checkpoint_path
 from taichi_pynerf.runs.runs import open_run
 
 ROOT = Path(__file__).parents[1]
@@ -62,12 +64,12 @@ class Program:
 
 
 @contextlib.contextmanager
-def programs(roots: dict[str, Path], settings: dict) -> Iterator[dict[str, Program]]:
-    """One program per checkout, ended with the block."""
+def programs(roots: dict[str, Path], settings: dict[str, dict]) -> Iterator[dict[str, Program]]:
+    """One program per checkout, with its settings, ended with the block."""
     with contextlib.ExitStack() as stack:
         started = {}
         for name, root in roots.items():
-            started[name] = Program(root, settings)
+            started[name] = Program(root, settings[name])
             stack.callback(started[name].end)
         yield started
 
@@ -82,13 +84,17 @@ def measure(options: Options) -> Report:
     if not (other / "taichi_pynerf" / "__init__.py").is_file():
         raise ConfigError(f"--other {options.other}: there is no taichi_pynerf in this folder")
     run = open_run(options.checkpoint, options.data_dir)
-    settings = {
+    own = {
         "checkpoint": str(run.checkpoint.resolve()),
         "data_dir": str(Path(run.source.data_dir).resolve()),
         "img_downscale": run.source.img_downscale,
     }
     report = Report(f"{run.name}, medians of {options.rounds(7)} turns")
-    with programs({OURS: ROOT, OTHER: other}, settings) as both:
+    others = own
+    if options.other_checkpoint is not None:
+        others = own | {"checkpoint": str(checkpoint_path(options.other_checkpoint).resolve())}
+    roots, settings = {OURS: ROOT, OTHER: other}, {OURS: own, OTHER: others}
+    with programs(roots, settings) as both:
         for case in CASES:
             add_case(report, case, both, options.rounds(7))
     return report
