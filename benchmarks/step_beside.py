@@ -1,8 +1,9 @@
 """Steps and frames beside those of another checkout, in turn, from the same trained weights.
 
-An older checkout may not know all settings of a run; it gets a run of its own on the same images.
 Each checkout runs in its own program, and only one of them works at a time. A turn is sixteen
-training steps or one frame; the medians of the turns are compared.
+training steps or one frame; the medians of the turns are compared. An older checkout that does not
+know all settings of the run gets one of its own, on the same images: then the samples of a step are
+as many, but the weights differ.
 """
 
 from __future__ import annotations
@@ -83,18 +84,20 @@ def measure(options: Options) -> Report:
     other = Path(options.other).resolve()
     if not (other / "taichi_pynerf" / "__init__.py").is_file():
         raise ConfigError(f"--other {options.other}: there is no taichi_pynerf in this folder")
+    others = None if options.other_checkpoint is None else checkpoint_path(options.other_checkpoint)
+    if others is not None and not others.is_file():
+        raise ConfigError(f"--other_checkpoint {options.other_checkpoint}: there is no checkpoint")
     run = open_run(options.checkpoint, options.data_dir)
-    own = {
-        "checkpoint": str(run.checkpoint.resolve()),
+    checkpoints = {OURS: run.checkpoint, OTHER: others or run.checkpoint}
+    scene = {
         "data_dir": str(Path(run.source.data_dir).resolve()),
         "img_downscale": run.source.img_downscale,
     }
+    settings = {
+        name: {"checkpoint": str(path.resolve()), **scene} for name, path in checkpoints.items()
+    }
     report = Report(f"{run.name}, medians of {options.rounds(7)} turns")
-    others = own
-    if options.other_checkpoint is not None:
-        others = own | {"checkpoint": str(checkpoint_path(options.other_checkpoint).resolve())}
-    roots, settings = {OURS: ROOT, OTHER: other}, {OURS: own, OTHER: others}
-    with programs(roots, settings) as both:
+    with programs({OURS: ROOT, OTHER: other}, settings) as both:
         for case in CASES:
             add_case(report, case, both, options.rounds(7))
     return report

@@ -111,6 +111,9 @@ def test_step_beside_says_what_it_needs(tmp_path):
             step_beside.measure(options)
     with pytest.raises(ConfigError, match="no taichi_pynerf"):
         step_beside.measure(Options(other=str(tmp_path), checkpoint="run"))
+    nowhere = Options(other=str(step_beside.ROOT), checkpoint="run", other_checkpoint=str(tmp_path))
+    with pytest.raises(ConfigError, match=r"--other_checkpoint .*: there is no checkpoint"):
+        step_beside.measure(nowhere)
 
 
 def test_step_beside_compares_the_medians_of_turns_made_in_turn(capsys):
