@@ -153,6 +153,11 @@ class PyNeRFConfig:
     samples_per_batch: int = _training.whole(
         0, "samples of a step, to which its number of rays adapts; 0: batch_size rays"
     )
+    contrast_share: float = _training.number(
+        0.0,
+        "part of a pixel's probability to be drawn that follows its contrast with its neighbours",
+        below=1,
+    )
     max_steps: int = _training.whole(20000, "steps of training at most", 1)
     max_seconds: float = _training.number(
         0.0, "seconds of training at most, over which the learning rate decays too; 0: no limit"
@@ -161,6 +166,9 @@ class PyNeRFConfig:
     warmup_steps: int = _training.whole(50, "steps over which the learning rate rises")
     final_learning_rate: float = _training.number(
         0.03, "share of the learning rate that is left at the end", above=0, at_most=1
+    )
+    average_weights: float = _training.number(
+        0.0, "part of the training, at its end, whose mean weights are the result", at_most=1
     )
     gradient_clip: float = _training.number(
         0.0, "greatest norm of the networks' gradient; 0: no limit"

@@ -4,47 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
+from taichi_pynerf.data.drawing.batch import Batch
+from taichi_pynerf.data.drawing.contrast import CANDIDATES, LOOKS, draw_by_contrast, local_contrast
+from taichi_pynerf.data.drawing.sampler import PixelSampler
+from taichi_pynerf.data.drawing.store import PixelStore
 from taichi_pynerf.data.loading import load_split
 from taichi_pynerf.data.placement import Placement
-from taichi_pynerf.data.sampling import Batch, PixelSampler, PixelStore, Sightings
 from taichi_pynerf.data.scene import Scene
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.rays import Rays, along_rays, generate_rays, view_rays
 from taichi_pynerf.runtime.transfer import to_device
 
 SAMPLING_MODES = ("pixels", "scales", "halved")
-
-
-class TrainingImages(Protocol):
-    """The parts of training images that fitting to a scene and carving need.
-
-    The members are those of `PyNeRFDataset`.
-    """
-
-    cameras: Cameras
-    scales: torch.Tensor
-    near: float
-    far: float
-    aabb: tuple[float, ...]
-    unbounded: bool
-    background: torch.Tensor
-    has_alpha: bool
-    exposures: torch.Tensor
-
-    def __len__(self) -> int: ...
-    def image(self, index: int) -> torch.Tensor: ...
-    def alpha(self, index: int) -> torch.Tensor: ...
-    def mask(self, index: int) -> torch.Tensor | None: ...
-
-
-class SightedImages(TrainingImages, Protocol):
-    """Training images that may know what sparse points they see."""
-
-    sightings: Sightings | None
 
 
 class _SceneDataset:
@@ -154,6 +128,7 @@ class _SceneDataset:
         generator: torch.Generator,
         background: torch.Tensor | Sequence[float] | None = None,
         num_sighted: int = 0,
+        contrast_share: float = 0.0,
     ) -> Batch:
         """Draw pixels at random, with replacement, from all images of the active scales.
 
@@ -162,16 +137,17 @@ class _SceneDataset:
             generator: source of randomness; the same state gives the same batch.
             background: colour behind transparent pixels, [3] or [N, 3]; by default the dataset's.
             num_sighted: how many of the pixels, the first ones, are to be `sightings`.
+            contrast_share: part of a pixel's probability that follows its contrast, in [0, 1).
 
         Returns:
             The batch, on the device that `draw_on` was given, or else on the CPU.
         """
         pixels, depths, offsets = self._store
         cameras, device = self._drawing_cameras, self._drawing_cameras.c2w.device
-        view, pixel, weights = self._sampler.draw(num_rays, generator)
+        view, pixel, weights = self._draw(num_rays, generator, contrast_share)
         sparse = None  # depths of the sighted pixels
         if num_sighted and self._sighted is not None and len(self._sighted):
-            sparse = torch.zeros_like(weights)
+            sparse, weights[:num_sighted] = torch.zeros_like(weights), 1
             self._sighted.draw_into(view, pixel, sparse, num_sighted, generator)
         at = offsets.index_select(0, view) + pixel
         rgba = pixels.index_select(0, at)
@@ -199,6 +175,31 @@ class _SceneDataset:
             acc=acc,
             sparse_depth=sparse,
         )
+
+    def _draw(
+        self, num_rays: int, generator: torch.Generator, contrast_share: float
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """N pixels and their weights, as `PixelSampler.draw` gives them."""
+        if not contrast_share:
+            return self._sampler.draw(num_rays, generator)
+        view, pixel, weights = self._sampler.draw(CANDIDATES * num_rays, generator)
+        pixels, _, offsets = self._store
+        here = offsets.device == self.cameras.width.device
+        cameras = self.cameras if here else self._drawing_cameras
+        begin, width = offsets.index_select(0, view), cameras.width.index_select(0, view)
+        height, y = cameras.height.index_select(0, view), pixel.div(width, rounding_mode="floor")
+
+        def values_at(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            at = y.mul_(width.repeat(len(LOOKS))).add_(begin.repeat(len(LOOKS))).add_(x)
+            if pixels.shape[1] != 4:
+                return pixels.index_select(0, at)
+            return pixels.view(torch.int32).index_select(0, at).view(torch.uint8)  # sooner
+
+        contrast = local_contrast(values_at, pixel - y * width, y, width, height)
+        offset = float(torch.rand((), generator=generator))
+        chosen, factors = draw_by_contrast(contrast, contrast_share, num_rays, offset)
+        view, pixel, weights = (x.index_select(0, chosen) for x in (view, pixel, weights))
+        return view, pixel, weights * factors
 
     def image(
         self, index: int, background: torch.Tensor | Sequence[float] | None = None

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from taichi_pynerf.data.description import Description, files_of
+from taichi_pynerf.data.drawing.sightings import Sightings
 from taichi_pynerf.data.formats.depth_files import decode_depth, fit_depth
 from taichi_pynerf.data.image_kinds import has_wrong_suffix
 from taichi_pynerf.data.images import ImageHeader, decode_images, read_header
@@ -27,7 +28,6 @@ from taichi_pynerf.data.pixels import (
     write_cached,
 )
 from taichi_pynerf.data.placement import Placement
-from taichi_pynerf.data.sampling import Sightings
 from taichi_pynerf.data.scene import (
     Scene,
     cameras_at,

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from taichi_pynerf.data.drawing.sightings import Sightings
 from taichi_pynerf.data.images import box_downscale
 from taichi_pynerf.data.pixels import allocate, offsets_of, windows
 from taichi_pynerf.data.placement import SceneTransform
-from taichi_pynerf.data.sampling import Sightings
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.cameras import Cameras
 

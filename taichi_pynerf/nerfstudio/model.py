@@ -35,6 +35,7 @@ from taichi_pynerf.nerfstudio.views import (
     cameras_from_studio,
     has_lenses,
 )
+from taichi_pynerf.training.averaging import WeightAverage
 from taichi_pynerf.training.carving import possible_cells
 from taichi_pynerf.training.losses import PyNeRFLoss, loss_inputs
 from taichi_pynerf.training.optimizers import gather_in_place, network_parameters, parameter_groups
@@ -70,6 +71,13 @@ class PyNeRFStudioModelConfig(ModelConfig):
     """Greatest distance along rays, in nerfstudio's units."""
     enable_collider: bool = False
     eval_num_rays_per_chunk: int = 2**15
+
+
+def average_weights(average: WeightAverage, num_steps: int, step: int) -> None:
+    """After a step: count its weights in, and after the last one give the model their mean."""
+    average.note(step + 1, (step + 1) / num_steps)
+    if step + 1 >= num_steps:
+        average.take()
 
 
 class PyNeRFStudioModel(Model):
@@ -147,7 +155,12 @@ class PyNeRFStudioModel(Model):
         callbacks = []
         if trainer is not None:
             num_steps = max(trainer.config.max_num_iterations, 1)
-            callbacks.append(TrainingCallback(before, self.tell_progress, 1, args=[num_steps]))
+            after = [TrainingCallbackLocation.AFTER_TRAIN_ITERATION]
+            average = WeightAverage([self.pynerf], config.average_weights)
+            callbacks += [
+                TrainingCallback(before, self.tell_progress, 1, args=[num_steps]),
+                TrainingCallback(after, average_weights, 1, args=[average, num_steps]),
+            ]
         if config.sampler != "occupancy":
             return callbacks
         return [

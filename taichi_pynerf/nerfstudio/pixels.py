@@ -14,7 +14,8 @@ from nerfstudio.data.pixel_samplers import PixelSampler as StudioPixelSampler
 from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 from nerfstudio.model_components.ray_generators import RayGenerator
 
-from taichi_pynerf.data.sampling import PixelSampler
+from taichi_pynerf.data.drawing.contrast import CANDIDATES, LOOKS, draw_by_contrast, local_contrast
+from taichi_pynerf.data.drawing.sampler import PixelSampler
 from taichi_pynerf.geometry.rays import generate_rays
 from taichi_pynerf.nerfstudio.views import cameras_from_studio
 
@@ -30,7 +31,12 @@ class ScenePixelSampler(StudioPixelSampler):
             `taichi_pynerf.data.scene_files.SceneFiles`.
         num_rays_per_batch: number of pixels to draw at a time.
         generator: source of randomness.
+
+    Attributes:
+        contrast_share: part of a pixel's probability that follows its contrast, in [0, 1).
     """
+
+    contrast_share = 0.0
 
     def __init__(
         self,
@@ -54,12 +60,25 @@ class ScenePixelSampler(StudioPixelSampler):
         if image_batch is not self._images:
             self._images = image_batch
             self._places, self._sampler = self._prepare(image_batch)
-        slot, pixel, weights = self._sampler.draw(self.num_rays_per_batch, self.generator)
+        more = CANDIDATES if self.contrast_share else 1
+        slot, pixel, weights = self._sampler.draw(more * self.num_rays_per_batch, self.generator)
         place = self._places.index_select(0, slot)
         view = image_batch["image_idx"].cpu().index_select(0, place)
         width = self._cameras.width.index_select(0, view)
         y = pixel.div(width, rounding_mode="floor")
         x = pixel - y * width
+        if self.contrast_share:
+            there = place.repeat(len(LOOKS))
+            contrast = local_contrast(
+                lambda x, y: premultiplied(_at(image_batch["image"], there, y, x)),
+                x, y, width, self._cameras.height.index_select(0, view),
+            )  # fmt: skip
+            chosen, factors = draw_by_contrast(
+                contrast, self.contrast_share, self.num_rays_per_batch,
+                float(torch.rand((), generator=self.generator)),
+            )  # fmt: skip
+            place, view, y, x = (index.index_select(0, chosen) for index in (place, view, y, x))
+            weights = weights.index_select(0, chosen) * factors
         batch = {
             name: _at(value, place, y, x)
             for name, value in image_batch.items()
@@ -104,6 +123,13 @@ class ScenePixelSampler(StudioPixelSampler):
             for mask, place in zip(every, places, strict=True):
                 mask &= masks[place].flatten().cpu().bool()
         return torch.cat(every)
+
+
+def premultiplied(image: torch.Tensor) -> torch.Tensor:
+    """8-bit values float [..., C] of an image in [0, 1], as this package's datasets keep them."""
+    if image.shape[-1] == 3:
+        return (image * 255).round()
+    return torch.cat([image[..., :3] * image[..., 3:], image[..., 3:]], -1).mul_(255).round_()
 
 
 def _at(

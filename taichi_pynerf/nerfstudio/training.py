@@ -123,6 +123,9 @@ class PyNeRFDataManager(VanillaDataManager):
         """
         self.generator.manual_seed(config.seed + comms.get_rank())
         self.random_background = config.background == "random"
+        sampler = getattr(self, "train_pixel_sampler", None)  # none where nothing is trained
+        if isinstance(sampler, ScenePixelSampler):
+            sampler.contrast_share = config.contrast_share
 
     def create_train_dataset(self) -> InputDataset:
         dataset = super().create_train_dataset()

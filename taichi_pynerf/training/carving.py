@@ -13,7 +13,7 @@ import math
 import torch
 from torch.nn.functional import max_pool2d
 
-from taichi_pynerf.data.datasets import SightedImages, TrainingImages
+from taichi_pynerf.data.training_images import SightedImages, TrainingImages
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.rays import generate_rays
 from taichi_pynerf.geometry.scene_box import SceneBox

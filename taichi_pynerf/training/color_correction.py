@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from taichi_pynerf.data.datasets import TrainingImages
+from taichi_pynerf.data.training_images import TrainingImages
 from taichi_pynerf.evaluation.exif_exposure import ExposureResponse, fit_response
 
 LEARNING_RATE = 5e-3  # for the entries of the maps

@@ -6,7 +6,7 @@ import torch
 
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.aim import meets_box
-from taichi_pynerf.data.datasets import TrainingImages
+from taichi_pynerf.data.training_images import TrainingImages
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.rays import generate_rays
 from taichi_pynerf.geometry.scene_box import SceneBox

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from taichi_pynerf.data.sampling import Batch
+from taichi_pynerf.data.drawing.batch import Batch
 from taichi_pynerf.errors import Notice, TrainingError
 from taichi_pynerf.geometry.rays import Rays
 from taichi_pynerf.model.renders import TrainingRender

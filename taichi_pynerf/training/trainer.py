@@ -21,6 +21,7 @@ from taichi_pynerf.presets import AUTO
 from taichi_pynerf.runs.checkpoint import FILE_NAME, save_pyramid_model
 from taichi_pynerf.runs.finite import check_before_saving, fault_of_gradients, fault_of_training
 from taichi_pynerf.runtime.transfer import to_device
+from taichi_pynerf.training.averaging import WeightAverage
 from taichi_pynerf.training.carving import possible_cells
 from taichi_pynerf.training.color_correction import LEARNING_RATE as COLOR_LEARNING_RATE
 from taichi_pynerf.training.color_correction import ColorCorrection, within_range
@@ -110,6 +111,7 @@ class PyNeRFTrainer:
             self.optimizers["colors"] = torch.optim.Adam(self.colors.parameters())
         learned = {"model": model, "poses": self.poses, "colors": self.colors}
         self.learned = {name: part for name, part in learned.items() if part is not None}
+        self.average = WeightAverage(self.learned.values(), config.average_weights)
         train_dataset.draw_on(model.device, config.data_device)
         # Which pixels are drawn is the CPU's choice; jitter and grid cells are the device's.
         self.pixel_generator = torch.Generator().manual_seed(config.seed)
@@ -181,6 +183,8 @@ class PyNeRFTrainer:
                 if on_step is not None:
                     on_step(self, figures)
         self.workers.merge_trained_levels(self.model)
+        if self.progress_made() >= 1:
+            self.average.take()
         return figures
 
     def train_step(self) -> dict:
@@ -206,7 +210,7 @@ class PyNeRFTrainer:
         background = self._background()
         num_sighted = self._num_sighted()
         batch = self.train_dataset.sample(
-            self.num_rays, self.pixel_generator, background, num_sighted=num_sighted
+            self.num_rays, self.pixel_generator, background, num_sighted, config.contrast_share
         )
         share = self.workers.share(self.num_rays)
         if self.workers.count > 1:
@@ -233,7 +237,8 @@ class PyNeRFTrainer:
             "num_rays": self.num_rays,
             "num_samples": render.levels.shape[0],
         }
-        square_error = (outputs["rgb"].detach() - batch.rgb).square().mean()
+        square_errors = (outputs["rgb"].detach() - batch.rgb).square().mean(-1)
+        square_error = (batch.weights * square_errors).mean()
         learned = {} if self.figures.late else self.learned  # later all of it may be NaN
         suspects = suspects_of(batch, rays, render, learned)
         figures = self.figures.note(losses, square_error, part, known, suspects)
@@ -262,6 +267,7 @@ class PyNeRFTrainer:
         self._empty_steps.count(num_samples, self.step)
         num_rays = next_num_rays(self.num_rays, num_samples, config.samples_per_batch)
         self.num_rays = max(num_rays, self.workers.count)
+        self.average.note(self.step, self.progress_made())
         return figures
 
     def before_step(self) -> None:
@@ -315,6 +321,7 @@ class PyNeRFTrainer:
             "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
             "poses": None if self.poses is None else self.poses.state_dict(),
             "colors": None if self.colors is None else self.colors.state_dict(),
+            "average": self.average.state_dict(),
             "exposure_response": None if response is None else response.to_dict(),
             "pixel_generator": self.pixel_generator.get_state(),
             "generator": self.generator.get_state(),
@@ -343,6 +350,8 @@ class PyNeRFTrainer:
                 self.poses.load_state_dict(state["poses"])
             if self.colors is not None:
                 self.colors.load_state_dict(state["colors"])
+            if "average" in state:  # not so in older checkpoints
+                self.average.load_state_dict(state["average"])
             self.pixel_generator.set_state(state["pixel_generator"])
             self.generator.set_state(state["generator"])
             self.step, self.num_rays = int(state["step"]), int(state["num_rays"])

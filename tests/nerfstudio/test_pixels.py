@@ -49,9 +49,11 @@ def studio_trainer(folder, output_dir, change=lambda config: None):
 
 def batches(trainer, dataset, generator):
     """The next batch of both, as (ours, theirs, their rays)."""
-    num_rays = trainer.pipeline.datamanager.train_pixel_sampler.num_rays_per_batch
+    sampler = trainer.pipeline.datamanager.train_pixel_sampler
+    num_rays, share = sampler.num_rays_per_batch, sampler.contrast_share
+    assert share > 0
     background = torch.rand(num_rays, 3, generator=generator)
-    ours = dataset.sample(num_rays, generator, background)
+    ours = dataset.sample(num_rays, generator, background, contrast_share=share)
     rays, theirs = trainer.pipeline.datamanager.next_train(0)
     assert torch.equal(rays.metadata["background"], background)
     return ours, theirs, rays

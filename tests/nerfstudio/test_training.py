@@ -17,8 +17,10 @@ from taichi_pynerf.errors import CheckpointError
 from taichi_pynerf.model.images import render_image
 from taichi_pynerf.nerfstudio import training
 from taichi_pynerf.nerfstudio.data import PyNeRFDataParserConfig
+from taichi_pynerf.nerfstudio.model import average_weights
 from taichi_pynerf.runs.runs import open_run
 from taichi_pynerf.runs.scene_source import SceneSource
+from taichi_pynerf.training.averaging import WeightAverage
 from taichi_pynerf.training.carving import possible_cells
 
 
@@ -105,6 +107,17 @@ def test_training_goes_on(ball_folder, run, tmp_path):
     config.load_dir = run / "nerfstudio_models"
     ns_train(config)
     assert open_run(config.get_base_dir()).step == STEPS + 4
+
+
+def test_after_the_last_step_weights_are_the_mean_of_the_last_ones():
+    part = torch.nn.Linear(2, 2)
+    average, kept = WeightAverage([part], 0.5), []
+    for step in range(40):
+        torch.nn.init.normal_(part.weight)
+        if step + 1 in (30, 40):
+            kept.append(part.weight.detach().clone())
+        average_weights(average, 40, step)
+    torch.testing.assert_close(part.weight.detach(), torch.stack(kept).mean(0))
 
 
 def test_other_data_than_the_run_s_are_refused(ball_folder, run, tmp_path):

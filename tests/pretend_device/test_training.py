@@ -165,7 +165,7 @@ def test_a_training_is_the_same_wherever_pixels_are_kept(data, kept):
 
 
 def test_pixels_that_do_not_fit_stay_in_main_memory(data, monkeypatch):
-    monkeypatch.setattr("taichi_pynerf.data.sampling.free_memory", lambda device: 1000)
+    monkeypatch.setattr("taichi_pynerf.data.drawing.store.free_memory", lambda device: 1000)
     trainer = new_trainer(data)
     trainer.train_step()
     trainer.train_step()

@@ -9,7 +9,7 @@ from tiny import roughen, tiny_model
 from torch.nn.functional import normalize
 
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
-from taichi_pynerf.data.sampling import Sightings
+from taichi_pynerf.data.drawing.sightings import Sightings
 from taichi_pynerf.data.scene import Scene
 from taichi_pynerf.geometry.rays import view_rays
 from taichi_pynerf.geometry.scene_box import SceneBox

@@ -10,7 +10,7 @@ import torch
 from tiny import ball_scene, tiny_config, tiny_model
 
 from taichi_pynerf.data.datasets import PyNeRFDataset
-from taichi_pynerf.data.sampling import Sightings
+from taichi_pynerf.data.drawing.sightings import Sightings
 from taichi_pynerf.ops.ray_march import Samples
 from taichi_pynerf.training.depth_losses import DEPTH_LOSSES
 from taichi_pynerf.training.losses import PyNeRFLoss

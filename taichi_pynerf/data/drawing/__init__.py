@@ -1,0 +1,1 @@
+"""Training pixels: where they are kept, and how they are drawn at random."""
