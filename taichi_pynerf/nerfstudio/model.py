@@ -35,10 +35,14 @@ from taichi_pynerf.nerfstudio.views import (
     cameras_from_studio,
     has_lenses,
 )
-from taichi_pynerf.training.averaging import WeightAverage
 from taichi_pynerf.training.carving import possible_cells
 from taichi_pynerf.training.losses import PyNeRFLoss, loss_inputs
-from taichi_pynerf.training.optimizers import gather_in_place, network_parameters, parameter_groups
+from taichi_pynerf.training.optimization.averaging import WeightAverage
+from taichi_pynerf.training.optimization.optimizers import (
+    gather_in_place,
+    network_parameters,
+    parameter_groups,
+)
 from taichi_pynerf.training.scene_fit import fit_to_scene
 
 
@@ -75,9 +79,9 @@ class PyNeRFStudioModelConfig(ModelConfig):
 
 def average_weights(average: WeightAverage, num_steps: int, step: int) -> None:
     """After a step: count its weights in, and after the last one give the model their mean."""
-    average.note(step + 1, (step + 1) / num_steps)
-    if step + 1 >= num_steps:
-        average.take()
+    progress = min((step + 1) / num_steps, 1.0)
+    average.note(step + 1, progress)
+    average.finish(progress)
 
 
 class PyNeRFStudioModel(Model):

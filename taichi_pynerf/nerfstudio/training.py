@@ -22,8 +22,8 @@ from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.nerfstudio.data import source_of
 from taichi_pynerf.nerfstudio.pixels import ScenePixelSampler, SceneRayGenerator
 from taichi_pynerf.nerfstudio.views import has_lenses
-from taichi_pynerf.training.optimizers import BETAS, EPS, TableRMSProp
-from taichi_pynerf.training.schedules import learning_rate_factor, next_num_rays
+from taichi_pynerf.training.optimization.optimizers import BETAS, EPS, TableRMSProp
+from taichi_pynerf.training.optimization.schedules import learning_rate_factor, next_num_rays
 
 
 @dataclass
@@ -62,7 +62,7 @@ class WarmupDecaySchedulerConfig(SchedulerConfig):
 
 
 class WarmupDecayScheduler(Scheduler):
-    """See `taichi_pynerf.training.schedules.learning_rate_factor`.
+    """See `taichi_pynerf.training.optimization.schedules.learning_rate_factor`.
 
     Its state holds only Python numbers, so that checkpoints load with `weights_only`.
     """

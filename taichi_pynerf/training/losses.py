@@ -14,7 +14,7 @@ from taichi_pynerf.model.proposals import Histogram
 from taichi_pynerf.model.renders import TrainingRender
 from taichi_pynerf.ops.ray_march import Samples
 from taichi_pynerf.training.depth_losses import DEPTH_LOSSES, urban_depth
-from taichi_pynerf.training.optimizers import network_parameters
+from taichi_pynerf.training.optimization.optimizers import network_parameters
 
 TOGETHER = 16  # pixels of a group whose SSIM is taken
 C1, C2 = 0.01**2, 0.03**2  # of SSIM, for colours in [0, 1]

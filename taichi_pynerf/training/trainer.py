@@ -21,21 +21,25 @@ from taichi_pynerf.presets import AUTO
 from taichi_pynerf.runs.checkpoint import FILE_NAME, save_pyramid_model
 from taichi_pynerf.runs.finite import check_before_saving, fault_of_gradients, fault_of_training
 from taichi_pynerf.runtime.transfer import to_device
-from taichi_pynerf.training.averaging import WeightAverage
 from taichi_pynerf.training.carving import possible_cells
 from taichi_pynerf.training.color_correction import LEARNING_RATE as COLOR_LEARNING_RATE
 from taichi_pynerf.training.color_correction import ColorCorrection, within_range
 from taichi_pynerf.training.distributed import Workers
 from taichi_pynerf.training.log import TrainingLog, bar_text
 from taichi_pynerf.training.losses import PyNeRFLoss, loss_inputs
-from taichi_pynerf.training.optimizers import build_optimizers, load_moments, network_parameters
-from taichi_pynerf.training.pose_refinement import PoseRefinement
-from taichi_pynerf.training.schedules import (
+from taichi_pynerf.training.optimization.averaging import WeightAverage
+from taichi_pynerf.training.optimization.optimizers import (
+    build_optimizers,
+    load_moments,
+    network_parameters,
+)
+from taichi_pynerf.training.optimization.schedules import (
     MAX_RAYS_PER_STEP,
     learning_rate_factor,
     next_num_rays,
     sighted_rays,
 )
+from taichi_pynerf.training.pose_refinement import PoseRefinement
 from taichi_pynerf.training.step_figures import BadSteps, EmptySteps, StepFigures, suspects_of
 from taichi_pynerf.training.validation import validate
 
@@ -183,8 +187,7 @@ class PyNeRFTrainer:
                 if on_step is not None:
                     on_step(self, figures)
         self.workers.merge_trained_levels(self.model)
-        if self.progress_made() >= 1:
-            self.average.take()
+        self.average.finish(self.progress_made())
         return figures
 
     def train_step(self) -> dict:
@@ -206,7 +209,6 @@ class PyNeRFTrainer:
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
                 group["lr"] = self._peak_learning_rate(name) * factor
-
         background = self._background()
         num_sighted = self._num_sighted()
         batch = self.train_dataset.sample(
@@ -216,9 +218,7 @@ class PyNeRFTrainer:
         if self.workers.count > 1:
             batch = batch[share]
             background = background[share] if background.dim() == 2 else background
-        rays = batch.rays
-        if self.poses is not None:
-            rays = self.poses(rays, batch.view_indices)
+        rays = batch.rays if self.poses is None else self.poses(batch.rays, batch.view_indices)
         when = self.progress_made(), self.step
         with self.workers.own_draws(self.generator, self.num_rays, draws_per_ray(config)):
             render = self.model.renderer.train_rays(rays, self.generator, *when)
@@ -237,8 +237,8 @@ class PyNeRFTrainer:
             "num_rays": self.num_rays,
             "num_samples": render.levels.shape[0],
         }
-        square_errors = (outputs["rgb"].detach() - batch.rgb).square().mean(-1)
-        square_error = (batch.weights * square_errors).mean()
+        squares = (outputs["rgb"].detach() - batch.rgb).square().mean(-1)
+        square_error = (batch.weights * squares).mean()
         learned = {} if self.figures.late else self.learned  # later all of it may be NaN
         suspects = suspects_of(batch, rays, render, learned)
         figures = self.figures.note(losses, square_error, part, known, suspects)
@@ -350,8 +350,7 @@ class PyNeRFTrainer:
                 self.poses.load_state_dict(state["poses"])
             if self.colors is not None:
                 self.colors.load_state_dict(state["colors"])
-            if "average" in state:  # not so in older checkpoints
-                self.average.load_state_dict(state["average"])
+            self.average.load_state_dict(state.get("average"))
             self.pixel_generator.set_state(state["pixel_generator"])
             self.generator.set_state(state["generator"])
             self.step, self.num_rays = int(state["step"]), int(state["num_rays"])

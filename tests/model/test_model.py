@@ -8,7 +8,7 @@ from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.model.pyramid import DEFAULT_PIXEL_AREA
-from taichi_pynerf.training.optimizers import build_optimizers
+from taichi_pynerf.training.optimization.optimizers import build_optimizers
 from taichi_pynerf.training.scene_fit import (
     CELLS_PER_FOOTPRINT,
     finest_footprint,

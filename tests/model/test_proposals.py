@@ -16,7 +16,7 @@ from taichi_pynerf.model.proposals import (
     widened,
 )
 from taichi_pynerf.ops.compositing import composite
-from taichi_pynerf.training.optimizers import build_optimizers, parameter_groups
+from taichi_pynerf.training.optimization.optimizers import build_optimizers, parameter_groups
 from taichi_pynerf.training.trainer import PyNeRFTrainer
 
 

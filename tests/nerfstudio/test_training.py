@@ -20,8 +20,8 @@ from taichi_pynerf.nerfstudio.data import PyNeRFDataParserConfig
 from taichi_pynerf.nerfstudio.model import average_weights
 from taichi_pynerf.runs.runs import open_run
 from taichi_pynerf.runs.scene_source import SceneSource
-from taichi_pynerf.training.averaging import WeightAverage
 from taichi_pynerf.training.carving import possible_cells
+from taichi_pynerf.training.optimization.averaging import WeightAverage
 
 
 @pytest.fixture(scope="module")

@@ -133,8 +133,9 @@ def test_a_loss_of_ones_own(data):
 # ---- where data lie ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3])
 @pytest.mark.parametrize("masked", [False, True])
-def test_one_seed_gives_the_same_pixels_wherever_they_are_kept(masked):
+def test_one_seed_gives_the_same_pixels_wherever_they_are_kept(masked, share):
     scene = ball_scene(size=24)
     if masked:
         masks = torch.arange(len(scene.pixels)) % 3 > 0
@@ -146,7 +147,8 @@ def test_one_seed_gives_the_same_pixels_wherever_they_are_kept(masked):
         data.sample(1, torch.Generator())  # constants are made
         generator = torch.Generator().manual_seed(3)
         with counted() as ledger:
-            batch = data.sample(300, generator, torch.full((3,), 0.5, device=device))
+            behind = torch.full((3,), 0.5, device=device)
+            batch = data.sample(300, generator, behind, contrast_share=share)
         assert ledger.num_waits == 0, str(ledger)
         assert batch.rgb.device == batch.rays.rays_o.device == device
         drawn.append(batch)

@@ -7,7 +7,7 @@ from torch import nn
 
 from taichi_pynerf.errors import CheckpointError
 from taichi_pynerf.runs.checkpoint import model_from_checkpoint, read_checkpoint
-from taichi_pynerf.training.averaging import INTERVAL, WeightAverage
+from taichi_pynerf.training.optimization.averaging import INTERVAL, WeightAverage
 
 STEPS = 6 * INTERVAL
 

@@ -1,6 +1,6 @@
 import pytest
 
-from taichi_pynerf.training.schedules import (
+from taichi_pynerf.training.optimization.schedules import (
     learning_rate_factor,
     next_num_rays,
     scale_at,

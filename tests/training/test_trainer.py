@@ -20,8 +20,12 @@ from taichi_pynerf.runs.checkpoint import FILE_NAME, model_from_checkpoint, read
 from taichi_pynerf.training import trainer as trainer_module
 from taichi_pynerf.training.losses import PyNeRFLoss
 from taichi_pynerf.training.multi_scale_trainer import MultiScaleTrainer
-from taichi_pynerf.training.optimizers import build_optimizers, gather_in_place, parameter_groups
-from taichi_pynerf.training.schedules import learning_rate_factor
+from taichi_pynerf.training.optimization.optimizers import (
+    build_optimizers,
+    gather_in_place,
+    parameter_groups,
+)
+from taichi_pynerf.training.optimization.schedules import learning_rate_factor
 from taichi_pynerf.training.trainer import PyNeRFTrainer
 
 

@@ -51,6 +51,11 @@ class WeightAverage:
         for mean, weight in zip(self.means, weights, strict=True):
             mean.lerp_(weight, 1 / self.count)
 
+    def finish(self, progress: float) -> None:
+        """If the training is done, `take`."""
+        if progress >= 1:
+            self.take()
+
     @torch.no_grad()
     def take(self) -> None:
         """Give the modules the mean, if there is one, and begin anew."""
@@ -64,11 +69,12 @@ class WeightAverage:
         return {"count": self.count, "means": self.means}
 
     def load_state_dict(self, state: Any) -> None:
-        """The inverse of `state_dict`.
+        """The inverse of `state_dict`; None, as in older checkpoints, is an empty mean.
 
         Raises:
             ValueError: it is of other parameters.
         """
+        state = state or {"count": 0, "means": []}
         count, means = int(state["count"]), list(state["means"])
         own = self.parameters if count else []
         if count < 0 or [getattr(mean, "shape", None) for mean in means] != [p.shape for p in own]:
