@@ -70,7 +70,7 @@ class ScenePixelSampler(StudioPixelSampler):
         if self.contrast_share:
             there = place.repeat(len(LOOKS))
             contrast = local_contrast(
-                lambda x, y: premultiplied(_at(image_batch["image"], there, y, x)),
+                lambda x, y: premultiplied(_at(image_batch["image"], there, y, x).cpu()),
                 x, y, width, self._cameras.height.index_select(0, view),
             )  # fmt: skip
             chosen, factors = draw_by_contrast(
