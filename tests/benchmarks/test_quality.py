@@ -138,7 +138,8 @@ def test_what_coarse_pixels_count_for(tmp_path, data_dir, lossmult, monkeypatch)
         return loss(self, outputs, targets)
 
     monkeypatch.setattr(row_runs.PyNeRFLoss, "forward", watched)
-    run({"a": tiny_row(lossmult=lossmult)}, "a", tmp_path, data_dir)
+    row = tiny_row(settings={"contrast_share": 0.0}, lossmult=lossmult)
+    run({"a": row}, "a", tmp_path, data_dir)
     different = len(weights[0].unique())
     assert different == (2 if lossmult == "weighted" else 1)
 

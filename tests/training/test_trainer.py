@@ -295,8 +295,8 @@ def test_pictures_and_pixels_are_put_on_the_same_background(background):
     trainer.model.occupancy.occupied[0, 0, 0, 0] = 1  # next to nothing is seen
     drawn = []
     sample = trainer.train_dataset.sample
-    trainer.train_dataset.sample = lambda n, generator, color, **more: (
-        drawn.append(color) or sample(n, generator, color, **more)
+    trainer.train_dataset.sample = lambda n, generator, color, *more: (
+        drawn.append(color) or sample(n, generator, color, *more)
     )
     trainer.train_step()
     ((outputs, targets),) = loss.calls
