@@ -9,7 +9,7 @@ from taichi_pynerf.nerfstudio.methods import synthetic_scenes, trainer_config
 STEPS = 120
 SETTINGS = {
     "max_resolution": "auto", "background": "auto", "samples_per_batch": 4096, "max_steps": STEPS,
-    "carve": True, "march_resolution": 64,
+    "carve": True, "march_resolution": 64, "contrast_share": 0.3, "average_weights": 0.4,
 }  # fmt: skip
 
 
