@@ -190,7 +190,7 @@ class _SceneDataset:
         height, y = cameras.height.index_select(0, view), pixel.div(width, rounding_mode="floor")
 
         def values_at(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-            at = y.mul_(width.repeat(len(LOOKS))).add_(begin.repeat(len(LOOKS))).add_(x)
+            at = (y * width.repeat(len(LOOKS))).add_(begin.repeat(len(LOOKS))).add_(x)
             if pixels.shape[1] != 4:
                 return pixels.index_select(0, at)
             return pixels.view(torch.int32).index_select(0, at).view(torch.uint8)  # sooner

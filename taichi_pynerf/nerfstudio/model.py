@@ -29,6 +29,7 @@ from taichi_pynerf.errors import CheckpointError
 from taichi_pynerf.evaluation.metrics import compute_psnr, compute_ssim
 from taichi_pynerf.geometry.rays import Rays, view_rays
 from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.nerfstudio.pixels import premultiplied
 from taichi_pynerf.nerfstudio.views import (
     TrainingViews,
     bounds_of,
@@ -269,8 +270,7 @@ class PyNeRFStudioModel(Model):
         if image.shape[-1] == 3:
             return image
         background = outputs["background"] if "background" in outputs else self.background(1)
-        premultiplied = (image[..., :3] * image[..., 3:] * 255).round() * (1 / 255)
-        return premultiplied + (1 - image[..., 3:]) * background
+        return premultiplied(image)[..., :3] * (1 / 255) + (1 - image[..., 3:]) * background
 
     # ---- images ---------------------------------------------------------------------------
 

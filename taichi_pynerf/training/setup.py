@@ -108,7 +108,7 @@ def check_memory(config: PyNeRFConfig, device: torch.device) -> None:
 
 def training_bytes(config: PyNeRFConfig) -> int:
     """Memory that a training needs besides images, in bytes: tables, grids and a step's samples."""
-    # With gradient and moment, and the mean of the last ones.
+    # With gradient and moment, and the mean over the last part of the training.
     tables = (4 if config.average_weights else 3) * table_bytes(config)
     cascades = config.num_cascades if config.unbounded else 1
     cells = cascades * config.occupancy_resolution**3

@@ -9,7 +9,6 @@ from tiny import ball_scene
 
 from taichi_pynerf.data import MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.data.drawing.contrast import (
-    CANDIDATES,
     SCALE,
     draw_by_contrast,
     local_contrast,
@@ -147,7 +146,3 @@ def test_pixels_beside_each_other_are_looked_at_in_one_image_only():
     data = PyNeRFDataset.from_scene(scene)
     weights = data.sample(200, seeded(), contrast_share=0.9).weights
     assert (weights == 1).all()
-
-
-def test_candidates_are_several_times_as_many():
-    assert CANDIDATES >= 2  # else drawing from them would be drawing evenly
