@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from taichi_pynerf.config import PyNeRFConfig
-from taichi_pynerf.presets import PRESETS, SEVERAL_SCALES_PRESETS, UNBOUNDED_PRESETS
+from taichi_pynerf.presets import LONGER, PRESETS, SEVERAL_SCALES_PRESETS, UNBOUNDED_PRESETS
 from taichi_pynerf.settings import settings_of
 
 PAGE = Path(__file__).parent / "settings.md"
@@ -19,7 +19,9 @@ def page() -> str:
         "",
         "Every setting of `PyNeRFConfig`. Each is a flag of `apps/train.py` too: `--num_levels 6`,",
         "`--no-carve`. The preset `cpu` is used on the CPU, `gpu` on CUDA; an empty cell means the",
-        "default of the method. *Unbounded* lists what changes in `cpu` for unbounded scenes.",
+        "default of the method. *Unbounded* lists what changes in `cpu` for unbounded scenes, and",
+        "`quality` what `--preset quality` changes in `cpu` for trainings of bounded scenes that",
+        "take half an hour or longer; unbounded ones are trained as by `cpu`.",
         "At several scales, as photographs are trained unless `--no-multiscale`, these have",
         f"{several}.",
         "The scene gives `aabb` and `unbounded`; they have no flags.",
@@ -31,12 +33,14 @@ def page() -> str:
     for name, setting in settings_of(PyNeRFConfig).items():
         if setting.group != group:
             group = setting.group
-            head = "| setting | meaning | values | default | `cpu` | `gpu` | unbounded |"
-            lines += ["", f"## {group}", "", head, "|---|---|---|---|---|---|---|"]
+            head = (
+                "| setting | meaning | values | default | `cpu` | `quality` | `gpu` | unbounded |"
+            )
+            lines += ["", f"## {group}", "", head, "|---|---|---|---|---|---|---|---|"]
         cells = [
             f"`{name}`", setting.meaning, setting.wanted, f"{defaults[name]}",
             *(f"{preset.get(name, '')}" for preset in
-              (PRESETS["cpu"], PRESETS["gpu"], UNBOUNDED_PRESETS["cpu"])),
+              (PRESETS["cpu"], LONGER, PRESETS["gpu"], UNBOUNDED_PRESETS["cpu"])),
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

@@ -1,6 +1,7 @@
 """Presets: settings tuned for machines, where they differ from the method's defaults.
 
 "cpu" is based on measurements (docs/performance.md), "gpu" only on instant-ngp's batch size.
+"quality" is "cpu" for trainings of half an hour and longer (docs/results.md).
 """
 
 from typing import Any
@@ -44,6 +45,20 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+# What "quality" changes: finer tables and steps, and a rate that begins lower and falls further.
+LONGER: dict[str, Any] = {
+    "hash_table_size": 2**20,
+    "learning_rate": 1e-2,
+    "final_learning_rate": 0.02,
+    "average_weights": 0.15,
+    "occupancy_resolution": 128,
+    "march_resolution": 512,
+    "occupancy_threshold": 0.0125,
+    "thin_below": 0.002,
+    "samples_per_batch": 16384,
+}
+PRESETS["quality"] = {**PRESETS["cpu"], **LONGER}
+
 # Further changes for unbounded scenes: docs/unbounded.md.
 UNBOUNDED_PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -67,9 +82,15 @@ UNBOUNDED_PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+# Photographs of hours have not been compared yet: they are trained as by "cpu".
+UNBOUNDED_PRESETS["quality"] = {name: PRESETS["cpu"][name] for name in LONGER} | UNBOUNDED_PRESETS[
+    "cpu"
+]
+
 # And for unbounded scenes whose images come at several scales.
 SEVERAL_SCALES_PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "cpu": {"cells_per_footprint": 1.4},
+    "quality": {"cells_per_footprint": 1.4},
     "gpu": {},
 }

@@ -128,6 +128,12 @@ class Cameras:
             height=height,
         )
 
+    @property
+    def perspective(self) -> bool:
+        """Whether all views are of perspective lenses, distorted or not."""
+        others = self.fisheye, self.panorama, self.orthographic, self.eye_distance
+        return all(kind is None for kind in others)
+
     def is_panorama(self, view: int) -> bool:
         """Whether a view's image is equirectangular."""
         return self.panorama is not None and bool(self.panorama[view])

@@ -39,6 +39,8 @@ FARTHEST = 16.0
 LEAST_DETERMINANT = 1e-3
 """Least factor by which a lens may change areas. At a fold the factor is 0."""
 
+NEWTON_LIMITS = lens_ops.NewtonLimits(MAX_ITERATIONS, SMALL_STEP, FARTHEST, LEAST_DETERMINANT)
+
 
 def distort(
     x: torch.Tensor, y: torch.Tensor, coefficients: torch.Tensor

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 
 import torch
 
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.constants import constant
-from taichi_pynerf.geometry.distortion import undistort
+from taichi_pynerf.geometry.distortion import NEWTON_LIMITS, undistort
+from taichi_pynerf.ops.lenses import pixel_rays
+from taichi_pynerf.runtime import runs_kernels
 
 WHOLE_RAY = (0.0, math.inf)  # no bounds; rendering needs a finite far
 
@@ -59,10 +60,7 @@ def generate_rays(
         pixel_x, pixel_y: [N] int64, column and row; (0, 0) is the top left pixel.
         bounds: least and greatest distance along the rays, a pair for all or [N, 2].
     """
-
-    return _pixel_rays(
-        cameras, lambda tensor: tensor.index_select(0, view_indices), pixel_x, pixel_y, bounds
-    )
+    return _rays_within(bounds, *_pixel_rays(cameras, view_indices, pixel_x, pixel_y))
 
 
 def view_rays(
@@ -74,18 +72,38 @@ def view_rays(
     """
     width, height = int(cameras.width[view]), int(cameras.height[view])
     pixel = torch.arange(height * width, device=cameras.c2w.device)
-    return _pixel_rays(cameras, lambda tensor: tensor[view], pixel % width, pixel // width, bounds)
+    views = pixel.new_full((1,), view)
+    return _rays_within(bounds, *_pixel_rays(cameras, views, pixel % width, pixel // width))
+
+
+def _rays_within(
+    bounds: tuple[float, float] | torch.Tensor,
+    rays_o: torch.Tensor,
+    rays_d: torch.Tensor,
+    pixel_areas: torch.Tensor,
+) -> Rays:
+    near_far = bounds if isinstance(bounds, torch.Tensor) else constant(bounds, rays_d)
+    bounds = near_far.expand(len(rays_d), 2).clone(memory_format=torch.contiguous_format)
+    return Rays(rays_o, rays_d, pixel_areas, bounds)
 
 
 def _pixel_rays(
-    cameras: Cameras,
-    of_view: Callable[[torch.Tensor], torch.Tensor],
-    pixel_x: torch.Tensor,
-    pixel_y: torch.Tensor,
-    bounds: tuple[float, float] | torch.Tensor,
-) -> Rays:
-    """Rays of N pixels. `of_view` maps a field [V, …] of the cameras to [N, …], or to […] for a
-    camera that all pixels share.
+    cameras: Cameras, views: torch.Tensor, pixel_x: torch.Tensor, pixel_y: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Origins, directions and pixel areas of N pixels, of `views` [N] or of one view [1]."""
+    if not (cameras.perspective and runs_kernels(cameras.c2w)):
+        return any_pixel_rays(cameras, views, pixel_x, pixel_y)
+    intrinsics = cameras.fx, cameras.fy, cameras.cx, cameras.cy
+    return pixel_rays(
+        views, pixel_x, pixel_y, cameras.c2w, *intrinsics, cameras.distortion, NEWTON_LIMITS
+    )
+
+
+def any_pixel_rays(
+    cameras: Cameras, views: torch.Tensor, pixel_x: torch.Tensor, pixel_y: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The rays of N pixels of lenses of all kinds, in torch: [N, 3] origins, [N, 3] directions and
+    [N] areas. Arguments as in `ops.lenses.pixel_rays`.
 
     Let d = (x, y, -1) be the direction in camera axes and n = |d|. On the plane z = -1 a pixel is a
     rectangle of area dx * dy = 1 / (fx * fy). Turned to face the ray it has 1 / n of this area, and
@@ -100,6 +118,9 @@ def _pixel_rays(
     any distance: see `parallel_as_cones`. The eyes of a stereo pair are to the left and right of
     the camera, and look ahead in parallel.
     """
+
+    def of_view(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.index_select(0, views)
 
     def chosen(tensor: torch.Tensor | None) -> torch.Tensor | None:
         return None if tensor is None else of_view(tensor)
@@ -149,13 +170,7 @@ def _pixel_rays(
     rays_d = x[:, None] * right + y[:, None] * up - forward[:, None] * backward
     # Not only a product with 1 / n, as poses from files are only nearly rotations.
     rays_d = rays_d / rays_d.norm(dim=-1, keepdim=True)
-    near_far = bounds if isinstance(bounds, torch.Tensor) else constant(bounds, rays_d)
-    return Rays(
-        rays_o=position.contiguous(),
-        rays_d=rays_d,
-        pixel_areas=facing * plane_areas,
-        bounds=near_far.expand(len(rays_d), 2).clone(memory_format=torch.contiguous_format),
-    )
+    return position.contiguous(), rays_d, facing * plane_areas
 
 
 def along_rays(

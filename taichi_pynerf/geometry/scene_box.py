@@ -14,6 +14,8 @@ import torch
 from taichi_pynerf.geometry.constants import constant
 from taichi_pynerf.geometry.contraction import contract, uncontract
 from taichi_pynerf.geometry.rays import Rays
+from taichi_pynerf.ops.placement import box_rays
+from taichi_pynerf.runtime import runs_kernels
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,20 @@ class SceneBox:
         near = torch.maximum(torch.minimum(t_low, t_high).amax(-1), bounds[:, 0])
         far = torch.minimum(torch.maximum(t_low, t_high).amin(-1), bounds[:, 1])
         return torch.stack([near, torch.maximum(near, far)], -1)
+
+    @torch.no_grad()
+    def enter(self, rays: Rays) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """N rays as the marcher needs them.
+
+        Returns:
+            `to_unit` of the origins, `direction_to_unit` of the directions, and `clip`.
+        """
+        given = rays.rays_o, rays.rays_d, rays.bounds
+        if not runs_kernels(rays.rays_o):
+            origins, dirs = self.to_unit(rays.rays_o), self.direction_to_unit(rays.rays_d)
+            return origins, dirs, self.clip(*given)
+        corners = constant(self.reach, rays.rays_o).view(2, 3)
+        return box_rays(*given, corners, constant(self.center, rays.rays_o).view(1, 3), self.size)
 
     # ---- spacing along rays ---------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Where samples of rays lie in the field, and how large their pixels are there.
+"""Where rays and their samples lie in the scene box, and how large their pixels are there.
 
 The formulas are those of `geometry.scene_box`, `geometry.contraction` and `model.pyramid`:
 
@@ -94,3 +94,35 @@ def place_samples_kernel(unbounded: bool, dtype) -> Kernel:
             levels[i] = level_of(log_level_size - log_width, knots)
 
     return place_samples
+
+
+@functools.cache
+def box_rays_kernel(dtype) -> Kernel:
+    """Compile the kernel for one float type."""
+    point = ti.types.vector(3, dtype)
+    points = ti.types.ndarray(point, 1)
+    ranges = ti.types.ndarray(dtype, 2)
+
+    @kernel
+    def box_rays(
+        rays_o: points,
+        rays_d: points,
+        bounds: ranges,
+        corners: points,
+        center: points,
+        size: dtype,
+        origins: points,
+        dirs: points,
+        ends: ranges,
+    ):
+        for r in range(rays_o.shape[0]):
+            o, d = rays_o[r], rays_d[r]
+            inverse_d = 1 / ti.select(ti.abs(d) < 1e-12, ti.cast(1e-12, dtype), d)
+            t_low, t_high = (corners[0] - o) * inverse_d, (corners[1] - o) * inverse_d
+            near = ti.max(ti.min(t_low, t_high).max(), bounds[r, 0])
+            far = ti.min(ti.max(t_low, t_high).min(), bounds[r, 1])
+            origins[r] = (o - center[0]) / size + 0.5
+            dirs[r] = d / size
+            ends[r, 0], ends[r, 1] = near, ti.max(near, far)
+
+    return box_rays

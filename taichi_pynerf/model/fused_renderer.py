@@ -83,13 +83,14 @@ class FusedRenderer:
             step_size: length of a step, world units.
             level: a fixed pyramid level instead of each sample's own.
         """
+        origins, dirs, ends = self.box.enter(rays)
         return fused_render(
             self.spec,
-            self.box.to_unit(rays.rays_o),
-            self.box.direction_to_unit(rays.rays_d),
+            origins,
+            dirs,
             rays.rays_d,
             rays.pixel_areas,
-            self.box.clip(rays.rays_o, rays.rays_d, rays.bounds),
+            ends,
             self._networks(),
             self.encoder.table,
             self.occupancy.occupied,

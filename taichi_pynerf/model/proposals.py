@@ -118,9 +118,8 @@ def propose(
     per_round, num_samples = (
         round(count / step) for count in (config.proposal_samples, config.fine_samples)
     )
-    rays_o, rays_d = rays.rays_o.detach(), rays.rays_d.detach()
-    ends = box.to_spacing(box.clip(rays_o, rays_d, rays.bounds))
-    origins, dirs = box.to_unit(rays_o), box.direction_to_unit(rays_d)
+    origins, dirs, ends = box.enter(rays)
+    ends = box.to_spacing(ends)
     offset, turn = torch.full_like(ends[:, :1], 0.5), 0.0
     if generator is not None:  # one number per ray, shared by all rounds: see `Workers.own_draws`
         offset = torch.rand(offset.shape, generator=generator, device=offset.device)

@@ -323,11 +323,12 @@ class PyramidRenderer:
     def _march(
         self, rays: Rays, jitter: torch.Tensor, max_samples: int, step: float = 1.0
     ) -> tuple[Samples, torch.Tensor]:
+        origins, dirs, ends = self.box.enter(rays)
         return march_rays(
-            self.box.to_unit(rays.rays_o),
-            self.box.direction_to_unit(rays.rays_d),
+            origins,
+            dirs,
             jitter,
-            self.box.clip(rays.rays_o, rays.rays_d, rays.bounds),
+            ends,
             self.occupancy.occupied,
             step * self.step_size,
             step * self.cone_angle,

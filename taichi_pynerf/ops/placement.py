@@ -1,11 +1,11 @@
-"""Where samples of rays lie in the field, and which pyramid levels they have."""
+"""Where rays and their samples lie in the scene box, and which pyramid levels they have."""
 
 import math
 from collections.abc import Sequence
 
 import torch
 
-from taichi_pynerf.kernels.placement import place_samples_kernel
+from taichi_pynerf.kernels.placement import box_rays_kernel, place_samples_kernel
 from taichi_pynerf.ops.bridge import check_dtype, check_shape, taichi_dtype
 from taichi_pynerf.ops.ray_march import Samples
 
@@ -63,3 +63,47 @@ def place_samples(
         numbers = (*center, size, math.log2(level_size))
         launch(*arrays, *numbers, knots.contiguous(), positions, levels)
     return positions, levels
+
+
+@torch.no_grad()
+def box_rays(
+    rays_o: torch.Tensor,
+    rays_d: torch.Tensor,
+    bounds: torch.Tensor,
+    corners: torch.Tensor,
+    center: torch.Tensor,
+    size: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Rays in coordinates in which a cube of side 1 is the scene box, and where they are in a box.
+
+    Distances along the rays stay in world units. Not differentiable.
+
+    Args:
+        rays_o, rays_d: [N, 3] origins and directions, world units.
+        bounds: [N, 2] least and greatest distance.
+        corners: [2, 3] of the box in which rays are followed, world units.
+        center: [1, 3] of the scene box.
+        size: of the scene box.
+
+    Returns:
+        [N, 3] origins, [N, 3] directions, and [N, 2] least and greatest distance within the bounds
+        and the box. A ray that misses the box gets two equal ones.
+
+    Raises:
+        ValueError: a wrong shape or type.
+    """
+    num_rays = rays_o.shape[0]
+    for name, tensor, shape in (
+        ("rays_o", rays_o, (None, 3)),
+        ("rays_d", rays_d, (num_rays, 3)),
+        ("bounds", bounds, (num_rays, 2)),
+        ("corners", corners, (2, 3)),
+        ("center", center, (1, 3)),
+    ):
+        check_shape(name, tensor, shape)
+        check_dtype(name, tensor, rays_o.dtype)
+    found = rays_o.new_empty(num_rays, 3), rays_o.new_empty(num_rays, 3), torch.empty_like(bounds)
+    if num_rays:
+        arrays = (x.detach().contiguous() for x in (rays_o, rays_d, bounds, corners, center))
+        box_rays_kernel(taichi_dtype(rays_o))(*arrays, size, *found)
+    return found

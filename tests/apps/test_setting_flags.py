@@ -55,6 +55,8 @@ def test_the_help_has_meaning_range_default_and_presets():
     )
     add_setting_flags(parser)
     text = parser.format_help()
-    assert "greatest learning rate; a number above 0 (0.001, cpu 0.02, gpu 0.01)" in text
+    assert (
+        "greatest learning rate; a number above 0 (0.001, cpu 0.02, gpu 0.01, quality 0.01)" in text
+    )
     for setting in settings_of(PyNeRFConfig).values():
         assert setting.of_scene or setting.meaning in text

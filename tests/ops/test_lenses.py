@@ -1,8 +1,17 @@
 import pytest
 import torch
 
-from taichi_pynerf.geometry.distortion import FARTHEST, MAX_ITERATIONS, SMALL_STEP, distort, newton
-from taichi_pynerf.ops.lenses import undistort
+from taichi_pynerf.geometry.cameras import Cameras
+from taichi_pynerf.geometry.distortion import (
+    FARTHEST,
+    MAX_ITERATIONS,
+    NEWTON_LIMITS,
+    SMALL_STEP,
+    distort,
+    newton,
+)
+from taichi_pynerf.geometry.rays import any_pixel_rays
+from taichi_pynerf.ops.lenses import pixel_rays, undistort
 
 LIMITS = (MAX_ITERATIONS, SMALL_STEP, FARTHEST)
 STRENGTHS = (0.1, 0.05, 0.01, 0.003, 0.01, 0.01)  # of k1, k2, k3, k4, p1, p2
@@ -54,3 +63,46 @@ def test_shapes_and_types_are_checked(generator):
         undistort(x, y, lenses[:3], *LIMITS)
     with pytest.raises(ValueError, match=r"y_moved must be torch\.float32"):
         undistort(x, y.double(), lenses, *LIMITS)
+
+
+def random_cameras(generator, distorted, num_views=7):
+    """Perspective cameras in nearly orthonormal poses, as files have them."""
+    c2w = torch.randn(num_views, 3, 4, generator=generator)
+    c2w[..., :3] = torch.linalg.qr(c2w[..., :3]).Q * 1.001
+    fx, fy, cx, cy = 10 + 20 * torch.rand(4, num_views, generator=generator)
+    size = torch.full((num_views,), 40)
+    lenses = 0.1 * torch.randn(num_views, 6, generator=generator) * torch.tensor(STRENGTHS)
+    return Cameras(c2w, fx, fy, cx, cy, size, size, distortion=lenses if distorted else None)
+
+
+@pytest.mark.parametrize("distorted", [False, True])
+@pytest.mark.parametrize("num_views", [1, 300])
+def test_rays_of_pixels_match_the_twin(generator, assert_matches, distorted, num_views):
+    cameras = random_cameras(generator, distorted)
+    views = torch.randint(len(cameras), (num_views,), generator=generator)
+    x, y = torch.randint(40, (2, 300), generator=generator)
+    intrinsics = cameras.fx, cameras.fy, cameras.cx, cameras.cy
+    found = pixel_rays(views, x, y, cameras.c2w, *intrinsics, cameras.distortion, NEWTON_LIMITS)
+    for ours, theirs in zip(found, any_pixel_rays(cameras, views, x, y), strict=True):
+        assert_matches(ours, theirs.expand_as(ours))
+
+
+def test_folded_lenses_leave_areas_finite(generator):
+    cameras = random_cameras(generator, distorted=True)
+    cameras.distortion[:, 0] = -3
+    views, (x, y) = torch.arange(7), torch.full((2, 7), 39)
+    intrinsics = cameras.fx, cameras.fy, cameras.cx, cameras.cy
+    found = pixel_rays(views, x, y, cameras.c2w, *intrinsics, cameras.distortion, NEWTON_LIMITS)
+    assert all(values.isfinite().all() for values in found)
+    assert (found[2] > 0).all()
+
+
+def test_no_pixels_and_wrong_ones(generator):
+    cameras, none = random_cameras(generator, distorted=False), torch.zeros(0, dtype=torch.int64)
+    given = cameras.c2w, cameras.fx, cameras.fy, cameras.cx, cameras.cy, None, NEWTON_LIMITS
+    assert [len(x) for x in pixel_rays(none, none, none, *given)] == [0, 0, 0]
+    x = torch.zeros(5, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"views must have shape \[5\]"):
+        pixel_rays(x[:3], x, x, *given)
+    with pytest.raises(ValueError, match=r"pixel_x must be torch\.int64"):
+        pixel_rays(x, x.float(), x, *given)

@@ -5,7 +5,7 @@ import torch
 
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.pyramid import get_pyramid_level, level_knots
-from taichi_pynerf.ops.placement import place_samples
+from taichi_pynerf.ops.placement import box_rays, place_samples
 from taichi_pynerf.ops.ray_march import Samples
 from taichi_pynerf.reference import placement as reference
 
@@ -149,3 +149,28 @@ def test_shapes_and_types_are_checked(generator):
         place_samples(rays_o, rays_d, areas[:3], samples, *common)
     with pytest.raises(ValueError, match=r"rays_d must be torch\.float32"):
         place_samples(rays_o, rays_d.double(), areas, samples, *common)
+
+
+@pytest.mark.parametrize("unbounded", [False, True])
+def test_rays_in_the_box_match_the_twin(generator, assert_matches, unbounded):
+    box = SceneBox(AABB, unbounded, num_cascades=3)
+    rays_o, rays_d, _, _ = random_inputs(generator, num_rays=400)
+    rays_d[::5, 0] = 0  # along the faces of the box
+    bounds = torch.tensor([[0.1, 3.0]]).expand(400, 2).contiguous()
+    corners, center = torch.tensor(box.reach).view(2, 3), torch.tensor([box.center])
+    origins, dirs, ends = box_rays(rays_o, rays_d, bounds, corners, center, box.size)
+    assert_matches(origins, box.to_unit(rays_o))
+    assert_matches(dirs, box.direction_to_unit(rays_d))
+    assert_matches(ends, box.clip(rays_o, rays_d, bounds))
+    missed = ends[:, 0] == ends[:, 1]
+    assert 0 < missed.float().mean() < 1
+
+
+def test_rays_of_the_wrong_shape_are_refused():
+    rays, bounds = torch.zeros(4, 3), torch.zeros(4, 2)
+    corners, center = torch.zeros(2, 3), torch.zeros(1, 3)
+    assert [len(x) for x in box_rays(rays[:0], rays[:0], bounds[:0], corners, center, 1.0)] == [
+        0
+    ] * 3
+    with pytest.raises(ValueError, match=r"bounds must have shape \[4, 2\]"):
+        box_rays(rays, rays, bounds[:3], corners, center, 1.0)

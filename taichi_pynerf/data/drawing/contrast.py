@@ -17,8 +17,8 @@ from collections.abc import Callable
 
 import torch
 
-CANDIDATES = 3  # pixels that are looked at for each that is drawn
-LOOKS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))  # at a pixel and beside it: columns and rows
+CANDIDATES = 4  # pixels that are looked at for each that is drawn
+LOOKS = ((0, 0), (1, 0), (0, 1))  # at a pixel, beside it and below it: columns and rows
 SCALE = 64  # whole numbers per 1 / 255 of contrast
 
 
@@ -29,7 +29,7 @@ def local_contrast(
     width: torch.Tensor,
     height: torch.Tensor,
 ) -> torch.Tensor:
-    """How much pixels differ from the four beside, above and below them.
+    """How much pixels differ from the one to their right and the one below.
 
     Args:
         values_at: maps columns and rows, both int64 [len(LOOKS) * K], all pixels look by look, to
@@ -42,8 +42,8 @@ def local_contrast(
         numbers are the same, and add up to the same, on every device.
     """
     last_x, last_y = width - 1, height - 1
-    columns = torch.cat([(x + dx).clamp_min_(0).minimum(last_x) for dx, _ in LOOKS])
-    rows = torch.cat([(y + dy).clamp_min_(0).minimum(last_y) for _, dy in LOOKS])
+    columns = torch.cat([(x + dx).minimum(last_x) for dx, _ in LOOKS])
+    rows = torch.cat([(y + dy).minimum(last_y) for _, dy in LOOKS])
     values = values_at(columns, rows).view(len(LOOKS), -1).float()
     squares = (values[1:] - values[0]).square_().sum(0).view(len(x), -1).sum(1)  # exact in float32
     return squares.double().sqrt_().mul_(SCALE).round_().long()
