@@ -19,7 +19,7 @@ from pathlib import Path
 import taichi
 import torch
 
-from benchmarks.quality.rows import DEMO, LOSSMULT, ROWS, Images, Row
+from benchmarks.quality.rows import DEMOS, LOSSMULT, ROWS, Images, Row
 from taichi_pynerf import PyNeRF, PyNeRFConfig, runtime
 from taichi_pynerf.data.datasets import MultiScaleDataset
 from taichi_pynerf.data.loading import scene_splits
@@ -61,7 +61,7 @@ def run_row(
     Args:
         name: of the row.
         output_dir: results are in `output_dir/name/seed<seed>/result.json`.
-        data_dir: the folder that holds the scenes' folders; the demo scene needs none.
+        data_dir: the folder that holds the scenes' folders; demo scenes need none.
         seed: of all randomness.
         preset: settings that the row's own come on top of.
         rows: where the row, and the one whose model it tests, are looked up.
@@ -191,18 +191,19 @@ def test_images(images: Images, data_dir: Path | None) -> dict[str, MultiScaleDa
 def scene_folder(
     images: Images, data_dir: Path | None, distances: tuple[float, ...], num_train: int
 ) -> Path:
-    """Where the images are; the demo scene is made if it is not there."""
-    if images.scene != DEMO:
+    """Where the images are; a demo scene is made if it is not there."""
+    if images.scene not in DEMOS:
         if data_dir is None:
             raise ConfigError(
                 f"{images.scene} is on files: name the folder around it by --data_dir"
             )
         return data_dir / images.scene
+    scene = DEMOS[images.scene]
     if not distances:
-        return demo_scene_dir(resolution=images.resolution)
+        return demo_scene_dir(scene=scene, resolution=images.resolution)
     return demo_scene_dir(
-        resolution=images.resolution, distances=distances, num_train=num_train, num_val=1,
-        num_test=NUM_DEMO_TESTS,
+        scene=scene, resolution=images.resolution, distances=distances, num_train=num_train,
+        num_val=1, num_test=NUM_DEMO_TESTS,
     )  # fmt: skip
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from taichi_pynerf.runs.scene_source import MULTISCALE
 
 DEMO = "demo"
+DEMOS = {DEMO: "still-life", "demo-foliage": "foliage", "demo-glossy": "glossy"}
+"""The built-in scenes: {name of images: name of the scene}."""
 BLENDER_SCENES = ["chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship"]
 
 LOSSMULT = {"drawn": "scales", "weighted": "pixels", "off": "pixels"}
@@ -19,7 +21,7 @@ class Images:
     """The images that a row trains and tests on.
 
     Attributes:
-        scene: a folder's name, or "demo" for the built-in still life.
+        scene: a folder's name, or a key of `DEMOS`.
         img_downscale: divisor of the files' size; the quotient counts as full size.
         scales: reductions of the full size that are trained and tested on.
         train_distances: demo only, the cameras' distances from the scene in world units.
@@ -76,6 +78,10 @@ TABLES = {
     "far-near": "Demo scene, trained far and tested near, equal steps",
     "demo-steps": "Ablations on the demo scene, four scales, equal steps",
     "demo-seconds": "Ablations on the demo scene, four scales, equal training time",
+    "foliage-steps": "Ablations on the demo scene foliage, four scales, equal steps",
+    "foliage-seconds": "Ablations on the demo scene foliage, four scales, equal training time",
+    "glossy-steps": "Ablations on the demo scene glossy, four scales, equal steps",
+    "glossy-seconds": "Ablations on the demo scene glossy, four scales, equal training time",
     "lego200-steps": "Ablations on lego, four scales from 200 x 200 down, equal steps",
     "lego200-seconds": "Ablations on lego, four scales from 200 x 200 down, equal training time",
 }
@@ -182,6 +188,10 @@ ROWS: dict[str, Row] = {
     ),
     **_ablations("demo-steps", Images(DEMO, 2, MULTISCALE), 8, max_steps=500),
     **_ablations("demo-seconds", Images(DEMO, 2, MULTISCALE), 8, max_seconds=60.0),
+    **_ablations("foliage-steps", Images("demo-foliage", 2, MULTISCALE), 8, max_steps=500),
+    **_ablations("foliage-seconds", Images("demo-foliage", 2, MULTISCALE), 8, max_seconds=60.0),
+    **_ablations("glossy-steps", Images("demo-glossy", 2, MULTISCALE), 8, max_steps=500),
+    **_ablations("glossy-seconds", Images("demo-glossy", 2, MULTISCALE), 8, max_seconds=60.0),
     **_ablations("lego200-steps", Images("lego", 4, MULTISCALE), 8, max_steps=500),
     **_ablations("lego200-seconds", Images("lego", 4, MULTISCALE), 8, max_seconds=60.0),
 }  # fmt: skip

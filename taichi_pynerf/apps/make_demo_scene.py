@@ -1,11 +1,17 @@
-"""Render the built-in demo scene: a still life in NeRF-synthetic ("Blender") layout, or the same
-in an unbounded landscape in nerfstudio's."""
+"""Render a built-in demo scene in NeRF-synthetic ("Blender") layout, or the still life in an
+unbounded landscape in nerfstudio's."""
 
 from pathlib import Path
 
 from taichi_pynerf import runtime
 from taichi_pynerf.apps.cli import Parser, run
-from taichi_pynerf.demo.scene import DemoSceneSettings, demo_scene_dir, make_demo_scene
+from taichi_pynerf.demo.scene import (
+    SCENES,
+    STILL_LIFE,
+    DemoSceneSettings,
+    demo_scene_dir,
+    make_demo_scene,
+)
 from taichi_pynerf.demo.unbounded import DISTANCES, make_unbounded_demo
 
 
@@ -13,10 +19,17 @@ def build_parser() -> Parser:
     defaults = DemoSceneSettings()
     parser = Parser(description=__doc__)
     parser.add_argument(
+        "--scene",
+        choices=SCENES,
+        default=STILL_LIFE,
+        metavar="NAME",
+        help="; ".join(f"{name}: {scene.contents}" for name, scene in SCENES.items()),
+    )
+    parser.add_argument(
         "--output_dir",
         type=Path,
-        help="new or empty folder for the scene (default: the cache that training without "
-        "--data_dir reads)",
+        help="new or empty folder for the scene (default: the cache, where training without "
+        "--data_dir finds the still life)",
     )
     parser.add_argument(
         "--resolution",
@@ -70,6 +83,8 @@ def main(argv: list[str]) -> None:
     parser = build_parser()
     settings = vars(parser.parse_args(argv))
     output_dir, unbounded = settings.pop("output_dir"), settings.pop("unbounded")
+    if unbounded and settings["scene"] != STILL_LIFE:
+        parser.error(f"--unbounded is of the scene {STILL_LIFE} alone, not of {settings['scene']}")
     if unbounded and output_dir is None:
         parser.error("--unbounded needs --output_dir")
     extras = {name: settings.pop(name) for name in ("exposure_stops", "depth")}
@@ -79,6 +94,7 @@ def main(argv: list[str]) -> None:
         settings["distances"] = DISTANCES if unbounded else DemoSceneSettings.distances
     runtime.start("cpu")
     if unbounded:
+        del settings["scene"]
         print(make_unbounded_demo(output_dir, DemoSceneSettings(**settings), **extras))
     elif output_dir is None:
         print(demo_scene_dir(**settings))

@@ -1,1 +1,1 @@
-"""The built-in scenes: a still life, ray-traced with Taichi."""
+"""The built-in scenes: a still life, a plant and a drum kit, ray-traced with Taichi."""

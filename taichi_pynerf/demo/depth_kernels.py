@@ -3,15 +3,9 @@
 import taichi as ti
 import taichi.math as tm
 
+from taichi_pynerf.demo.shape_kernels import NO_HIT, Kinds, Lists, Table, nearest_shape
 from taichi_pynerf.demo.surroundings_kernels import nearest_surroundings
-from taichi_pynerf.demo.tracer_kernels import (
-    BITS_PER_WORD,
-    NO_HIT,
-    Kinds,
-    Table,
-    camera_axes,
-    nearest_shape,
-)
+from taichi_pynerf.demo.tracer_kernels import camera_axes
 from taichi_pynerf.kernels.launch import kernel
 
 
@@ -21,6 +15,7 @@ def render_view_depth(
     camera: ti.types.ndarray(dtype=tm.vec4, ndim=1),  # [4]: rows of the camera-to-world matrix
     table: Table,
     kinds: Kinds,
+    all_shapes: Lists,  # [1, 1, num_words]: every shape
     columns: ti.types.ndarray(dtype=tm.vec4, ndim=1),  # [num_columns]: x, y, radius, height
     floor: ti.f32,  # height of the ground
     has_surroundings: ti.i32,
@@ -33,15 +28,9 @@ def render_view_depth(
         right, up, back, eye = camera_axes(camera)
         column, row = x + 0.5 - 0.5 * width, 0.5 * height - y - 0.5
         d = tm.normalize(column * right + row * up - focal * back)
-        words = ti.Vector([0, 0])
-        for k in range(table.shape[0]):
-            if k < BITS_PER_WORD:
-                words.x |= 1 << k
-            else:
-                words.y |= 1 << (k - BITS_PER_WORD)
         # Rays start just outside the scene: float32 then resolves thin rods (`render_demo_view`).
         t_start = tm.length(eye) - scene_radius - 0.1
-        hit, t = nearest_shape(eye + t_start * d, d, words, table, kinds)
+        hit, t = nearest_shape(eye + t_start * d, d, all_shapes, 0, 0, table, kinds)
         t = ti.select(hit >= 0, t_start + t, NO_HIT)
         if hit < 0 and has_surroundings != 0:
             _, t = nearest_surroundings(eye, d, floor, columns)

@@ -1,13 +1,14 @@
-"""The built-in demo scene as a folder in NeRF-synthetic ("Blender") layout, made once and cached.
+"""The built-in demo scenes as folders in NeRF-synthetic ("Blender") layout, made once and cached.
 
-It shows a still life (`still_life.py`) from several distances. Near views show fine detail; in far
-views the detail is smaller than a pixel. A field must get both right. Colours are straight RGBA on
-a transparent background, as in the NeRF-synthetic scenes.
+They show a still life, a plant or a drum kit (`SCENES`) from several distances. Near views show
+fine detail; in far views the detail is smaller than a pixel. A field must get both right. Colours
+are straight RGBA on a transparent background, as in the NeRF-synthetic scenes.
 """
 
 import hashlib
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from taichi_pynerf.data.authoring.scene_folder import new_scene_folder
+from taichi_pynerf.demo.foliage import foliage
+from taichi_pynerf.demo.glossy import glossy
 from taichi_pynerf.demo.still_life import still_life
-from taichi_pynerf.demo.tracer import DemoRenderer
+from taichi_pynerf.demo.tracer import DemoRenderer, TracedScene
 from taichi_pynerf.errors import ConfigError, SceneError
 from taichi_pynerf.files import cache_folder
-
-VERSION = 1  # raise it when the same settings give other pictures
 
 CAMERA_ANGLE_X = math.radians(50.0)
 LOOK_AT = (0.0, 0.0, -0.18)  # world units
@@ -34,8 +35,32 @@ SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
+class DemoScene:
+    """A built-in scene.
+
+    Args:
+        build: makes its shapes, the same at every call.
+        contents: what it shows, in words.
+        version: raise it when the same settings give other pictures.
+    """
+
+    build: Callable[[], TracedScene]
+    contents: str
+    version: int = 1
+
+
+STILL_LIFE = "still-life"
+SCENES = {
+    STILL_LIFE: DemoScene(still_life, "checks, print, wires and a glazed ball on a plinth"),
+    "foliage": DemoScene(foliage, "a weeping fig with hundreds of leaves in a glazed pot"),
+    "glossy": DemoScene(glossy, "a drum kit and balls of lacquer, chrome, brass and glaze"),
+}
+"""{name: scene}; the still life is the default."""
+
+
+@dataclass(frozen=True)
 class DemoSceneSettings:
-    """The settings that determine the demo scene's pictures.
+    """The settings that determine a demo scene's pictures.
 
     Args:
         resolution: pixels along each side of a picture; a multiple of 8, so that it can be
@@ -82,25 +107,32 @@ class DemoSceneSettings:
 
 
 def demo_scene_dir(
-    cache_root: Path | str | None = None, *, progress: bool = True, **settings: Any
+    cache_root: Path | str | None = None,
+    *,
+    scene: str = STILL_LIFE,
+    progress: bool = True,
+    **settings: Any,
 ) -> Path:
-    """The folder of the demo scene with these settings. If it is missing, it is made.
+    """The folder of a demo scene with these settings. If it is missing, it is made.
 
     Args:
         cache_root: folder of all cached scenes; by default the project's `cache_folder`.
+        scene: its name in `SCENES`.
         progress: show a progress bar while the scene is made.
         settings: fields of `DemoSceneSettings`.
 
     Raises:
-        ConfigError: a setting is out of its range.
+        ConfigError: an unknown scene, or a setting is out of its range.
         SceneError: the folder cannot be written.
     """
+    version = demo_scene(scene).version
     key = DemoSceneSettings(**settings)
     digest = hashlib.sha256(json.dumps(asdict(key), sort_keys=True).encode()).hexdigest()[:12]
-    folder = Path(cache_root or cache_folder()) / f"demo_scene_v{VERSION}_{digest}"
+    stem = "demo_scene" if scene == STILL_LIFE else f"demo_{scene}"
+    folder = Path(cache_root or cache_folder()) / f"{stem}_v{version}_{digest}"
     if not folder.is_dir():
         try:
-            make_demo_scene(folder, progress=progress, **settings)
+            make_demo_scene(folder, scene=scene, progress=progress, **settings)
         except SceneError:
             if not folder.is_dir():  # otherwise another process made the same scene first
                 raise
@@ -110,6 +142,7 @@ def demo_scene_dir(
 def make_demo_scene(
     out_dir: Path | str,
     *,
+    scene: str = STILL_LIFE,
     resolution: int = DemoSceneSettings.resolution,
     num_train: int = DemoSceneSettings.num_train,
     num_val: int = DemoSceneSettings.num_val,
@@ -119,21 +152,33 @@ def make_demo_scene(
     seed: int = DemoSceneSettings.seed,
     progress: bool = True,
 ) -> Path:
-    """Render the demo scene into `out_dir`, which must be new or empty; return it.
+    """Render a demo scene into `out_dir`, which must be new or empty; return it.
 
-    The folder appears under its name only when it is complete.
+    The folder appears under its name only when it is complete. `scene` is a name in `SCENES`.
     The settings are those of `DemoSceneSettings`; `progress` shows a progress bar.
 
     Raises:
-        ConfigError: a setting is out of its range.
+        ConfigError: an unknown scene, or a setting is out of its range.
         SceneError: `out_dir` is not empty, or it cannot be written.
     """
     settings = DemoSceneSettings(
         resolution, num_train, num_val, num_test, distances, samples_per_pixel, seed
     )
+    demo_scene(scene)
     with new_scene_folder(out_dir) as folder:
-        _write_scene(folder, settings, progress)
+        _write_scene(folder, scene, settings, progress)
     return Path(out_dir)
+
+
+def demo_scene(name: str) -> DemoScene:
+    """The scene of this name.
+
+    Raises:
+        ConfigError: there is none; the message lists the names.
+    """
+    if name not in SCENES:
+        raise ConfigError(f"the demo scene must be one of {', '.join(SCENES)}, got {name!r}")
+    return SCENES[name]
 
 
 def view_poses(
@@ -169,13 +214,13 @@ def _look_along(eye: np.ndarray, backward: np.ndarray) -> np.ndarray:
     return pose
 
 
-def _write_scene(folder: Path, settings: DemoSceneSettings, progress: bool) -> None:
-    renderer = DemoRenderer(still_life())
-    (folder / "demo_scene.json").write_text(
-        json.dumps({"version": VERSION, **asdict(settings)}, indent=2) + "\n"
-    )
+def _write_scene(folder: Path, scene: str, settings: DemoSceneSettings, progress: bool) -> None:
+    renderer = DemoRenderer(SCENES[scene].build())
+    name = {} if scene == STILL_LIFE else {"scene": scene}
+    description = {**name, "version": SCENES[scene].version, **asdict(settings)}
+    (folder / "demo_scene.json").write_text(json.dumps(description, indent=2) + "\n")
     total = sum(settings.num_views(split) for split in SPLITS)
-    with tqdm(total=total, desc="demo scene", unit="view", disable=not progress) as bar:
+    with tqdm(total=total, desc=f"demo scene {scene}", unit="view", disable=not progress) as bar:
         for split_index, split in enumerate(SPLITS):
             (folder / split).mkdir()
             jitter = np.random.default_rng([settings.seed, split_index, 1])

@@ -6,12 +6,12 @@ the box [-1.3, 1.3]^3. z is up, and the objects stand at z = `GROUND`.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
+from taichi_pynerf.demo.builder import GLAZE, METAL, SATIN, Builder, Vector, sheet_of
 from taichi_pynerf.demo.font import draw_text, text_width
-from taichi_pynerf.demo.tracer import Kind, Paint, Row, TracedScene
+from taichi_pynerf.demo.tracer import Paint, TracedScene
 
 RADIUS = 1.42  # radius of a sphere around the world's origin that holds everything
 GROUND = -0.55
@@ -30,75 +30,12 @@ BRASS = (0.62, 0.40, 0.14)
 PORCELAIN = (0.86, 0.87, 0.86)
 WALNUT = (0.15, 0.08, 0.045)
 
-MATT = (0.0, 1.0, 0.0)
-SATIN = (0.18, 30.0, 0.25)
-METAL = (0.45, 40.0, 0.6)
-GLAZE = (0.80, 90.0, 1.0)
-
-Vector = tuple[float, float, float]
-
-
-class _Builder:
-    """Collects shapes as rows of the tracer's tables.
-
-    Each shape takes up to three colours and its `look`: `paint`, `pattern` and `gloss`. The last
-    colour stands in for those not given.
-    """
-
-    def __init__(self) -> None:
-        self.tables: list[np.ndarray] = []
-        self.kinds: list[tuple[int, int]] = []
-
-    def sphere(self, centre: Vector, radius: float, *colours: Vector, **look: Any) -> None:
-        rows = centre, (0.0, 0.0, 1.0), (radius, 0.0, 0.0)
-        self._add(Kind.SPHERE, rows, (centre, centre, radius), colours, **look)
-
-    def cylinder(
-        self, base: Vector, lid: Vector, radius: float, *colours: Vector, **look: Any
-    ) -> None:
-        axis = np.subtract(lid, base)
-        length = float(np.linalg.norm(axis))
-        rows = base, axis / length, (radius, length, 0.0)
-        self._add(Kind.CYLINDER, rows, (base, lid, radius), colours, **look)
-
-    def box(
-        self, centre: Vector, half: Vector, degrees: float, *colours: Vector, **look: Any
-    ) -> None:
-        """A box of half extents `half`, turned counter-clockwise about z."""
-        cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-        # Its bound is a capsule along the longest side.
-        longest = int(np.argmax(half))
-        side = np.array([(cos, sin, 0.0), (-sin, cos, 0.0), (0.0, 0.0, 1.0)][longest])
-        reach = half[longest] * side
-        across = math.hypot(*np.delete(half, longest))
-        bound = np.subtract(centre, reach), np.add(centre, reach), across
-        self._add(Kind.BOX, (centre, (cos, sin, 0.0), half), bound, colours, **look)
-
-    def _add(
-        self,
-        kind: Kind,
-        rows: tuple[Any, ...],
-        bound: tuple[Any, ...],
-        colours: tuple[Vector, ...],
-        *,
-        paint: Paint = Paint.PLAIN,
-        pattern: tuple[float, ...] = (0, 0, 0),
-        gloss: Vector = MATT,
-    ) -> None:
-        table = np.zeros((len(Row), 3), np.float32)
-        table[[Row.ORIGIN, Row.AXIS, Row.SIZE]] = rows
-        table[Row.BOUND_A], table[Row.BOUND_B], table[Row.BOUND_RADIUS, 0] = bound
-        table[[Row.COLOUR, Row.COLOUR_2, Row.COLOUR_3]] = (*colours, *colours[-1:] * 2)[:3]
-        table[Row.PATTERN], table[Row.GLOSS] = pattern, gloss
-        self.tables.append(table)
-        self.kinds.append((kind, paint))
-
 
 def still_life() -> TracedScene:
     """The demo scene, the same at every call."""
-    prints, frames = _sheet_of([_plinth_print(), _poster_print(), _eye_chart(), _ruler_print()])
+    prints, frames = sheet_of([_plinth_print(), _poster_print(), _eye_chart(), _ruler_print()])
     plinth, poster, eye_chart, ruler, blank = 0, 1, 2, 3, -1
-    add = _Builder()
+    add = Builder()
     add.cylinder(
         (0.0, 0.0, GROUND - PLINTH_HEIGHT),
         (0.0, 0.0, GROUND),
@@ -154,7 +91,7 @@ def still_life() -> TracedScene:
     )
 
 
-def _tower(add: _Builder, foot: Vector, height: float) -> None:
+def _tower(add: Builder, foot: Vector, height: float) -> None:
     """A hyperboloid of two families of straight rods between two discs, with a ball on top."""
     num_rods, twist = 12, math.radians(130.0)
     x, y, z = foot
@@ -170,7 +107,7 @@ def _tower(add: _Builder, foot: Vector, height: float) -> None:
             add.cylinder(low, high, 0.010, BRASS, gloss=METAL)
 
 
-def _caged_ball(add: _Builder, centre: Vector, half: float, degrees: float) -> None:
+def _caged_ball(add: Builder, centre: Vector, half: float, degrees: float) -> None:
     """A chequered porcelain ball inside the twelve wires of a cube."""
     add.sphere(
         (centre[0], centre[1], centre[2] - half + 0.115),
@@ -194,7 +131,7 @@ def _caged_ball(add: _Builder, centre: Vector, half: float, degrees: float) -> N
             add.cylinder(corner(-1, i, j), corner(1, i, j), 0.009, INK, gloss=METAL)
 
 
-def _cup_of_pins(add: _Builder, foot: Vector) -> None:
+def _cup_of_pins(add: Builder, foot: Vector) -> None:
     """A striped cup that holds a fan of pins with coloured tips."""
     x, y, z = foot
     add.cylinder(
@@ -261,14 +198,3 @@ def _ruler_print() -> np.ndarray:
     for number in range(1, 9):
         draw_text(sheet, str(number), 1, 13 * number - 1)
     return sheet
-
-
-def _sheet_of(prints: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Put prints below each other; returns the sheet, and the frames [num_prints, 4] in it."""
-    sheet = np.zeros((sum(len(p) for p in prints), max(p.shape[1] for p in prints)), np.int32)
-    frames, row = [], 0
-    for p in prints:
-        sheet[row : row + len(p), : p.shape[1]] = p
-        frames.append((row, 0, *p.shape))
-        row += len(p)
-    return sheet, np.array(frames, np.int32)

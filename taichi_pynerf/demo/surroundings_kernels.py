@@ -7,15 +7,9 @@ parallax as the camera moves; the mountains stand at infinity.
 import taichi as ti
 import taichi.math as tm
 
-from taichi_pynerf.demo.tracer_kernels import (
-    HORIZON,
-    NO_HIT,
-    camera_axes,
-    display,
-    hash_u32,
-    hit_cylinder,
-    unit_float,
-)
+from taichi_pynerf.demo.light_kernels import HORIZON, display
+from taichi_pynerf.demo.shape_kernels import NO_HIT, hit_cylinder
+from taichi_pynerf.demo.tracer_kernels import camera_axes, hash_u32, unit_float
 from taichi_pynerf.kernels.launch import kernel
 
 HAZE_DISTANCE = 60.0  # distance at which haze has taken 1 - 1/e of the ground, world units

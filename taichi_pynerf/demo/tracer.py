@@ -1,4 +1,4 @@
-"""Ray tracing of the built-in demo scene, with numpy arrays in and out."""
+"""Ray tracing of the built-in demo scenes, with numpy arrays in and out."""
 
 import math
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ import numpy as np
 
 from taichi_pynerf import runtime
 from taichi_pynerf.demo import depth_kernels, surroundings_kernels, tracer_kernels
-from taichi_pynerf.demo.tracer_kernels import MAX_SHAPES, Kind, Paint, Row
+from taichi_pynerf.demo.paint_kernels import Paint
+from taichi_pynerf.demo.shape_kernels import BITS_PER_WORD, Kind, Row
 
 __all__ = [
-    "MAX_SHAPES",
     "DemoRenderer",
     "Kind",
     "Paint",
@@ -30,8 +30,8 @@ class TracedScene:
     """The scene of the ray tracer. Lengths are in world units, z is up.
 
     Args:
-        table: float32 [num_shapes, len(Row), 3], the geometry and colours of the shapes; at most
-            `MAX_SHAPES`.
+        table: float32 [num_shapes, len(Row), 3], the geometry and colours of the shapes. Tracing
+            is faster if shapes near each other follow each other.
         kinds: int32 [num_shapes, 2], the `Kind` and the `Paint` of each shape.
         occluders: float32 [num_occluders, 4], spheres (centre, radius) that block the sky's light.
         prints: int32 [height, width], the inks (0, 1, 2) of all printed textures in one sheet.
@@ -55,19 +55,28 @@ class DemoRenderer:
     """Renders views of a `TracedScene`; starts Taichi if nothing has yet.
 
     Raises:
-        ValueError: the scene has no shape or more than `MAX_SHAPES`.
+        ValueError: the scene has no shape.
     """
 
     def __init__(self, scene: TracedScene):
-        num_shapes = len(scene.table)
-        if not 1 <= num_shapes <= MAX_SHAPES:
-            raise ValueError(f"a scene has 1 to {MAX_SHAPES} shapes, got {num_shapes}")
+        if not len(scene.table):
+            raise ValueError("a scene has one shape or more")
         runtime.start()
         self.scene = scene
         self._light_frame = light_frame(scene.to_light)
-        self._shadow_lists = np.zeros((SHADOW_CELLS, SHADOW_CELLS, 2), np.int32)
+        self._groups = shape_groups(scene.table)
+        finish = scene.table[:, [Row.MIRROR, Row.FINISH]]
+        self._render = (
+            tracer_kernels.render_finished_view if finish.any() else tracer_kernels.render_demo_view
+        )
+        self._shadow_lists = np.zeros((SHADOW_CELLS, SHADOW_CELLS, len(self._groups)), np.int32)
         tracer_kernels.list_shadow_shapes(
-            self._shadow_lists, scene.table, self._light_frame, scene.radius, scene.penumbra
+            self._shadow_lists,
+            scene.table,
+            self._groups,
+            self._light_frame,
+            scene.radius,
+            scene.penumbra,
         )
 
     def render(
@@ -100,11 +109,13 @@ class DemoRenderer:
         if np.linalg.norm(pose[:3, 3]) <= scene.radius:
             raise ValueError(f"the camera must be farther than {scene.radius} from the origin")
         image = np.zeros((resolution, resolution, 4), np.float32)
-        tracer_kernels.render_demo_view(
+        self._render(
             image,
+            np.zeros((resolution, resolution, len(self._groups)), np.int32),
             np.ascontiguousarray(pose, np.float32),
             scene.table,
             scene.kinds,
+            self._groups,
             scene.occluders,
             scene.prints,
             scene.frames,
@@ -143,6 +154,7 @@ class DemoRenderer:
             np.ascontiguousarray(pose, np.float32),
             self.scene.table,
             self.scene.kinds,
+            all_shapes(len(self.scene.table)),
             _columns(),
             floor or 0.0,
             int(floor is not None),
@@ -150,6 +162,29 @@ class DemoRenderer:
             self.scene.radius,
         )
         return image
+
+
+def all_shapes(num_shapes: int) -> np.ndarray:
+    """int32 [1, 1, num_words]: the list that holds every shape."""
+    counts = np.clip(num_shapes - np.arange(0, num_shapes, BITS_PER_WORD), 0, BITS_PER_WORD)
+    return ((1 << counts) - 1).astype(np.int32)[None, None]
+
+
+def shape_groups(table: np.ndarray) -> np.ndarray:
+    """float32 [num_words, 4]: centre and radius of a sphere around each word's shapes.
+
+    Args:
+        table: as in `TracedScene`.
+    """
+    groups = []
+    for first in range(0, len(table), BITS_PER_WORD):
+        rows = table[first : first + BITS_PER_WORD].astype(np.float64)
+        ends, radii = rows[:, [Row.BOUND_A, Row.BOUND_B]], rows[:, Row.BOUND_RADIUS, :1]
+        low, high = (ends - radii[:, None]).min((0, 1)), (ends + radii[:, None]).max((0, 1))
+        centre = 0.5 * (low + high)
+        reach = (np.linalg.norm(ends - centre, axis=-1) + radii).max()
+        groups.append([*centre, 1.0001 * reach + 1e-5])  # float32 tests must not lose any
+    return np.array(groups, np.float32)
 
 
 def render_surroundings(

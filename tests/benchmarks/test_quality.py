@@ -13,9 +13,10 @@ from benchmarks.quality import __main__ as program
 from benchmarks.quality import row_runs
 from benchmarks.quality.published import PUBLISHED
 from benchmarks.quality.row_runs import run_row
-from benchmarks.quality.rows import LOSSMULT, ROWS, TABLES, Images, Row
+from benchmarks.quality.rows import DEMOS, LOSSMULT, ROWS, TABLES, Images, Row
 from benchmarks.quality.tables import columns_of, markdown, mean_figure
 from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.demo.scene import SCENES
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.training.multi_scale_trainer import MultiScaleTrainer
 
@@ -142,6 +143,16 @@ def test_what_coarse_pixels_count_for(tmp_path, data_dir, lossmult, monkeypatch)
     run({"a": row}, "a", tmp_path, data_dir)
     different = len(weights[0].unique())
     assert different == (2 if lossmult == "weighted" else 1)
+
+
+def test_demo_scenes_of_rows_are_built_in_ones(monkeypatch):
+    made = []
+    monkeypatch.setattr(row_runs, "demo_scene_dir", lambda **settings: made.append(settings))
+    for name in DEMOS:
+        row_runs.scene_folder(Images(name), None, (), 4)
+    assert [settings["scene"] for settings in made] == list(SCENES)
+    named = {row.images.scene for row in ROWS.values()}
+    assert set(DEMOS) <= named
 
 
 def test_rows_are_sound():

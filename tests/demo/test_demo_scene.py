@@ -68,6 +68,7 @@ def one_shape(kind, *, axis=(0.0, 0.0, 1.0), size):
     """A grey matt shape at the origin."""
     table = np.zeros((1, len(Row), 3), np.float32)
     table[0, Row.AXIS], table[0, Row.SIZE] = axis, size
+    table[0, Row.SIDE] = 1.0, 0.0, 0.0  # of a leaf
     table[0, Row.BOUND_RADIUS, 0] = 1.3
     table[0, [Row.COLOUR, Row.COLOUR_2, Row.COLOUR_3]] = 0.2
     table[0, Row.GLOSS] = 0.0, 1.0, 0.0
@@ -101,6 +102,10 @@ def pose_above(height):
         (Kind.CYLINDER, (0, 0, 1), (0.4, 0.6, 0), (math.pi * 0.16, 0.6)),
         (Kind.CYLINDER, (1, 0, 0), (0.2, 0.9, 0), (0.9 * 0.4, 0.0)),
         (Kind.BOX, (math.cos(0.5), math.sin(0.5), 0), (0.6, 0.3, 0.2), (1.2 * 0.6, 0.2)),
+        (Kind.SPHEROID, (0, 0, 1), (0.5, 0.1, 0), (math.pi * 0.25, 0.0)),
+        (Kind.SPHEROID, (1, 0, 0), (0.5, 0.1, 0), (math.pi * 0.05, 0.0)),
+        (Kind.LEAF, (0, 0, 1), (0.6, 0.3, 0), (8 / 3 * 0.6 * 0.3, 0.0)),
+        (Kind.LEAF, (0, -0.8, 0.6), (0.6, 0.3, 0.4), (8 / 3 * 0.6 * 0.3 * 0.6, 0.0)),
     ],
 )
 def test_coverage_of_a_shape_is_its_projected_area(kind, axis, size, area_at_depth):
@@ -180,7 +185,7 @@ def test_renderer_refuses_wrong_arguments(renderer):
     with pytest.raises(ValueError, match="farther"):
         render(renderer, pose_above(1.0), 16, 4)
     empty = one_shape(Kind.SPHERE, size=(1, 0, 0))
-    with pytest.raises(ValueError, match="1 to"):
+    with pytest.raises(ValueError, match="one shape or more"):
         DemoRenderer(dataclasses.replace(empty, table=empty.table[:0]))
 
 
@@ -336,11 +341,11 @@ def test_cache_root_comes_from_the_environment(tmp_path, monkeypatch):
 def test_losing_a_race_uses_the_winner_s_scene(tmp_path, monkeypatch):
     real = demo_scene._write_scene
 
-    def write_while_another_finishes(unfinished, settings, progress):
-        real(unfinished, settings, progress)
+    def write_while_another_finishes(unfinished, *args):
+        real(unfinished, *args)
         winner = tmp_path / unfinished.name.split(".")[1]
         winner.mkdir()
-        real(winner, settings, progress)
+        real(winner, *args)
 
     monkeypatch.setattr(demo_scene, "_write_scene", write_while_another_finishes)
     folder = demo_scene_dir(tmp_path, **TINY)
