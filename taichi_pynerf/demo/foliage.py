@@ -15,7 +15,7 @@ from taichi_pynerf.demo.tracer import Paint, Row, TracedScene
 
 RADIUS = 1.42  # radius of a sphere around the world's origin that holds everything
 FOOT, SOIL = -1.0, -0.50  # heights of the pot's foot and of the soil
-CROWN, CROWN_SIZE = (0.0, 0.0, 0.27), (0.66, 0.66, 0.56)  # an ellipsoid around the branches
+CROWN, CROWN_SIZE = (0.0, 0.0, 0.33), (0.80, 0.80, 0.62)  # an ellipsoid around the branches
 NEIGHBOURHOOD = 0.22  # leaves this near above a leaf take the sky's light from it
 
 GLAZED_BLUE = (0.02, 0.075, 0.16)
@@ -39,7 +39,7 @@ def foliage() -> TracedScene:
     kinds = np.array(add.kinds, np.int32)
     is_leaf = kinds[:, 1] == Paint.VEINS
     table[is_leaf, Row.FINISH, 2] = hidden_sky(table[is_leaf, Row.ORIGIN])
-    occluders = [(*CROWN, 0.42), (0.0, 0.0, FOOT + 0.26, 0.26)]
+    occluders = [(*CROWN, 0.34), (0.0, 0.0, FOOT + 0.26, 0.26)]
     return TracedScene(
         table=table,
         kinds=kinds,
@@ -57,7 +57,7 @@ def hidden_sky(centres: np.ndarray) -> np.ndarray:
     to_others = centres[None].astype(np.float64) - centres[:, None]
     near = np.linalg.norm(to_others, axis=-1) < NEIGHBOURHOOD
     above = (near & (to_others[..., 2] > 0.01)).sum(1)
-    return 0.8 * (1.0 - np.exp(-above / 12.0))
+    return 0.8 * (1.0 - np.exp(-above / 18.0))
 
 
 def _pot(add: Builder) -> None:
@@ -100,7 +100,7 @@ class _Plant:
             for k in range(3):
                 turned = _turned(aside, (k - 1.0) * 0.7)
                 rise = (0.15, 2.2, 0.8)[k]
-                self._branch(points[-1 if k % 2 else -2], turned + rise * ahead / 0.085, 0.34, 0)
+                self._branch(points[-1 if k % 2 else -2], turned + rise * ahead / 0.085, 0.42, 0)
 
     def _branch(self, foot: np.ndarray, towards: np.ndarray, length: float, order: int) -> None:
         """A branch of three parts that bends up, with branches or leaves along it."""
@@ -136,7 +136,7 @@ class _Plant:
             away = 0.55 * direction + 0.8 * sign * across + rng.normal(0.0, 0.28, 3)
             away += (0.0, 0.0, -0.45)
             away /= np.linalg.norm(away)
-            half = rng.uniform(0.048, 0.074)
+            half = rng.uniform(0.054, 0.084)
             stalk_end = foot + 0.028 * away
             self._stick(foot, stalk_end, 0.0026, STALK)
             droop = np.add(away, (0.0, 0.0, -0.25))
