@@ -216,7 +216,7 @@ def _look_along(eye: np.ndarray, backward: np.ndarray) -> np.ndarray:
 
 def _write_scene(folder: Path, scene: str, settings: DemoSceneSettings, progress: bool) -> None:
     renderer = DemoRenderer(SCENES[scene].build())
-    name = {} if scene == STILL_LIFE else {"scene": scene}
+    name: dict[str, Any] = {} if scene == STILL_LIFE else {"scene": scene}
     description = {**name, "version": SCENES[scene].version, **asdict(settings)}
     (folder / "demo_scene.json").write_text(json.dumps(description, indent=2) + "\n")
     total = sum(settings.num_views(split) for split in SPLITS)
