@@ -5,5 +5,7 @@
     python -m benchmarks.quality demo-steps            every row of a table
 
 `rows.py` defines the rows, `published.py` lists what others report, `row_runs.py` trains and tests,
-`tables.py` writes Markdown.
+`curves.py` follows PSNR over training, `tables.py` writes Markdown, `pictures.py` draws curves.
+`page.py` makes the tables of docs/results.md from kept results, and `history.py` says which of them
+are old.
 """

@@ -19,8 +19,10 @@ from pathlib import Path
 import taichi
 import torch
 
+from benchmarks.quality.curves import Curve, some_views
+from benchmarks.quality.page import RESULT
 from benchmarks.quality.rows import DEMOS, LOSSMULT, ROWS, Images, Row
-from taichi_pynerf import PyNeRF, PyNeRFConfig, runtime
+from taichi_pynerf import PyNeRF, runtime
 from taichi_pynerf.data.datasets import MultiScaleDataset
 from taichi_pynerf.data.loading import scene_splits
 from taichi_pynerf.demo.scene import demo_scene_dir
@@ -31,9 +33,8 @@ from taichi_pynerf.model.occupancy import TrainedLevels
 from taichi_pynerf.runs.checkpoint import FILE_NAME, model_from_checkpoint, read_checkpoint
 from taichi_pynerf.training.losses import PyNeRFLoss
 from taichi_pynerf.training.multi_scale_trainer import MultiScaleTrainer
-from taichi_pynerf.training.scene_fit import fit_to_scene
+from taichi_pynerf.training.setup import fitted_preset
 
-RESULT = "result.json"
 UNLIMITED_STEPS = 10**6  # where seconds are the limit
 NUM_DEMO_TESTS = 8  # per distance
 FIGURES = {"mse": lambda x, y: (x - y).square().mean().item(), **METRICS}
@@ -67,8 +68,10 @@ def run_row(
         rows: where the row, and the one whose model it tests, are looked up.
 
     Returns:
-        {"row", "seed", "declared", "config", "commit", "machine", …, "tests": {label: figures}}
-        with the figures that `evaluate` gives, and "mse".
+        {"row", "seed", "declared", "config", "commit", "machine", …, "curve", "tests": {label:
+        figures}} with the figures that `evaluate` gives, and "mse". "commits" are those of all
+        processes that trained. The curve is that of `Curve.content`; a row that tests another's
+        model has none.
 
     Raises:
         ConfigError: an unknown row, a finished one that was declared differently, or a row on
@@ -91,8 +94,12 @@ def run_row(
         return result
 
     row_of_model = row.trained_as or name
-    trainer = train(rows[row_of_model], output_dir / row_of_model / f"seed{seed}", data_dir, seed,
-                    preset, progress)  # fmt: skip
+    code = surroundings()  # while the row trains, the checkout may change
+    images = test_images(row.images, data_dir)
+    trainer, curve = train(
+        rows[row_of_model], output_dir / row_of_model / f"seed{seed}", data_dir, images, seed,
+        preset, code["commit"], progress,
+    )  # fmt: skip
     model = trainer.model.eval()
     if not row.clamp:  # a fresh grid knows of no level, and clamps none
         levels = model.trained_levels
@@ -100,7 +107,7 @@ def run_row(
     tests = {
         label: evaluate(model, dataset, some_views(dataset, row.num_test), FIGURES,
                         progress=progress)
-        for label, dataset in test_images(row.images, data_dir).items()
+        for label, dataset in images.items()
     }  # fmt: skip
     result = {
         "row": name,
@@ -108,10 +115,12 @@ def run_row(
         "declared": declared,
         "config": trainer.config.to_dict(),
         "resolutions": list(model.field.resolutions),
-        **surroundings(),
+        **code,
+        "commits": curve.commits,
         "steps": trainer.step,
         "train_seconds": round(trainer.train_seconds, 2),
         "num_samples": trainer.num_samples,
+        "curve": None if row.trained_as else curve.content(),
         "tests": tests,
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,13 +129,25 @@ def run_row(
 
 
 def train(
-    row: Row, folder: Path, data_dir: Path | None, seed: int, preset: str, progress: bool
-) -> MultiScaleTrainer:
-    """The trainer of a row when it has finished; it goes on from a checkpoint in the folder."""
+    row: Row,
+    folder: Path,
+    data_dir: Path | None,
+    tests: dict[str, MultiScaleDataset],
+    seed: int,
+    preset: str,
+    commit: str | None,
+    progress: bool,
+) -> tuple[MultiScaleTrainer, Curve]:
+    """The trainer of a row when it has finished; it goes on from a checkpoint in the folder.
+
+    Args:
+        tests: {label: test images}, for the curve.
+        commit: of the code.
+    """
     dataset = MultiScaleDataset(
         scene_folder(row.images, data_dir, row.images.train_distances, row.images.num_train),
-        "train", row.images.scales, row.images.img_downscale, white_background=True,
-        sampling=LOSSMULT[row.lossmult],
+        "train", row.images.train_scales, row.images.img_downscale, white_background=True,
+        sampling="halved" if row.images.reduced_too else LOSSMULT[row.lossmult],
     )  # fmt: skip
     checkpoint = folder / FILE_NAME
     begun = read_checkpoint(checkpoint) if checkpoint.exists() else None
@@ -134,11 +155,11 @@ def train(
         model = model_from_checkpoint(begun, checkpoint)
     else:
         limit = {"max_steps": UNLIMITED_STEPS} if row.max_seconds else {"max_steps": row.max_steps}
-        config = PyNeRFConfig.preset(
-            preset, unbounded=dataset.unbounded, seed=seed, val_interval=0,
-            max_seconds=row.max_seconds, **limit, **row.settings,
+        config = fitted_preset(
+            preset, dataset, seed=seed, val_interval=0, max_seconds=row.max_seconds, **limit,
+            **row.settings,
         )  # fmt: skip
-        model = PyNeRF(fit_to_scene(config, dataset))
+        model = PyNeRF(config)
     loss = UnweightedLoss(model.config) if row.lossmult == "off" else None
     trainer = MultiScaleTrainer(
         model, train_dataset=dataset, loss=loss, output_dir=folder, progress=progress,
@@ -146,13 +167,16 @@ def train(
     )  # fmt: skip
     if begun:
         trainer.load_state_dict(begun.get("training"))
+    curve = Curve(folder, tests, trainer.step, commit)
     if not trainer.finished():
+        curve.write()  # without the points that are trained again
         with stopped_by_signals(trainer):
-            trainer.train()
+            trainer.train(on_step=curve.on_step)
         trainer.save()
         if trainer.stop_requested:
             raise KeyboardInterrupt
-    return trainer
+    curve.end(trainer)
+    return trainer, curve
 
 
 @contextlib.contextmanager
@@ -205,16 +229,6 @@ def scene_folder(
         scene=scene, resolution=images.resolution, distances=distances, num_train=num_train,
         num_val=1, num_test=NUM_DEMO_TESTS,
     )  # fmt: skip
-
-
-def some_views(dataset: MultiScaleDataset, num_views: int) -> list[int]:
-    """Indices of so many images of each scale, evenly spread; of all if 0."""
-    chosen = []
-    for scale in dataset.scales.unique().tolist():
-        indices = (dataset.scales == scale).nonzero().squeeze(-1).tolist()
-        count = min(num_views or len(indices), len(indices))
-        chosen += [indices[i * len(indices) // count] for i in range(count)]
-    return chosen
 
 
 def surroundings() -> dict:

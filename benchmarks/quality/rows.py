@@ -24,6 +24,8 @@ class Images:
         scene: a folder's name, or a key of `DEMOS`.
         img_downscale: divisor of the files' size; the quotient counts as full size.
         scales: reductions of the full size that are trained and tested on.
+        reduced_too: train on 1/2, 1/4 and 1/8 of the full size too, each half as often as the next
+            finer one, as photographs are by default, and test at `scales` alone.
         train_distances: demo only, the cameras' distances from the scene in world units.
         test_distances: demo only; each distance is tested by itself, at full size.
         num_train: demo only, views to train on.
@@ -33,10 +35,16 @@ class Images:
     scene: str
     img_downscale: int = 1
     scales: tuple[int, ...] = (1,)
+    reduced_too: bool = False
     train_distances: tuple[float, ...] = ()
     test_distances: tuple[float, ...] = ()
     num_train: int = 72
     resolution: int = 256
+
+    @property
+    def train_scales(self) -> tuple[int, ...]:
+        """Reductions of the full size that are trained on."""
+        return MULTISCALE if self.reduced_too else self.scales
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,11 @@ TABLES = {
     "multiscale-blender": "Multi-scale Blender: 800 x 800 and its 1/2, 1/4, 1/8, white background",
     "blender": "Single-scale Blender: 800 x 800, white background",
     "llff": "LLFF: 1008 x 756, every eighth image held out",
+    "lego800": "Lego at 800 x 800, three hours",
+    "lego800-scales": "Lego at four scales from 800 x 800 down, three hours",
+    "lego400-seconds": "Lego at 400 x 400, 900 seconds",
+    "fern": "LLFF's fern at 504 x 378, every eighth image held out, 600 seconds",
+    "demo-end": "Demo scene, four scales, 900 seconds",
     "lego400": "Lego at four scales from 400 x 400 down, equal steps",
     "near-far": "Demo scene, trained near and tested far, equal steps",
     "far-near": "Demo scene, trained far and tested near, equal steps",
@@ -87,6 +100,7 @@ TABLES = {
 }
 """{key: title}."""
 
+THREE_HOURS = 10800.0  # seconds
 SINGLE = {"single_level": True}
 
 _ABLATIONS: dict[str, dict] = {
@@ -171,6 +185,11 @@ ROWS: dict[str, Row] = {
     },
     **{f"blender-{scene}": Row("blender", scene, Images(scene)) for scene in BLENDER_SCENES},
     "llff-fern": Row("llff", "fern", Images("fern", img_downscale=4)),
+    "lego800": Row("lego800", "pyramid", Images("lego"), max_seconds=THREE_HOURS),
+    **_pair("lego800-scales", Images("lego", scales=MULTISCALE), max_seconds=THREE_HOURS),
+    "lego400-seconds": Row("lego400-seconds", "pyramid", Images("lego", 2), max_seconds=900.0),
+    "fern": Row("fern", "pyramid", Images("fern", 8, reduced_too=True), max_seconds=600.0),
+    "demo-end": Row("demo-end", "pyramid", Images(DEMO, scales=MULTISCALE), max_seconds=900.0),
     **_pair("lego400", Images("lego", 2, MULTISCALE), max_steps=2500, num_test=12),
     **_distances(
         "near-far",

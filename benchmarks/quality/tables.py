@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
 
 from benchmarks.quality.published import PUBLISHED
-from benchmarks.quality.rows import TABLES
+from benchmarks.quality.rows import DEMO, ROWS, TABLES
 
 
-def markdown(table: str, results: Sequence[dict]) -> str:
+def markdown(
+    table: str, results: Sequence[dict], state: Callable[[dict], str] | None = None
+) -> str:
     """A table with a line per row; for several seeds it has means and standard deviations.
 
     "MSE" is the mean over scales, or over distances, of the mean over images. The PSNR beside it is
@@ -19,22 +21,37 @@ def markdown(table: str, results: Sequence[dict]) -> str:
     Args:
         table: its key.
         results: of rows of this table, any seeds.
+        state: says of a result how its code stands to today's, for a column of its own.
     """
     if not results:
-        return f"### {TABLES[table]}\n\nNo row has been run.\n"
+        return f"### {TABLES[table]}\n\nNo row has been run.\n{_published(table)}"
     columns = list(columns_of(results[0]))
     titles = ["row", *(f"{c} PSNR / SSIM" for c in columns), "mean PSNR", "mean SSIM", "MSE",
-              "steps", "training", "seeds"]  # fmt: skip
+              "steps", "training", "seeds", "commit"]  # fmt: skip
+    titles += [] if state is None else ["its code"]
     lines = [f"### {TABLES[table]}", "", _line(titles), _line(["---"] * len(titles))]
     for name in dict.fromkeys(result["row"] for result in results):
-        lines.append(_line(_cells([r for r in results if r["row"] == name], columns)))
-    machines = {result["machine"]["device"] for result in results}
-    commits = {str(result["commit"])[:7] for result in results}
-    lines += ["", f"On {'; '.join(sorted(machines))}. Commits: {', '.join(sorted(commits))}."]
-    if table in PUBLISHED:
-        lines += ["", _line(["published", "PSNR [dB]", "method"]), _line(["---"] * 3)]
-        lines += [_line([p.method, f"{p.psnr:.2f}", p.source]) for p in PUBLISHED[table]]
-    return "\n".join(lines) + "\n"
+        of_row = [result for result in results if result["row"] == name]
+        cells = _cells(of_row, columns)
+        if state is not None:
+            cells.append("; ".join(dict.fromkeys(state(result) for result in of_row)))
+        lines.append(_line(cells))
+    machines = sorted({_machine(result["machine"]) for result in results})
+    lines += ["", f"On {'; '.join(machines)}."]
+    return "\n".join(lines) + "\n" + _published(table)
+
+
+def command(table: str, results: Sequence[dict] = ()) -> str:
+    """The command that runs a table's rows, with the seeds and the preset of its results."""
+    files = any(row.images.scene != DEMO for row in ROWS.values() if row.table == table)
+    seeds = sorted({result["seed"] for result in results})
+    presets = {result["declared"].get("preset", "cpu") for result in results}
+    return (
+        f"python -m benchmarks.quality {table}"
+        + (" --data_dir path/to/scenes" if files else "")
+        + (f" --seeds {' '.join(map(str, seeds))}" if seeds not in ([], [0]) else "")
+        + (" --preset gpu" if presets == {"gpu"} else "")
+    )
 
 
 def columns_of(result: dict) -> dict[str, dict[str, float]]:
@@ -59,6 +76,7 @@ def _cells(results: list[dict], columns: list[str]) -> list[str]:
     psnrs = [mean_figure(result, "psnr") for result in results]
     spread = f" ± {stdev(psnrs):.2f}" if len(psnrs) > 1 else ""
     mse = fmean(mean_figure(result, "mse") for result in results)
+    commits = dict.fromkeys(str(result["commit"])[:7] for result in results)
     return [
         *cells,
         f"**{fmean(psnrs):.2f}**{spread}",
@@ -67,7 +85,26 @@ def _cells(results: list[dict], columns: list[str]) -> list[str]:
         f"{math.ceil(fmean(result['steps'] for result in results))}",
         f"{fmean(result['train_seconds'] for result in results):.0f} s",
         ", ".join(str(result["seed"]) for result in results),
+        ", ".join(commits),
     ]
+
+
+def _machine(machine: dict) -> str:
+    """A machine in words."""
+    parts = [machine["device"]]
+    if "processors" in machine:
+        parts.append(f"{machine['processors']} processors")
+    parts += [f"{name} {machine[name]}" for name in ("torch", "taichi") if name in machine]
+    return ", ".join(parts)
+
+
+def _published(table: str) -> str:
+    """The published figures of a table, if there are any, after an empty line."""
+    if table not in PUBLISHED:
+        return ""
+    lines = ["", _line(["published", "PSNR [dB]", "source"]), _line(["---"] * 3)]
+    lines += [_line([p.method, f"{p.psnr:.2f}", p.source]) for p in PUBLISHED[table]]
+    return "\n".join(lines) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -7,36 +7,19 @@ from dataclasses import replace
 
 import pytest
 from scene_makers import write_blender_scene
-from tiny import tiny_config
+from tiny_rows import DEMO, made_up_result, tiny_row
+from tiny_rows import run_tiny as run
 
 from benchmarks.quality import __main__ as program
 from benchmarks.quality import row_runs
 from benchmarks.quality.published import PUBLISHED
 from benchmarks.quality.row_runs import run_row
-from benchmarks.quality.rows import DEMOS, LOSSMULT, ROWS, TABLES, Images, Row
+from benchmarks.quality.rows import DEMOS, LOSSMULT, ROWS, TABLES, Images
 from benchmarks.quality.tables import columns_of, markdown, mean_figure
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.demo.scene import SCENES
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.training.multi_scale_trainer import MultiScaleTrainer
-
-_TINY = tiny_config().to_dict()
-SETTINGS = {
-    name: _TINY[name]
-    for name in _TINY
-    if _TINY[name] != getattr(PyNeRFConfig(), name)
-    and name not in ("max_steps", "val_interval", "aabb")
-} | {"samples_per_batch": 0}
-FILES = Images("noise", scales=(1, 2))
-DEMO = Images(
-    "demo", resolution=16, num_train=4, scales=(1, 2),
-    train_distances=(2.6,), test_distances=(2.6, 5.2),
-)  # fmt: skip
-
-
-def tiny_row(images=FILES, settings=None, **changes):
-    changes = {"max_steps": 6, "num_test": 2, **changes}
-    return Row("demo-steps", "tiny", images, {**SETTINGS, **(settings or {})}, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +41,6 @@ def steps_done(monkeypatch):
 
     monkeypatch.setattr(MultiScaleTrainer, "train_step", counting)
     return counted
-
-
-def run(rows, name, folder, data_dir=None, seed=0):
-    return run_row(name, folder, data_dir, seed, rows=rows, progress=False)
 
 
 def test_a_row_leaves_all_that_its_figures_depend_on(tmp_path, data_dir):
@@ -98,7 +77,7 @@ def test_an_interrupted_row_goes_on_and_ends_as_if_it_had_not_been(
     whole = run(rows, "a", tmp_path / "whole", data_dir)
     train = MultiScaleTrainer.train
 
-    def interrupted(self):
+    def interrupted(self, on_step):
         train(self, on_step=terminate_at_4)
 
     def terminate_at_4(trainer, _):
@@ -155,6 +134,28 @@ def test_demo_scenes_of_rows_are_built_in_ones(monkeypatch):
     assert set(DEMOS) <= named
 
 
+def test_photographs_are_trained_on_reduced_images_too_and_tested_at_full_size(tmp_path, data_dir):
+    images = Images("noise", reduced_too=True)
+    assert images.train_scales == (1, 2, 4, 8)
+    result = run({"a": tiny_row(images)}, "a", tmp_path, data_dir)
+    assert set(result["tests"]["test"]["scales"]) == {"1"}
+
+
+def test_rows_of_one_scene_stop_by_seconds_and_stand_beside_what_is_published():
+    lego = {p.method: p.psnr for p in PUBLISHED["lego800"]}
+    assert max(lego.values()) == lego["PyNeRF"] == 36.63
+    assert {p.psnr for p in PUBLISHED["lego800-scales"]} == {36.20, 35.74, 35.72, 35.07, 31.83}
+    assert "1008 x 756" in PUBLISHED["fern"][0].method
+    tables = {"lego800": 10800, "lego800-scales": 10800, "lego400-seconds": 900, "fern": 600,
+              "demo-end": 900}  # fmt: skip
+    for table, seconds in tables.items():
+        rows = [row for row in ROWS.values() if row.table == table]
+        assert [row.max_seconds for row in rows] == len(rows) * [seconds], table
+        assert not any(row.num_test for row in rows), table  # all test views
+    for name in set(ROWS) & set(TABLES):  # a name of both stands for the same
+        assert [row for row in ROWS if ROWS[row].table == name] == [name]
+
+
 def test_rows_are_sound():
     assert {row.table for row in ROWS.values()} == set(TABLES)
     assert set(PUBLISHED) <= set(TABLES)
@@ -167,20 +168,6 @@ def test_rows_are_sound():
             assert (other.images, other.settings, other.max_steps, other.max_seconds) == (
                 row.images, row.settings, row.max_steps, row.max_seconds
             )  # fmt: skip
-
-
-def made_up_result(row, seed, psnr):
-    figures = {"psnr": psnr, "ssim": 0.9, "mse": 10 ** (-psnr / 10)}
-    return {
-        "row": row,
-        "seed": seed,
-        "declared": {"label": row},
-        "steps": 10,
-        "train_seconds": 1.0,
-        "commit": "0123456789",
-        "machine": {"device": "a processor"},
-        "tests": {"test": {"scales": {"1": figures, "2": {**figures, "psnr": psnr + 2}}}},
-    }
 
 
 def test_the_table_has_means_of_scales_and_of_seeds():
