@@ -38,6 +38,7 @@ def made_up_result(row, seed, psnr):
         "steps": 10,
         "train_seconds": 1.0,
         "commit": "0123456789",
+        "changed_files": "",
         "machine": {"device": "a processor"},
         "tests": {"test": {"scales": {"1": figures, "2": {**figures, "psnr": psnr + 2}}}},
     }

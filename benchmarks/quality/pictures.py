@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from benchmarks.quality.curves import FILE_NAME, read_curve
@@ -15,6 +16,8 @@ from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write
 
 COLORS = ("#1f5f7f", "#c8553d", "#588157", "#8d5a97", "#b08900", "#3d3d3d")
+RING = {"marker": "o", "markersize": 8, "fillstyle": "none", "linestyle": "none"}
+STAR = {"marker": "*", "markersize": 9, "linestyle": "none"}
 LABEL_GAP = 0.045  # least distance of two names, in heights of a panel
 
 
@@ -55,8 +58,8 @@ def _run_in(folder: Path) -> Run | None:
 def write_picture(table: str, runs: Mapping[str, Sequence[Run]], path: Path) -> None:
     """Draw the curves of a table's rows as a PNG.
 
-    A large dot is the model at the end, on the views of the curve; a star the same model on all
-    test views, as in the tables. The dashed lines are what others have published.
+    A ring is the model at the end, on the views of the curve; a star the same model on all test
+    views, as in the tables. The dashed lines are what others have published.
 
     Raises:
         MissingPackageError: matplotlib is not installed.
@@ -75,6 +78,9 @@ def write_picture(table: str, runs: Mapping[str, Sequence[Run]], path: Path) -> 
         for published in PUBLISHED.get(table, ()):
             panel.axhline(published.psnr, color="0.45", linestyle="--", linewidth=0.8)
     panels[0].set_ylabel("PSNR [dB], mean over scales")
+    if any(run.tested is not None for of_row in runs.values() for run in of_row):
+        panels[0].plot([], [], color="0.3", label="end, views of the curve", **RING)
+        panels[0].plot([], [], color="0.3", label="end, all test views", **STAR)
     panels[0].legend(fontsize=8, loc="lower right")
     _name_lines(panels[1], {p.method: p.psnr for p in PUBLISHED.get(table, ())})
     with atomic_write(path) as file:
@@ -90,28 +96,42 @@ def _draw(panel: Any, run: Run, axis: str, color: str, label: str | None) -> Non
     x, y = [point[axis] for point in known], [point["mean_psnr"] for point in known]
     panel.plot(x, y, "o-", color=color, markersize=3, linewidth=1.2, label=label)
     if known and known[-1]["end"]:
-        panel.plot(x[-1:], y[-1:], "o", color=color, markersize=7)
+        panel.plot(x[-1:], y[-1:], color=color, **RING)
         if run.tested is not None:
-            panel.plot(
-                x[-1:], [run.tested], "*", color=color, markersize=12, markeredgecolor="white"
-            )
+            panel.plot(x[-1:], [run.tested], color=color, **STAR)
 
 
 def _name_lines(panel: Any, figures: Mapping[str, float]) -> None:
     """Write names to the right of a panel, beside their lines and apart from each other."""
     low, high = panel.get_ylim()
     panel.set_ylim(low, high)
-    least, places = LABEL_GAP * (high - low), []
-    for value in sorted(figures.values()):
-        places.append(max(value, places[-1] + least) if places else value)
-    excess = (places[-1] - high) if places else 0.0
-    places = [place - max(excess, 0.0) for place in places]
-    for (name, value), place in zip(
-        sorted(figures.items(), key=lambda item: item[1]), places, strict=True
-    ):
+    named = sorted(figures.items(), key=lambda item: item[1])
+    places = spread([value for _, value in named], LABEL_GAP * (high - low))
+    for (name, value), place in zip(named, places, strict=True):
         panel.annotate(
-            f"{name}  {value:.2f}", xy=(1, value), xytext=(1.03, place), fontsize=7.5,
+            f"{name}  {value:.2f}", xy=(1, value), xytext=(1.05, place), fontsize=7.5,
             xycoords=("axes fraction", "data"), textcoords=("axes fraction", "data"),
             va="center", color="0.25", annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.6},
+            arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.6, "relpos": (0, 0.5),
+                        "shrinkA": 1, "shrinkB": 0},
         )  # fmt: skip
+
+
+def spread(values: Sequence[float], least: float) -> list[float]:
+    """Places near ascending values, with at least so much from each to the next.
+
+    Values that are too close together are spread evenly around their mean.
+    """
+    groups: list[list[float]] = []
+    for value in values:
+        groups.append([value])
+        while len(groups) > 1 and _around(groups[-1], least)[0] < (
+            _around(groups[-2], least)[-1] + least
+        ):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    return [place for group in groups for place in _around(group, least)]
+
+
+def _around(group: Sequence[float], least: float) -> list[float]:
+    """As many places as values, evenly around their mean."""
+    return [fmean(group) + (i - (len(group) - 1) / 2) * least for i in range(len(group))]

@@ -11,7 +11,7 @@ from tiny_rows import DEMO, made_up_result, tiny_row
 from tiny_rows import run_tiny as run
 
 from benchmarks.quality import __main__ as program
-from benchmarks.quality import row_runs
+from benchmarks.quality import page, row_runs
 from benchmarks.quality.published import PUBLISHED
 from benchmarks.quality.row_runs import run_row
 from benchmarks.quality.rows import DEMOS, LOSSMULT, ROWS, TABLES, Images
@@ -176,7 +176,7 @@ def test_the_table_has_means_of_scales_and_of_seeds():
     assert mean_figure(results[0], "psnr") == 21.0
     (line,) = [line for line in text.splitlines() if line.startswith("| a |")]
     assert "| 20.50 / 0.9000 | 22.50 / 0.9000 | **21.50** ± 0.71 |" in line
-    assert line.endswith("| 0, 1 |")
+    assert line.endswith("| 0, 1 | 0123456 |")
     assert "8.972e-3" in line  # the mean of 0.01 and 10^-2.1
     assert "| **31.00** |" in text
     assert "PyNeRF | 34.78 |" in text
@@ -185,7 +185,8 @@ def test_the_table_has_means_of_scales_and_of_seeds():
 
 def test_the_command_runs_rows_and_writes_tables(tmp_path, data_dir, monkeypatch, capsys):
     rows = {"a": tiny_row(), "b": tiny_row(settings={"single_level": True})}
-    monkeypatch.setattr(program, "ROWS", rows)
+    for module in (program, page):
+        monkeypatch.setattr(module, "ROWS", rows)
     monkeypatch.setattr(program, "run_row", lambda *args: run_row(*args, rows=rows, progress=False))
     program.main(["demo-steps", "--data_dir", str(data_dir), "--output_dir", str(tmp_path)])
     table = (tmp_path / "demo-steps.md").read_text()

@@ -165,6 +165,7 @@ import os, signal, sys
 from pathlib import Path
 
 sys.path[:0] = [{tests!r}, {root!r}]
+import taichi_pynerf
 from tiny_rows import run_tiny, tiny_row
 from benchmarks.quality.curves import Curve
 from taichi_pynerf import runtime
@@ -246,6 +247,16 @@ def test_curves_are_drawn_with_published_figures(two_runs, capsys):
     program.main(["--curves", "lego800", "--output_dir", str(two_runs)])
     assert capsys.readouterr().out.strip().endswith("lego800.png")
     assert (two_runs / "lego800.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_names_of_lines_are_kept_apart():
+    assert pictures.spread([1.0, 5.0, 9.0], 1.0) == [1.0, 5.0, 9.0]
+    assert pictures.spread([1.0, 5.0, 5.0, 5.2, 9.0], 1.0) == pytest.approx(
+        [1.0, 4.0667, 5.0667, 6.0667, 9.0], abs=1e-3
+    )
+    close = pictures.spread([1.0, 1.1, 2.0, 2.1, 3.0], 1.0)  # groups that meet are one
+    assert close == pytest.approx([-0.16, 0.84, 1.84, 2.84, 3.84])
+    assert pictures.spread([], 1.0) == []
 
 
 def test_what_is_missing_for_a_picture_is_said(two_runs, tmp_path, monkeypatch):
