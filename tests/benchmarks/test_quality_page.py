@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from types import SimpleNamespace
 
@@ -38,6 +39,8 @@ def commit(root, path, text):
 @pytest.fixture
 def checkout(tmp_path):
     """A repository with a page and a file of the library."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
     root = tmp_path / "checkout"
     root.mkdir()
     git(root, "init", "-q")
