@@ -50,7 +50,7 @@ def command(table: str, results: Sequence[dict] = ()) -> str:
         f"python -m benchmarks.quality {table}"
         + (" --data_dir path/to/scenes" if files else "")
         + (f" --seeds {' '.join(map(str, seeds))}" if seeds not in ([], [0]) else "")
-        + (" --preset gpu" if presets == {"gpu"} else "")
+        + "".join(f" --preset {preset}" for preset in presets - {"cpu"} if len(presets) == 1)
     )
 
 
