@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
 
 from benchmarks.quality.published import PUBLISHED
-from benchmarks.quality.rows import DEMO, ROWS, TABLES
+from benchmarks.quality.rows import DEMOS, ROWS, TABLES
 
 
 def markdown(
@@ -43,7 +43,7 @@ def markdown(
 
 def command(table: str, results: Sequence[dict] = ()) -> str:
     """The command that runs a table's rows, with the seeds and the preset of its results."""
-    files = any(row.images.scene != DEMO for row in ROWS.values() if row.table == table)
+    files = any(row.images.scene not in DEMOS for row in ROWS.values() if row.table == table)
     seeds = sorted({result["seed"] for result in results})
     presets = {result["declared"].get("preset", "cpu") for result in results}
     return (
