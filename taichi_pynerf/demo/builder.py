@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from taichi_pynerf.demo.tracer import Kind, Paint, Row
+from taichi_pynerf.demo.tracer import Kind, Paint, Row, TracedScene
 
 # Highlight's strength, its exponent, and share of the sky's reflection.
 MATT = (0.0, 1.0, 0.0)
@@ -113,6 +113,24 @@ class Builder:
         table[Row.SIDE], table[Row.MIRROR], table[Row.FINISH] = side, mirror, finish
         self.tables.append(table)
         self.kinds.append((kind, paint))
+
+    def scene(self, occluders: Sequence[Sequence[float]], radius: float) -> TracedScene:
+        """The shapes so far as a scene without prints.
+
+        Args:
+            occluders: centre and radius of spheres that hide the sky.
+            radius: of a sphere around the origin that holds everything.
+        """
+        return TracedScene(
+            table=np.stack(self.tables),
+            kinds=np.array(self.kinds, np.int32),
+            occluders=np.array(occluders, np.float32),
+            prints=np.zeros((1, 1), np.int32),
+            frames=np.array([[0, 0, 1, 1]], np.int32),
+            to_light=(-0.52, -0.50, 0.69),
+            penumbra=math.radians(1.2),
+            radius=radius,
+        )
 
 
 def sheet_of(prints: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

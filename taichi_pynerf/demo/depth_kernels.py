@@ -28,7 +28,7 @@ def render_view_depth(
         right, up, back, eye = camera_axes(camera)
         column, row = x + 0.5 - 0.5 * width, 0.5 * height - y - 0.5
         d = tm.normalize(column * right + row * up - focal * back)
-        # Rays start just outside the scene: float32 then resolves thin rods (`render_demo_view`).
+        # Rays start just outside the scene: float32 then resolves thin rods (`trace_pixel`).
         t_start = tm.length(eye) - scene_radius - 0.1
         hit, t = nearest_shape(eye + t_start * d, d, all_shapes, 0, 0, table, kinds)
         t = ti.select(hit >= 0, t_start + t, NO_HIT)

@@ -35,21 +35,10 @@ def foliage() -> TracedScene:
     add = Builder()
     _pot(add)
     _Plant(add, np.random.default_rng(3)).grow()
-    table = np.stack(add.tables)
-    kinds = np.array(add.kinds, np.int32)
-    is_leaf = kinds[:, 1] == Paint.VEINS
-    table[is_leaf, Row.FINISH, 2] = hidden_sky(table[is_leaf, Row.ORIGIN])
-    occluders = [(*CROWN, 0.34), (0.0, 0.0, FOOT + 0.26, 0.26)]
-    return TracedScene(
-        table=table,
-        kinds=kinds,
-        occluders=np.array(occluders, np.float32),
-        prints=np.zeros((1, 1), np.int32),
-        frames=np.array([[0, 0, 1, 1]], np.int32),
-        to_light=(-0.52, -0.50, 0.69),
-        penumbra=math.radians(1.2),
-        radius=RADIUS,
-    )
+    scene = add.scene([(*CROWN, 0.34), (0.0, 0.0, FOOT + 0.26, 0.26)], RADIUS)
+    is_leaf = scene.kinds[:, 1] == Paint.VEINS
+    scene.table[is_leaf, Row.FINISH, 2] = hidden_sky(scene.table[is_leaf, Row.ORIGIN])
+    return scene
 
 
 def hidden_sky(centres: np.ndarray) -> np.ndarray:

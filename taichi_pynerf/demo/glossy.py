@@ -63,16 +63,7 @@ def glossy() -> TracedScene:
         (0.24, 0.02, 0.15, 0.15),
         (0.0, 0.0, GROUND - 3.0, 2.6),
     ]
-    return TracedScene(
-        table=np.stack(add.tables),
-        kinds=np.array(add.kinds, np.int32),
-        occluders=np.array(occluders, np.float32),
-        prints=np.zeros((1, 1), np.int32),
-        frames=np.array([[0, 0, 1, 1]], np.int32),
-        to_light=(-0.52, -0.50, 0.69),
-        penumbra=math.radians(1.2),
-        radius=RADIUS,
-    )
+    return add.scene(occluders, RADIUS)
 
 
 def _frame(axis: Vector) -> np.ndarray:

@@ -65,10 +65,8 @@ class DemoRenderer:
         self.scene = scene
         self._light_frame = light_frame(scene.to_light)
         self._groups = shape_groups(scene.table)
-        finish = scene.table[:, [Row.MIRROR, Row.FINISH]]
-        self._render = (
-            tracer_kernels.render_finished_view if finish.any() else tracer_kernels.render_demo_view
-        )
+        finished = bool(scene.table[:, [Row.MIRROR, Row.FINISH]].any())
+        self._render = tracer_kernels.render_view_kernel(finished)
         self._shadow_lists = np.zeros((SHADOW_CELLS, SHADOW_CELLS, len(self._groups)), np.int32)
         tracer_kernels.list_shadow_shapes(
             self._shadow_lists,

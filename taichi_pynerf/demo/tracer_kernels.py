@@ -6,6 +6,8 @@ pixel lists the shapes near its cone for all its samples. For the shadow rays, a
 key light (`shadow_lists`) lists the shapes above each cell.
 """
 
+import functools
+
 import taichi as ti
 import taichi.math as tm
 
@@ -33,7 +35,7 @@ from taichi_pynerf.demo.shape_kernels import (
     normal_at,
     passes_near,
 )
-from taichi_pynerf.kernels.launch import kernel
+from taichi_pynerf.kernels.launch import Kernel, kernel
 
 Pixels = ti.types.ndarray(dtype=tm.vec4, ndim=2)
 Camera = ti.types.ndarray(dtype=tm.vec4, ndim=1)
@@ -317,55 +319,37 @@ def trace_pixel(
     image[y, x] = total / (strata * strata)
 
 
-@kernel
-def render_demo_view(
-    image: Pixels,  # [height, width], out: premultiplied RGBA
-    pixel_lists: Lists,  # [height, width, num_words], out
-    camera: Camera,  # [4]: rows of the camera-to-world matrix
-    table: Table,
-    kinds: Kinds,
-    groups: Groups,
-    occluders: Spheres,  # [num_occluders]: centre, radius
-    prints: Inks,  # the inks of all prints
-    frames: Inks,  # [num_prints, 4]: row, column, height, width
-    light_frame: Frame,  # [3]: across, across, to the light
-    shadow_lists: Lists,
-    scene_radius: ti.f32,
-    penumbra: ti.f32,
-    focal: ti.f32,  # pixels
-    strata: ti.i32,  # strata * strata samples per pixel
-    seed: ti.i32,
-):
-    """Render one view; a pixel is the mean of its samples over its square."""
-    for y, x in ti.ndrange(image.shape[0], image.shape[1]):
-        trace_pixel(
-            y, x, image, pixel_lists, camera, table, kinds, groups, occluders, prints, frames,
-            light_frame, shadow_lists, scene_radius, penumbra, focal, strata, seed, False,
-        )  # fmt: skip
+@functools.cache
+def render_view_kernel(finished: bool) -> Kernel:
+    """Compile the kernel that renders a view; a pixel is the mean of its samples over its square.
 
+    Args:
+        finished: whether shapes have a `Row.MIRROR` or a `Row.FINISH`.
+    """
 
-@kernel
-def render_finished_view(
-    image: Pixels,
-    pixel_lists: Lists,
-    camera: Camera,
-    table: Table,
-    kinds: Kinds,
-    groups: Groups,
-    occluders: Spheres,
-    prints: Inks,
-    frames: Inks,
-    light_frame: Frame,
-    shadow_lists: Lists,
-    scene_radius: ti.f32,
-    penumbra: ti.f32,
-    focal: ti.f32,
-    strata: ti.i32,
-    seed: ti.i32,
-):
-    """`render_demo_view` of a scene whose shapes have a `Row.MIRROR` or a `Row.FINISH`."""
-    for y, x in ti.ndrange(image.shape[0], image.shape[1]):
-        trace_pixel(
-            y, x, image, pixel_lists, camera, table, kinds, groups, occluders, prints, frames,
-            light_frame, shadow_lists, scene_radius, penumbra, focal, strata, seed, True,
-        )  # fmt: skip
+    @kernel
+    def render_view(
+        image: Pixels,  # [height, width], out: premultiplied RGBA
+        pixel_lists: Lists,  # [height, width, num_words], out
+        camera: Camera,  # [4]: rows of the camera-to-world matrix
+        table: Table,
+        kinds: Kinds,
+        groups: Groups,
+        occluders: Spheres,  # [num_occluders]: centre, radius
+        prints: Inks,  # the inks of all prints
+        frames: Inks,  # [num_prints, 4]: row, column, height, width
+        light_frame: Frame,  # [3]: across, across, to the light
+        shadow_lists: Lists,
+        scene_radius: ti.f32,
+        penumbra: ti.f32,
+        focal: ti.f32,  # pixels
+        strata: ti.i32,  # strata * strata samples per pixel
+        seed: ti.i32,
+    ):
+        for y, x in ti.ndrange(image.shape[0], image.shape[1]):
+            trace_pixel(
+                y, x, image, pixel_lists, camera, table, kinds, groups, occluders, prints, frames,
+                light_frame, shadow_lists, scene_radius, penumbra, focal, strata, seed, finished,
+            )  # fmt: skip
+
+    return render_view
