@@ -53,7 +53,7 @@ def run_row(
     output_dir: Path,
     data_dir: Path | None = None,
     seed: int = 0,
-    preset: str = "cpu",
+    preset: str | None = None,
     rows: dict[str, Row] = ROWS,
     progress: bool = True,
 ) -> dict:
@@ -64,7 +64,7 @@ def run_row(
         output_dir: results are in `output_dir/name/seed<seed>/result.json`.
         data_dir: the folder that holds the scenes' folders; demo scenes need none.
         seed: of all randomness.
-        preset: settings that the row's own come on top of.
+        preset: settings that the row's own come on top of, in place of its own preset.
         rows: where the row, and the one whose model it tests, are looked up.
 
     Returns:
@@ -81,6 +81,7 @@ def run_row(
     if name not in rows:
         raise ConfigError(f"unknown row {name!r}: --list names them")
     row, folder = rows[name], output_dir / name / f"seed{seed}"
+    preset = preset or row.preset
     declared = {**dataclasses.asdict(row), "preset": preset}
     declared = json.loads(json_text(declared))  # as it will be read back
     path = folder / RESULT

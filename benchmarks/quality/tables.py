@@ -45,12 +45,13 @@ def command(table: str, results: Sequence[dict] = ()) -> str:
     """The command that runs a table's rows, with the seeds and the preset of its results."""
     files = any(row.images.scene not in DEMOS for row in ROWS.values() if row.table == table)
     seeds = sorted({result["seed"] for result in results})
+    own = {row.preset for row in ROWS.values() if row.table == table}
     presets = {result["declared"].get("preset", "cpu") for result in results}
     return (
         f"python -m benchmarks.quality {table}"
         + (" --data_dir path/to/scenes" if files else "")
         + (f" --seeds {' '.join(map(str, seeds))}" if seeds not in ([], [0]) else "")
-        + "".join(f" --preset {preset}" for preset in presets - {"cpu"} if len(presets) == 1)
+        + "".join(f" --preset {preset}" for preset in presets - own if len(presets) == 1)
     )
 
 
