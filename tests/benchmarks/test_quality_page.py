@@ -53,7 +53,7 @@ def result_of(root, seed=0, **changes):
     """A result of the row as it is declared today, by the checkout's last commit."""
     result = made_up_result(ROW, seed, 30.0 + seed)
     result |= {"commit": git(root, "rev-parse", "HEAD"), "changed_files": ""}
-    result["declared"] = {"preset": "cpu"}
+    result["declared"] = {"preset": ROWS[ROW].preset}
     result["tests"]["test"]["images"] = [{"name": "r_0", "psnr": 1.0}]
     return {**result, "declared": page.today(result), **changes}
 
