@@ -28,9 +28,10 @@ from taichi_pynerf.kernels.ray_march import ray_march_kernels
 from taichi_pynerf.ops.compositing import composite, transmittance
 from taichi_pynerf.ops.hash_grid import HashGridSpec, hash_encode
 from taichi_pynerf.ops.lenses import undistort
+from taichi_pynerf.ops.level_tiles import activate, level_tiles
 from taichi_pynerf.ops.occupancy import update_density, update_level_range
+from taichi_pynerf.ops.placement import interval_middles
 from taichi_pynerf.ops.proposal_rounds import SmallField, proposal_rounds
-from taichi_pynerf.ops.proposals import interval_middles
 from taichi_pynerf.ops.resampling import sample_pdf
 from taichi_pynerf.ops.rmsprop import sparse_rmsprop
 from taichi_pynerf.ops.spherical_harmonics import spherical_harmonics
@@ -67,6 +68,9 @@ def launch_all() -> None:
     t_starts, t_ends = torch.rand(64), torch.rand(64)
     composite(sigmas, rgbs, t_starts, t_ends, packed_info).rgb.sum().backward()
     transmittance(sigmas.detach(), t_starts, t_ends, packed_info)
+    tiles = level_tiles(t_starts, 3, True, 32)
+    codes, logits = torch.rand(len(tiles.samples), 4), torch.rand(len(tiles.samples), 3)
+    activate(codes.requires_grad_(), logits, tiles, 15.0)[1].sum().backward()
     update_density(torch.zeros(512), torch.arange(64), t_starts, 0.9)
     update_level_range(torch.zeros(512), torch.zeros(512), points, t_starts)
     sample_pdf(torch.rand(8, 9), torch.rand(8, 8), torch.rand(8, 4))

@@ -21,6 +21,11 @@ from taichi_pynerf.runtime.transfer import to_device
 SAMPLING_MODES = ("pixels", "scales", "halved")
 
 
+def _floats(pixels: torch.Tensor) -> torch.Tensor:
+    """Pixels uint8 as float32 in [0, 1]."""
+    return pixels.float().mul_(1.0 / 255.0)
+
+
 class _SceneDataset:
     """The common part of both datasets: holds pixels in 8 bits, and converts some to floats.
 
@@ -165,14 +170,14 @@ class _SceneDataset:
         depth, sparse = (
             unknown if x is None else along_rays(x, rays, cameras, view) for x in (depth, sparse)
         )
-        acc = rgba[:, 3].float() / 255 if self.has_alpha else torch.ones_like(weights)
+        colors = _floats(rgba)
         return Batch(
             rays=rays,
-            rgb=self._over_background(rgba, background),
+            rgb=self._over_background(colors, background),
             weights=weights,
             view_indices=view,
             depth=depth,
-            acc=acc,
+            acc=colors[:, 3] if self.has_alpha else torch.ones_like(weights),
             sparse_depth=sparse,
         )
 
@@ -207,7 +212,7 @@ class _SceneDataset:
         """Image `index` as [H, W, 3] float32 in [0, 1], over the background."""
         index = self._checked_index(index)
         rgba = self._pixels[self._offsets[index] : self._offsets[index + 1]]
-        rgb = self._over_background(rgba, background)
+        rgb = self._over_background(_floats(rgba), background)
         return rgb.view(int(self.cameras.height[index]), int(self.cameras.width[index]), 3)
 
     def alpha(self, index: int) -> torch.Tensor:
@@ -246,10 +251,9 @@ class _SceneDataset:
         return view_rays(self.cameras, self._checked_index(index), (self.near, self.far))
 
     def _over_background(
-        self, rgba: torch.Tensor, background: torch.Tensor | Sequence[float] | None
+        self, colors: torch.Tensor, background: torch.Tensor | Sequence[float] | None
     ) -> torch.Tensor:
-        """Colours float32 [N, 3] of premultiplied pixels uint8 [N, 3 or 4]."""
-        colors = rgba.float().mul_(1.0 / 255.0)
+        """Colours [N, 3] of premultiplied colours [N, 3 or 4] in [0, 1]."""
         if not self.has_alpha:
             return colors
         behind = torch.as_tensor(self.background if background is None else background)

@@ -13,21 +13,25 @@ from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.geometry.ruled_out import RuledOut
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.encodings import PyramidEncoder
-from taichi_pynerf.model.field_pass import field_pass, head_codes
+from taichi_pynerf.model.field_pass import LARGEST_LOGIT, field_pass, head_codes
 from taichi_pynerf.model.field_values import FieldCodes, FieldOutputs, KnownFeatures
 from taichi_pynerf.model.heads import (
+    TILE,
     LevelSlices,
     begin_alike,
     blend_heads,
     blend_slices,
     feature_slices,
     first_output,
+    inverse,
     mlp,
     run_in_blocks,
     slice_by_level,
     tiled_codes,
+    unsort,
 )
 from taichi_pynerf.model.pyramid import split_level
+from taichi_pynerf.ops.level_tiles import LevelTiles, activate, level_tiles
 from taichi_pynerf.ops.spherical_harmonics import NUM_COEFFICIENTS, spherical_harmonics
 
 # Type of the networks in mixed precision. In float16 the gradients of a mean over thousands of rays
@@ -131,7 +135,7 @@ class PyramidField(nn.Module):
                 )
                 sigmas, rgbs = both[:, 0], both[:, 1:]
         sorted_outputs = torch.cat([sigmas.unsqueeze(-1), rgbs], 1)
-        outputs = _Unsort.apply(sorted_outputs, slices.order)
+        outputs = unsort(sorted_outputs, slices.order)
         sigmas = self._per_world_unit(outputs[:, 0], positions)
         return FieldOutputs(sigmas, outputs[:, 1:], slices, embeddings)
 
@@ -142,22 +146,21 @@ class PyramidField(nn.Module):
         levels: torch.Tensor,
         known: KnownFeatures | None,
     ) -> FieldOutputs:
+        if self._in_tiles(positions):
+            tiles, codes, _ = self._tiled(positions, levels, known)
+            logits = self._color(0, codes, spherical_harmonics(tiles.gather(dirs)))
+            sigmas, rgbs = activate(codes, logits, tiles, LARGEST_LOGIT)
+            return FieldOutputs(self._per_world_unit(sigmas, positions), rgbs)
         slices = self._slices(levels)
-        features = self._features(positions.index_select(0, slices.order), slices, known)
+        features = self._sorted_features(positions.index_select(0, slices.order), slices, known)
         basis = spherical_harmonics(dirs.index_select(0, slices.order))
-        if positions.device.type != "cpu":  # launches cost more there than memory
-            tiled = tiled_codes(features, slices, list(self.heads))
-            sigmas, rgbs = truncated_exp(tiled[:, :1]), torch.sigmoid(self._color(0, tiled, basis))
-            outputs = _Unsort.apply(torch.cat([sigmas, rgbs], 1), slices.order)
-            sigmas = self._per_world_unit(outputs[:, 0], positions)
-            return FieldOutputs(sigmas, outputs[:, 1:], slices, [])
-        codes = None
+        known_codes = None
         if known is not None and known.codes is not None:
-            codes = known.codes.index_select(0, known.index.index_select(0, slices.order))
+            known_codes = known.codes.index_select(0, known.index.index_select(0, slices.order))
         sigmas, rgbs = field_pass(
-            features, basis, slices, list(self.heads), self.color_heads[0], codes
+            features, basis, slices, list(self.heads), self.color_heads[0], known_codes
         )
-        return FieldOutputs(self._per_world_unit(sigmas, positions), rgbs, slices, [])
+        return FieldOutputs(self._per_world_unit(sigmas, positions), rgbs, slices)
 
     def density(
         self, positions: torch.Tensor, levels: torch.Tensor, keep: KnownFeatures | None = None
@@ -167,17 +170,17 @@ class PyramidField(nn.Module):
         Args:
             keep: a buffer for the grid's features, for a later call of `forward`.
         """
-        if self.one_pass and positions.device.type != "cpu":
-            slices = self._slices(levels)
-            features = self._features(positions.index_select(0, slices.order), slices)
-            sigmas = truncated_exp(tiled_codes(features, slices, list(self.heads))[:, :1])
-        elif self.config.output_interpolation == "embedding":
+        if self.one_pass and self._in_tiles(positions):
+            tiles, codes, _ = self._tiled(positions, levels)
+            sigmas = tiles.scatter(truncated_exp(codes[:, 0]))
+            return self._per_world_unit(sigmas, positions)
+        if self.config.output_interpolation == "embedding":
             slices, blended = self._blend(first_output, positions, levels, keep)
             sigmas = truncated_exp(blended.float())
         else:
             slices, logits = self._embed(first_output, positions, levels, keep=keep)
             sigmas = blend_slices([truncated_exp(x.float()) for x in logits], slices)
-        return self._per_world_unit(_Unsort.apply(sigmas, slices.order).squeeze(-1), positions)
+        return self._per_world_unit(unsort(sigmas, slices.order).squeeze(-1), positions)
 
     @torch.no_grad()
     def codes(self, positions: torch.Tensor, levels: torch.Tensor) -> FieldCodes:
@@ -186,15 +189,18 @@ class PyramidField(nn.Module):
         Colours take half the time of a sample, and many samples need none. Only for
         `config.output_interpolation` "embedding", which has one colour network.
         """
-        features = None
-        if self.one_pass:
-            slices = self._slices(levels)
-            features = self._features(positions.index_select(0, slices.order), slices)
-            run = head_codes if positions.device.type == "cpu" else tiled_codes
-            codes = run(features, slices, list(self.heads))
+        features: torch.Tensor | None = None
+        if self.one_pass and self._in_tiles(positions):
+            tiles, codes, features = self._tiled(positions, levels)
+            rows = tiles.places
         else:
-            slices, codes = self._blend(nn.Sequential.__call__, positions, levels)
-        rows = inverse(slices.order)
+            if self.one_pass:
+                slices = self._slices(levels)
+                features = self._sorted_features(positions.index_select(0, slices.order), slices)
+                codes = head_codes(features, slices, list(self.heads))
+            else:
+                slices, codes = self._blend(nn.Sequential.__call__, positions, levels)
+            rows = inverse(slices.order)
         sigmas = truncated_exp(codes[:, 0].float()).index_select(0, rows)
         return FieldCodes(self._per_world_unit(sigmas, positions), codes, rows, features)
 
@@ -253,11 +259,15 @@ class PyramidField(nn.Module):
             windows = self._windows(positions, slices, None, keep)
             return slices, blend_heads(run, self.heads, windows, slices)
 
+    @property
+    def _two_heads(self) -> bool:
+        """Whether a sample uses the heads below and above its level, or else the nearest."""
+        return self.config.level_interpolation == "linear" and self.num_heads > 1
+
     def _slices(self, levels: torch.Tensor) -> LevelSlices:
-        linear = self.config.level_interpolation == "linear" and self.num_heads > 1
-        mode = "linear" if linear else "none"
+        mode = "linear" if self._two_heads else "none"
         floor, fraction = split_level(levels, self.num_heads, mode)
-        return slice_by_level(floor, fraction, self.num_heads, two_heads=linear)
+        return slice_by_level(floor, fraction, self.num_heads, self._two_heads)
 
     def _embed(
         self,
@@ -292,22 +302,44 @@ class PyramidField(nn.Module):
                 encoder(positions[first:last])
                 for encoder, (first, last) in zip(self.encoders, windows, strict=True)
             ]
-        features = self._features(positions, slices, known)
+        features = self._sorted_features(positions, slices, known)
         if keep is not None:
             keep.rows[keep.index.index_select(0, slices.order)] = features
         if self.num_heads == 1:
             return [features]
         return feature_slices(features, slices, self.config.features_per_level)
 
-    def _features(
+    def _sorted_features(
         self, positions: torch.Tensor, slices: LevelSlices, known: KnownFeatures | None = None
     ) -> torch.Tensor:
         """Shared-grid features [M, F] of sorted samples; 0 at levels that no head reads."""
-        level_begin = slices.level_begin() if self.num_heads > 1 else None
+        return self._features(positions, slices.order, slices.level_begin(), known)
+
+    def _features(
+        self,
+        positions: torch.Tensor,
+        order: torch.Tensor,
+        level_begin: torch.Tensor,
+        known: KnownFeatures | None = None,
+    ) -> torch.Tensor:
+        """Shared-grid features of rows of samples: those of sample `order[i]` in row `i`."""
         known_features = None
         if known is not None:
-            known_features = known.rows.index_select(0, known.index.index_select(0, slices.order))
-        return self.shared_encoder(positions, level_begin, known_features)
+            known_features = known.rows.index_select(0, known.index.index_select(0, order))
+        begin = level_begin if self.num_heads > 1 else None
+        return self.shared_encoder(positions, begin, known_features)
+
+    def _in_tiles(self, positions: torch.Tensor) -> bool:
+        """Whether the heads work on tiles: where launches cost more than memory."""
+        return positions.device.type != "cpu" and positions.shape[0] > 0
+
+    def _tiled(
+        self, positions: torch.Tensor, levels: torch.Tensor, known: KnownFeatures | None = None
+    ) -> tuple[LevelTiles, torch.Tensor, torch.Tensor]:
+        """Samples in tiles, their codes [P, C] and their features [P, F]."""
+        tiles = level_tiles(levels, self.num_heads, self._two_heads, TILE)
+        features = self._features(tiles.gather(positions), tiles.samples, tiles.level_begin, known)
+        return tiles, tiled_codes(features, tiles, list(self.heads)), features
 
     def _density_and_color(
         self, head: int, embedding: torch.Tensor, basis: torch.Tensor, slices: LevelSlices
@@ -360,24 +392,3 @@ class _TruncatedExp(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
         (y,) = ctx.saved_tensors
         return grad * y
-
-
-def inverse(order: torch.Tensor) -> torch.Tensor:
-    """The permutation int64 [M] that undoes `order`."""
-    places = torch.empty_like(order)
-    places[order] = torch.arange(order.shape[0], device=order.device)
-    return places
-
-
-class _Unsort(torch.autograd.Function):
-    """Rows back to the order before sorting. The adjoint of a permutation is its inverse."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(order)
-        return rows.index_select(0, inverse(order))
-
-    @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
-        (order,) = ctx.saved_tensors
-        return grad.index_select(0, order), None

@@ -15,15 +15,15 @@ class FieldOutputs:
     Attributes:
         sigmas: [M] densities per world unit.
         rgbs: [M, 3] colours in [0, 1].
-        slices: the level-sorted order in which the heads worked.
+        slices: the level-sorted order in which the heads worked; None where they worked on tiles.
         head_outputs: per head, the outputs of its rows (density logit and features) in sorted
             order; empty with `PyramidField.one_pass`.
     """
 
     sigmas: torch.Tensor
     rgbs: torch.Tensor
-    slices: LevelSlices
-    head_outputs: list[torch.Tensor]
+    slices: LevelSlices | None = None
+    head_outputs: list[torch.Tensor] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +32,9 @@ class FieldCodes:
 
     Attributes:
         sigmas: [M] densities per world unit, in the order in which the samples were given.
-        codes: [M, 1 + geo_feature_dim] inputs of the colour network, in sorted order.
+        codes: [R, 1 + geo_feature_dim] inputs of the colour network, sorted by level.
         rows: int64 [M] the row of each sample's code.
-        features: [M, F] grid features, in sorted order; None if each level has its own grid.
+        features: [R, F] grid features, sorted likewise; None if each level has its own grid.
     """
 
     sigmas: torch.Tensor

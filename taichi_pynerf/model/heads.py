@@ -4,7 +4,11 @@ Samples are sorted by the lower of their two levels. The samples whose lower hea
 one slice S_l. Head `l` is needed on S_(l-1) and S_l, which together are one run of rows. So nothing
 is gathered or scattered per head.
 
-On a graphics card all heads are one batched product instead (`tiled_codes`).
+On a graphics card many launches take longer than their work. There the samples stand in tiles of
+one level each, and all heads are two batched products (`tiled_codes`), with both heads of a tile
+side by side:
+
+    hidden = relu(x [W1_lower; W1_upper]^T) * (1 - f, f),    code = hidden [W2_lower, W2_upper]^T
 """
 
 import functools
@@ -12,13 +16,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 
+from taichi_pynerf.ops.level_tiles import LevelTiles
+
 ROWS_PER_BLOCK = 2**12  # so few that a block's layers fit the cache
-TILE = 128  # rows of one level in a batched product
+TILE = 128  # places of one level in a batched product
 
 
 def mlp(widths: list[int]) -> nn.Sequential:
@@ -113,6 +119,32 @@ def slice_by_level(
     levels = torch.arange(num_levels + 1, dtype=torch.uint8, device=keys.device)
     bounds = torch.searchsorted(keys, levels)
     return LevelSlices(order, fraction[order].unsqueeze(-1), bounds, two_heads)
+
+
+def inverse(order: torch.Tensor) -> torch.Tensor:
+    """The permutation int64 [M] that undoes `order`."""
+    places = torch.empty_like(order)
+    places[order] = torch.arange(order.shape[0], device=order.device)
+    return places
+
+
+def unsort(rows: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+    """Rows [M, …] back in the order before sorting. Differentiable."""
+    return _Unsort.apply(rows, order)
+
+
+class _Unsort(torch.autograd.Function):
+    """The adjoint of a permutation is its inverse."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(order)
+        return rows.index_select(0, inverse(order))
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (order,) = ctx.saved_tensors
+        return grad.index_select(0, order), None
 
 
 def feature_slices(
@@ -215,85 +247,37 @@ def blend_heads(
     return run(heads[0], seen[0]) if blended is None else blended  # of no samples
 
 
-# ---- all heads in one product -----------------------------------------------------------------
-
-
-class _Tiles(NamedTuple):
-    """Level-sorted rows in tiles of `TILE`, each of one level.
-
-    Attributes:
-        rows: int64 [B * TILE] the sorted row at each place.
-        full: [B * TILE, 1] float, 0 where a tile has no row: what stands there does not count.
-        places: int64 [M] the place of each sorted row.
-        levels: int64 [B] the lower level of each tile.
-    """
-
-    rows: torch.Tensor
-    full: torch.Tensor
-    places: torch.Tensor
-    levels: torch.Tensor
-
-
-def _tiles(slices: LevelSlices, dtype: torch.dtype) -> _Tiles:
-    """Cut slices into tiles. How many there can be follows from the number of rows alone."""
-    num_rows, bounds = slices.order.shape[0], slices.bounds
-    num_levels, device = len(bounds) - 1, bounds.device
-    tiles = (bounds.diff() + TILE - 1).div(TILE, rounding_mode="floor")
-    ends = tiles.cumsum(0)
-    begins = ends - tiles
-    numbers = torch.arange(num_rows // TILE + num_levels, device=device)
-    levels = torch.searchsorted(ends, numbers, right=True).clamp_max_(num_levels - 1)
-    firsts = bounds.index_select(0, levels)
-    firsts = firsts + TILE * (numbers - begins.index_select(0, levels))
-    rows = firsts.unsqueeze(1) + torch.arange(TILE, device=device)
-    full = rows < bounds.index_select(0, levels + 1).unsqueeze(1)
-    row = torch.arange(num_rows, device=device)
-    own = torch.searchsorted(bounds, row, right=True) - 1
-    places = row + (TILE * begins - bounds[:-1]).index_select(0, own)
-    return _Tiles(
-        rows.clamp_max_(num_rows - 1).view(-1), full.view(-1, 1).to(dtype), places, levels
-    )
-
-
-class _Rearrange(torch.autograd.Function):
-    """Rows of a matrix by an index, whose gradient is rows by another index.
-
-    As in autograd's own, but without adding: each row that counts is taken once.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, there: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(back)
-        return x.index_select(0, there)
-
-    @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        (back,) = ctx.saved_tensors
-        return grad.index_select(0, back), None, None
+# ---- all heads in two batched products --------------------------------------------------------
 
 
 @functools.cache
-def _inner_layout(
-    num_levels: int, hidden: int, columns: tuple[int, ...], num_heads: int, device: torch.device
+def _layout(
+    hidden: int, columns: tuple[int, ...], outputs: int, num_heads: int, device: torch.device
 ) -> torch.Tensor:
-    """Where the entries of `_stacked` stand among all heads' first matrices in a row.
+    """Where the entries of `_stacked` stand among all heads' matrices in a row.
 
     Returns:
-        int64 [num_levels * num_heads * hidden * columns[-1]]; behind the last entry for zeros.
+        int64 [L * num_heads * hidden * (columns[-1] + outputs)], inner matrices first; behind the
+        last entry for zeros.
     """
-    begins = [0, *accumulate(hidden * width for width in columns)]
-    layout = torch.full((num_levels, hidden, columns[-1]), begins[-1])
+    num_levels = len(columns)
+    ends = [0, *accumulate(hidden * width for width in (*columns, *num_levels * [outputs]))]
+    inner = torch.full((num_levels, hidden, columns[-1]), ends[-1])
+    outer = torch.empty(num_levels, outputs, hidden, dtype=torch.int64)
     for level, width in enumerate(columns):
         own = torch.arange(hidden * width).view(hidden, width)
-        layout[level, :, :width] = begins[level] + own
-    if num_heads == 2:
-        layout = torch.cat([layout, layout[_uppers(num_levels)]], 1)
-    return layout.view(-1).to(device)
+        inner[level, :, :width] = ends[level] + own
+        own = torch.arange(outputs * hidden).view(outputs, hidden)
+        outer[level] = ends[num_levels + level] + own
+    if num_heads == 2:  # the last level has no upper head, and its share is 0
+        upper = [min(level + 1, num_levels - 1) for level in range(num_levels)]
+        inner, outer = torch.cat([inner, inner[upper]], 1), torch.cat([outer, outer[upper]], 2)
+    return torch.cat([inner.view(-1), outer.view(-1)]).to(device)
 
 
-def _uppers(num_levels: int) -> list[int]:
-    """The upper head of each level; the last one has none, and its share is 0."""
-    return [min(level + 1, num_levels - 1) for level in range(num_levels)]
+@functools.cache
+def _zero(dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    return torch.zeros(1, dtype=dtype, device=device)
 
 
 def _stacked(heads: Sequence[nn.Module], num_heads: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -304,42 +288,36 @@ def _stacked(heads: Sequence[nn.Module], num_heads: int) -> tuple[torch.Tensor, 
         [L, C, num_heads * H]. Differentiable.
     """
     inners, outers = zip(*(tuple(head.parameters()) for head in heads), strict=True)
-    num_levels, hidden = len(inners), inners[0].shape[0]
+    num_levels, (num_outputs, hidden) = len(inners), outers[0].shape
     columns = tuple(weight.shape[1] for weight in inners)
-    layout = _inner_layout(num_levels, hidden, columns, num_heads, inners[0].device)
-    entries = torch.cat([*(weight.reshape(-1) for weight in inners), inners[0].new_zeros(1)])
-    inner = entries.index_select(0, layout).view(num_levels, num_heads * hidden, columns[-1])
-    outer = torch.stack(outers)
-    if num_heads == 2:
-        outer = torch.cat([outer, torch.cat([outer[1:], outer[-1:]])], 2)
-    return inner, outer
+    layout = _layout(hidden, columns, num_outputs, num_heads, inners[0].device)
+    zero = _zero(inners[0].dtype, inners[0].device)
+    entries = torch.cat([*(weight.reshape(-1) for weight in (*inners, *outers)), zero])
+    rows = num_heads * hidden
+    inner, outer = entries.index_select(0, layout).split(
+        [num_levels * rows * columns[-1], num_levels * rows * num_outputs]
+    )
+    return inner.view(num_levels, rows, columns[-1]), outer.view(num_levels, num_outputs, rows)
 
 
 def tiled_codes(
-    features: torch.Tensor, slices: LevelSlices, heads: Sequence[nn.Module]
+    features: torch.Tensor, tiles: LevelTiles, heads: Sequence[nn.Module]
 ) -> torch.Tensor:
-    """The heads' blended outputs [M, C] in sorted rows, by batched products of all levels.
+    """The heads' blended outputs [P, C] of samples in tiles. Nothing is asked of the device.
 
-    For devices on which many launches take longer than their work. Nothing is asked of the device.
-    Heads of no sample get gradients of zeros. Differentiable.
+    Places without a sample get zeros, and give no gradients. Heads of no sample get gradients of
+    zeros. Differentiable.
 
     Args:
-        features: [M, F] grid features, in sorted rows.
-        slices: the order in which the samples are sorted.
+        features: [P, F] grid features.
+        tiles: of `TILE` places.
         heads: L networks of two layers; head l sees the first columns of `features`.
     """
-    num_heads = 2 if slices.two_heads else 1
+    num_heads = tiles.shares.shape[1]
     inner, outer = _stacked(heads, num_heads)
-    num_rows, num_outputs = features.shape[0], outer.shape[1]
-    if num_rows == 0:
-        return features.new_zeros(0, num_outputs)
-    tiles = _tiles(slices, features.dtype)
-    x = _Rearrange.apply(features, tiles.rows, tiles.places).view(-1, TILE, features.shape[1])
-    fraction = slices.fraction.to(features.dtype)
-    shares = torch.cat([1 - fraction, fraction], 1) if num_heads == 2 else torch.ones_like(fraction)
-    shares = shares.index_select(0, tiles.rows) * tiles.full
+    x = features.view(len(tiles.levels), -1, features.shape[1])
     hidden = torch.bmm(x, inner.index_select(0, tiles.levels).transpose(1, 2)).relu()
-    hidden = hidden.view(len(shares), num_heads, -1) * shares.unsqueeze(-1)
-    hidden = hidden.view(-1, TILE, outer.shape[2])
+    shares = tiles.shares.view(*x.shape[:2], num_heads, 1)
+    hidden = (hidden.view(*x.shape[:2], num_heads, -1) * shares).view(hidden.shape)
     codes = torch.bmm(hidden, outer.index_select(0, tiles.levels).transpose(1, 2))
-    return _Rearrange.apply(codes.view(-1, num_outputs), tiles.places, tiles.rows)
+    return codes.view(-1, outer.shape[1])

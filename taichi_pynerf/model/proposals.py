@@ -22,8 +22,8 @@ from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.encodings import PyramidEncoder
 from taichi_pynerf.model.field import truncated_exp
 from taichi_pynerf.model.heads import mlp
+from taichi_pynerf.ops.placement import interval_middles
 from taichi_pynerf.ops.proposal_rounds import SmallField, proposal_rounds
-from taichi_pynerf.ops.proposals import interval_middles
 from taichi_pynerf.ops.resampling import sample_pdf
 
 NUM_LEVELS, BASE_RESOLUTION, FEATURES_PER_LEVEL = 4, 32, 2

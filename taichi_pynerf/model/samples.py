@@ -172,7 +172,7 @@ def samples_to_train(
         if field.one_pass:
             codes = field.codes(*given)
             sigmas[asked] = codes.sigmas
-            rows[asked] = codes.rows + sum(len(before.rows) for before in found)
+            rows[asked] = codes.rows + sum(len(before.codes) for before in found)
             found.append(codes)
         else:
             keep = None if features is None else KnownFeatures(features, asked)

@@ -1,5 +1,6 @@
 """Volume compositing of packed samples, differentiable in densities and colours."""
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -107,6 +108,11 @@ def _check_light(
     return initial_trans
 
 
+def _zeros(like: torch.Tensor, *lengths: int) -> tuple[torch.Tensor, ...]:
+    """Vectors of zeros, in one piece of memory: on a card this is one launch."""
+    return like.new_zeros(sum(lengths)).split(lengths)
+
+
 class _Composite(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -120,10 +126,11 @@ class _Composite(torch.autograd.Function):
         early_stop_eps: float,
         use_autodiff: bool,
     ) -> tuple[torch.Tensor, ...]:
-        num_rays = packed_info.shape[0]
-        rgb = rgbs.new_zeros(num_rays, 3)
-        depth, acc = rgbs.new_zeros(num_rays), rgbs.new_zeros(num_rays)
-        weights, trans = torch.zeros_like(sigmas), torch.zeros_like(sigmas)
+        ctx.set_materialize_grads(False)
+        num_rays, num_samples = packed_info.shape[0], sigmas.shape[0]
+        rgb, depth, acc = _zeros(rgbs, 3 * num_rays, num_rays, num_rays)
+        rgb = rgb.view(num_rays, 3)
+        weights, trans = _zeros(sigmas, num_samples, num_samples)
         if sigmas.shape[0]:
             compositing_kernels(taichi_dtype(sigmas)).composite(
                 sigmas.detach(), rgbs.detach(), t_starts.detach(), t_ends.detach(), packed_info,
@@ -139,20 +146,26 @@ class _Composite(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        grad_rgb, grad_depth, grad_acc, grad_weights, _ = grads
         sigmas, rgbs, t_starts, t_ends, packed_info, initial_trans, trans, weights = (
             tensor.detach() for tensor in ctx.saved_tensors
         )
         kernels = compositing_kernels(taichi_dtype(sigmas))
-        grad_sigmas, grad_rgbs = torch.zeros_like(sigmas), torch.zeros_like(rgbs)
+        num_rays, num_samples = packed_info.shape[0], sigmas.shape[0]
+        shapes = (num_rays, 3), (num_rays,), (num_rays,), (num_samples,)
+        nothing = None  # the gradient of all outputs that no loss has asked for
+        if any(grad is None for grad in grads[:4]):
+            (nothing,) = _zeros(sigmas, max(3 * num_rays, num_samples))
+        grad_rgb, grad_depth, grad_acc, grad_weights = (
+            nothing[: math.prod(shape)].view(shape) if grad is None else grad.contiguous()
+            for grad, shape in zip(grads[:4], shapes, strict=True)
+        )
+        grad_sigmas, grad_rgbs = _zeros(sigmas, num_samples, 3 * num_samples)
+        grad_rgbs = grad_rgbs.view(num_samples, 3)
         if sigmas.shape[0] == 0:
             pass
         elif ctx.use_autodiff:
             # Taichi's adjoint overwrites the cotangents that it is given, so it gets copies.
-            cotangents = [
-                grad.clone(memory_format=torch.contiguous_format)
-                for grad in (grad_weights, grad_rgb, grad_depth, grad_acc)
-            ]
+            cotangents = [grad.clone() for grad in (grad_weights, grad_rgb, grad_depth, grad_acc)]
             outputs = [autodiff_leaf(torch.empty_like(grad), grad) for grad in cotangents[1:]]
             kernels.composite.grad(
                 autodiff_leaf(sigmas, grad_sigmas), autodiff_leaf(rgbs, grad_rgbs),
@@ -162,7 +175,6 @@ class _Composite(torch.autograd.Function):
         else:
             kernels.composite_adjoint(
                 sigmas, rgbs, t_starts, t_ends, packed_info, ctx.early_stop_eps, trans, weights,
-                grad_weights.contiguous(), grad_rgb.contiguous(), grad_depth.contiguous(),
-                grad_acc.contiguous(), grad_sigmas, grad_rgbs,
+                grad_weights, grad_rgb, grad_depth, grad_acc, grad_sigmas, grad_rgbs,
             )  # fmt: skip
         return grad_sigmas, grad_rgbs, None, None, None, None, None, None

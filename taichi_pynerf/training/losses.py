@@ -196,9 +196,9 @@ def pyramid_consistency(
         A scalar; 0 if no sample uses two heads.
     """
     slices, total = field.slices, positions.new_zeros(())
-    if not slices.two_heads:
+    if slices is not None and not slices.two_heads:
         return total
-    if not field.head_outputs:
+    if slices is None or not field.head_outputs:
         raise ValueError(
             "the field keeps no outputs of its heads: make the model, too, with a "
             "pyramid_loss_weight above 0"

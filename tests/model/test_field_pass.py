@@ -2,14 +2,12 @@ import pytest
 import torch
 
 from taichi_pynerf.model import field_pass as module
-from taichi_pynerf.model import heads as heads_module
 from taichi_pynerf.model.field_pass import field_pass, head_codes, weights_of
 from taichi_pynerf.model.heads import (
     blend_slices,
     feature_slices,
     mlp,
     slice_by_level,
-    tiled_codes,
 )
 
 NUM_LEVELS, WIDTH, CODES, BASIS = 4, 2, 3, 4
@@ -25,7 +23,6 @@ FLOORS = {
 def _small_blocks(monkeypatch):
     """Several blocks, the last of them not full."""
     monkeypatch.setattr(module, "ROWS", 2)
-    monkeypatch.setattr(heads_module, "TILE", 2)
 
 
 @pytest.fixture(params=FLOORS.values(), ids=FLOORS)
@@ -88,33 +85,6 @@ def test_gradcheck(floor):
         return field_pass(features, basis, slices, heads, color_head)
 
     assert torch.autograd.gradcheck(run, (features, basis, *weights))
-
-
-@pytest.mark.parametrize("two_heads", [True, False])
-def test_tiles_of_all_levels_give_the_same_codes_and_gradients(floor, two_heads):
-    features, _, slices, heads, _ = parts(floor, two_heads)
-    weights = [w for head in heads for w in weights_of(head)]
-    windows = feature_slices(features, slices, WIDTH)
-    expected = blend_slices([head(x) for head, x in zip(heads, windows, strict=True)], slices)
-    codes = tiled_codes(features, slices, heads)
-    torch.testing.assert_close(codes, expected)
-    if not len(floor):
-        return
-    cotangent = torch.randn_like(codes)
-    found, wanted = (
-        torch.autograd.grad(x, [features, *weights], cotangent, allow_unused=True)
-        for x in (codes, expected)
-    )
-    for mine, theirs in zip(found, wanted, strict=True):
-        torch.testing.assert_close(mine, torch.zeros_like(mine) if theirs is None else theirs)
-
-
-def test_gradcheck_of_tiles():
-    features, _, slices, heads, _ = parts(torch.tensor(FLOORS["all levels"]))
-    weights = [w for head in heads for w in weights_of(head)]
-    assert torch.autograd.gradcheck(
-        lambda features, *_: tiled_codes(features, slices, heads), (features, *weights)
-    )
 
 
 def test_known_codes_change_nothing(floor):

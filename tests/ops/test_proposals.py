@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from taichi_pynerf.geometry.scene_box import SceneBox
-from taichi_pynerf.ops.proposals import interval_middles
+from taichi_pynerf.ops.placement import interval_middles
 from taichi_pynerf.reference import proposals as reference
 
 SIZE = 3.0
