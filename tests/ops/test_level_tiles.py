@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taichi_pynerf.ops.level_tiles import activate, level_tiles
@@ -36,9 +36,10 @@ def test_tiles_match_twin(generator, dtype, num_samples, num_levels, num_places,
     assert found.num_places == num_places
 
 
+@settings(deadline=None)  # a kernel is compiled for each number of places
 @given(
     st.lists(st.floats(0, 4, width=32), min_size=1, max_size=60),
-    st.integers(1, 9),
+    st.sampled_from([1, 3, 8]),
     st.booleans(),
 )
 def test_each_sample_has_one_place_in_a_tile_of_its_level(levels, num_places, two_heads):
