@@ -23,6 +23,7 @@ from taichi_pynerf.kernels.launch import Kernel, kernel
 PRIMES = (1, 2654435761, 805459861)  # instant-ngp, eq. 4
 MAX_NUMBERS = 2**31 - 1  # greatest size of a table, as kernels index it with signed 32 bits
 BLOCK = 256  # samples per task: enough to pay for its overhead, few enough to divide small batches
+RUN = 8  # samples whose cotangents one thread adds up, where threads are many
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class HashGridFunctions(NamedTuple):
     lookup: Callable
     lookup_level: Callable
     scatter: Callable
+    scatter_run: Callable
     gradient: Callable
 
 
@@ -108,11 +110,13 @@ def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
     """The functions of which every kernel that reads or writes a grid is made.
 
     `lookup` gives the features of one level at a position. `scatter` adds a cotangent of these
-    features to the entries that they came from; where it does so without atomics, it also sets the
-    entries' bits in `marks`. `gradient` gives the cotangent of the position. A level is described
-    by its resolution `n`, the `offset` of its first entry, and whether it `is_dense`. The last is
-    known when a kernel is compiled, so that neither kind of level pays for the indices of the
-    other. `lookup_level` finds the three in row l of `HashGridSpec.level_table`.
+    features to the entries that they came from, without atomics, and sets the entries' bits in
+    `marks`. `scatter_run` does so for a run of samples with atomics, and first adds up in registers
+    what successive samples give to one cell. `gradient` gives the cotangent of the position.
+
+    A level is described by its resolution `n`, the `offset` of its first entry, and whether it
+    `is_dense`. The last is known when a kernel is compiled, so that neither kind of level pays for
+    the indices of the other. `lookup_level` finds the three in row l of `HashGridSpec.level_table`.
 
     No corner takes a branch, so that the compiler computes what corners share only once.
     """
@@ -186,18 +190,54 @@ def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
         n,
         offset,
         is_dense: ti.template(),
-        atomic: ti.template(),
         marks: ti.template(),
     ):
         g, f = locate(x, n)
         low, high = vertices(g, n, is_dense)
         for c in ti.static(range(8)):
             e = entry(c, low, high, offset, is_dense)
-            if ti.static(atomic):
-                grad_table[e] += weight(c, f) * grad
-            else:  # written out: `+=` and `|=` would be atomic
-                grad_table[e] = grad_table[e] + weight(c, f) * grad
-                marks[e >> 3] = marks[e >> 3] | ti.cast(1 << (e & 7), ti.u8)
+            # Written out: `+=` and `|=` would be atomic.
+            grad_table[e] = grad_table[e] + weight(c, f) * grad
+            marks[e >> 3] = marks[e >> 3] | ti.cast(1 << (e & 7), ti.u8)
+
+    @ti.func
+    def add_to_corners(g, sums, grad_table: ti.template(), n, offset, is_dense: ti.template()):
+        low, high = vertices(g, n, is_dense)
+        for c in ti.static(range(8)):
+            corner = feature(0)
+            for k in ti.static(range(spec.features_per_level)):
+                corner[k] = sums[c, k]
+            grad_table[entry(c, low, high, offset, is_dense)] += corner
+
+    @ti.func
+    def scatter_run(
+        positions: ti.template(),
+        grad_features: ti.template(),
+        l,
+        first,
+        last,
+        grad_table: ti.template(),
+        n,
+        offset,
+        is_dense: ti.template(),
+    ):
+        cell = ti.Vector([-1, -1, -1])
+        sums = ti.Matrix.zero(dtype, 8, spec.features_per_level)
+        for i in range(first, last):
+            grad = grad_features[i, l]
+            if (grad != 0).any():  # so what no light reaches costs nothing
+                g, f = locate(positions[i], n)
+                if (g != cell).any():
+                    if cell[0] >= 0:
+                        add_to_corners(cell, sums, grad_table, n, offset, is_dense)
+                    cell = g
+                    sums.fill(0)
+                for c in ti.static(range(8)):
+                    w = weight(c, f)
+                    for k in ti.static(range(spec.features_per_level)):
+                        sums[c, k] += w * grad[k]
+        if cell[0] >= 0:
+            add_to_corners(cell, sums, grad_table, n, offset, is_dense)
 
     @ti.func
     def gradient(x, grad, table: ti.template(), n, offset, is_dense: ti.template()):
@@ -209,7 +249,7 @@ def hash_grid_functions(spec: HashGridSpec, dtype) -> HashGridFunctions:
             total += n * grad.dot(value) * weight_gradient(c, f)
         return total
 
-    return HashGridFunctions(lookup, lookup_level, scatter, gradient)
+    return HashGridFunctions(lookup, lookup_level, scatter, scatter_run, gradient)
 
 
 class HashGridKernels(NamedTuple):
@@ -234,13 +274,14 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
     runs one thread per level, so that no two threads add to the same entry. It needs no atomics,
     and its sums have a fixed order. It is fastest with about as many threads as levels. It also
     marks the entries; levels begin at whole bytes of marks (`HashGridSpec.level_sizes`). The other
-    adjoint runs one thread per sample and level and adds atomically, for devices with thousands of
-    threads.
+    adjoint runs one thread per level and `RUN` samples and adds atomically, for devices with
+    thousands of threads. On coarse levels, where most threads would meet at few entries, successive
+    samples of a ray are mostly in one cell, and are added once.
     """
     num_levels = spec.num_levels
     point = ti.types.vector(3, dtype)
     feature = ti.types.vector(spec.features_per_level, dtype)
-    lookup, lookup_level, scatter, gradient = hash_grid_functions(spec, dtype)
+    lookup, lookup_level, scatter, scatter_run, gradient = hash_grid_functions(spec, dtype)
 
     @ti.func
     def num_blocks(num_samples):
@@ -300,11 +341,11 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
             if is_dense == 1:
                 for i in range(begin, end):
                     grad = grad_features[i, l]
-                    scatter(positions[i], grad, grad_table, n, offset, True, False, marks)
+                    scatter(positions[i], grad, grad_table, n, offset, True, marks)
             else:
                 for i in range(begin, end):
                     grad = grad_features[i, l]
-                    scatter(positions[i], grad, grad_table, n, offset, False, False, marks)
+                    scatter(positions[i], grad, grad_table, n, offset, False, marks)
 
     @kernel
     def encode_adjoint_table_atomic(
@@ -314,14 +355,15 @@ def hash_grid_kernels(spec: HashGridSpec, dtype) -> HashGridKernels:
         level_begin: ti.types.ndarray(ti.i32, 1),
         grad_table: ti.types.ndarray(feature, 1),
     ):
-        for l, i in ti.ndrange(num_levels, positions.shape[0]):
-            if i >= level_begin[l]:
-                n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
-                grad = grad_features[i, l]
-                if is_dense == 1:
-                    scatter(positions[i], grad, grad_table, n, offset, True, True, levels)
-                else:
-                    scatter(positions[i], grad, grad_table, n, offset, False, True, levels)
+        num_samples = positions.shape[0]
+        for l, run in ti.ndrange(num_levels, (num_samples + RUN - 1) // RUN):
+            first = ti.max(run * RUN, level_begin[l])
+            last = ti.min(run * RUN + RUN, num_samples)
+            n, offset, is_dense = levels[l, 0], levels[l, 1], levels[l, 2]
+            if is_dense == 1:
+                scatter_run(positions, grad_features, l, first, last, grad_table, n, offset, True)
+            else:
+                scatter_run(positions, grad_features, l, first, last, grad_table, n, offset, False)
 
     @kernel
     def encode_adjoint_positions(

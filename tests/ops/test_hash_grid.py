@@ -1,12 +1,13 @@
 import itertools
 
 import pytest
+import taichi as ti
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.kernels.hash_grid import HashGridSpec
+from taichi_pynerf.kernels.hash_grid import HashGridSpec, hash_grid_kernels
 from taichi_pynerf.ops.hash_grid import hash_encode, level_table
 from taichi_pynerf.reference import hash_grid as reference
 
@@ -205,6 +206,41 @@ def test_written_adjoint_does_not_depend_on_thread_timing(generator, backend):
         again = gradients(lambda x, table: hash_encode(x, table, SPEC), *inputs)
         for one, other in zip(first, again, strict=True):
             assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("along_rays", [False, True])
+def test_the_adjoint_for_many_threads_matches_twin(generator, assert_matches, along_rays):
+    """On any backend: successive samples in one cell, in another, of no gradient."""
+    positions, table, cotangents = random_inputs(generator)
+    if along_rays:
+        ends = torch.rand(2, NUM_SAMPLES // 30, 1, 3, generator=generator)
+        positions = torch.lerp(*ends, torch.linspace(0, 1, 30).unsqueeze(-1)).view(-1, 3)
+    cotangents[::4] = 0
+    level_begin = torch.tensor([0, 0, 3, 13], dtype=torch.int32)
+    shape = NUM_SAMPLES, SPEC.num_levels, SPEC.features_per_level
+    grad_table = torch.zeros_like(table)
+    hash_grid_kernels(SPEC, ti.f32).encode_adjoint_table_atomic(
+        positions.contiguous(), cotangents.view(shape), level_table(SPEC, table.device),
+        level_begin, grad_table,
+    )  # fmt: skip
+    used = torch.arange(NUM_SAMPLES).unsqueeze(1) >= level_begin
+    masked = (cotangents.view(shape) * used.unsqueeze(-1)).view(NUM_SAMPLES, -1)
+    table.requires_grad_()
+    features = reference.hash_encode(positions, table, SPEC)
+    (expected,) = torch.autograd.grad(features, table, masked)
+    assert_matches(grad_table, expected)
+
+
+def test_the_adjoint_for_many_threads_hides_nothing(generator):
+    positions, table, cotangents = random_inputs(generator)
+    cotangents[5, 0] = float("nan")
+    grad_table = torch.zeros_like(table)
+    shape = NUM_SAMPLES, SPEC.num_levels, SPEC.features_per_level
+    hash_grid_kernels(SPEC, ti.f32).encode_adjoint_table_atomic(
+        positions, cotangents.view(shape), level_table(SPEC, table.device),
+        torch.zeros(SPEC.num_levels, dtype=torch.int32), grad_table,
+    )  # fmt: skip
+    assert grad_table.isnan().any()
 
 
 def test_non_contiguous_inputs(generator, use_autodiff, assert_matches):
