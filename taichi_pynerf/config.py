@@ -67,6 +67,14 @@ class PyNeRFConfig:
     geo_feature_dim: int = _networks.whole(
         15, "features that a density head passes to the colour network"
     )
+    initial_networks: str = _networks.choice(
+        "random",
+        "weights that the networks begin with: random, learned on scenes of the demo, or (auto) "
+        "learned where there are some of their shapes, and random elsewhere",
+        "random",
+        "learned",
+        "auto",
+    )
     mixed_precision: bool = _networks.flag(
         False, "networks in bfloat16; on CUDA from compute capability 8.0 on"
     )

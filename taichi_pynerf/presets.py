@@ -17,6 +17,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "color_correction": AUTO,
         "hash_table_size": 2**19,
         "hidden_dim": 64,
+        "initial_networks": AUTO,
         "learning_rate": 2e-2,
         "final_learning_rate": 0.3,
         "average_weights": 0.4,

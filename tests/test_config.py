@@ -34,7 +34,7 @@ WEIGHTS = [
 ]  # fmt: skip
 CHOICES = [
     "output_interpolation", "level_interpolation", "sampler", "background", "color_correction",
-    "depth_loss", "data_device",
+    "depth_loss", "data_device", "initial_networks",
 ]  # fmt: skip
 FLAGS = ["share_feature_grid", "single_level", "unbounded", "carve", "mixed_precision", "compile"]
 
@@ -79,7 +79,7 @@ GOOD_VALUES = {
     "hash_table_size": 2**12, "features_per_level": 2, "share_feature_grid": False,
     "output_interpolation": "color", "level_interpolation": "none", "single_level": True,
     "cells_per_footprint": 1.5, "pose_learning_rate": 1e-3,
-    "hidden_dim": 32, "num_layers": 2, "geo_feature_dim": 0,
+    "hidden_dim": 32, "num_layers": 2, "geo_feature_dim": 0, "initial_networks": "auto",
     "aabb": (-1.0, -2.0, -3.0, 0.5, 0.25, 0.125), "sampler": "hierarchical", "num_samples": 7,
     "unbounded": True, "num_cascades": 2, "cone_angle": 0, "gradient_distance": 0.5,
     "proposal_interval": 2,

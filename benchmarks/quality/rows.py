@@ -134,6 +134,10 @@ _ABLATIONS: dict[str, dict] = {
         "label": "distortion loss, 0.002",
         "settings": {"distortion_loss_weight": 0.002},
     },
+    "random-start": {
+        "label": "networks begin with random weights",
+        "settings": {"initial_networks": "random"},
+    },
     "white-background": {"label": "white background", "settings": {"background": "white"}},
     "one-cell": {"label": "one cell to a footprint", "settings": {"cells_per_footprint": 1.0}},
 }  # fmt: skip

@@ -19,6 +19,7 @@ from taichi_pynerf.model.heads import (
     TILE,
     LevelSlices,
     begin_alike,
+    begin_learned,
     blend_heads,
     blend_slices,
     feature_slices,
@@ -88,6 +89,9 @@ class PyramidField(nn.Module):
         )
         begin_alike(self.heads)
         begin_alike(self.color_heads)
+        if config.initial_networks != "random":
+            must = config.initial_networks == "learned"
+            begin_learned(self.heads, self.color_heads, must)
         # Whether forward and backward are one pass over blocks (`field_pass`). Such a pass does not
         # return the outputs of the heads.
         self.one_pass = (

@@ -15,12 +15,15 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import resources
 from itertools import accumulate, pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.ops.level_tiles import LevelTiles
 
 ROWS_PER_BLOCK = 2**12  # so few that a block's layers fit the cache
@@ -45,6 +48,66 @@ def begin_alike(heads: nn.ModuleList) -> None:
     for head in heads[:-1]:
         for own, last in zip(head.parameters(), heads[-1].parameters(), strict=True):
             own.copy_(last[:, : own.shape[1]])
+
+
+@functools.cache
+def learned_networks() -> dict[str, torch.Tensor]:
+    """{"level.layer" or "color.layer": matrix}, of networks that have learned scenes of the demo.
+
+    `benchmarks/learn_networks.py` makes the file.
+    """
+    file = resources.files("taichi_pynerf.model").joinpath("learned_networks.npz")
+    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        return {name: torch.from_numpy(arrays[name]).float() for name in arrays.files}
+
+
+@torch.no_grad()
+def begin_learned(heads: nn.ModuleList, color_heads: nn.ModuleList, must: bool = False) -> bool:
+    """Give networks the weights that networks of the same shapes have learned on other scenes.
+
+    Learned initial weights shorten training, as the networks need not find first how features
+    become densities and colours (Tancik et al., "Learned Initializations for Optimizing
+    Coordinate-Based Neural Representations", CVPR 2021).
+
+    A head that sees more grid levels than any that has learned begins as the one that saw the most.
+    What it makes of the further levels stays random.
+
+    Args:
+        heads: density heads.
+        color_heads: colour networks; each gets the same weights.
+        must: whether it is an error if there are no weights of their shapes.
+
+    Returns:
+        Whether there are such weights; if not, all are left as they are.
+
+    Raises:
+        ConfigError: there are none, and there must be.
+    """
+    learned = learned_networks()
+    step = learned["1.0"].shape[1]  # features of a level
+    most = max(int(name[0]) for name in learned if name[0].isdigit())
+    names = [str(min(next(head.parameters()).shape[1] // step, most)) for head in heads]
+    names += len(color_heads) * ["color"]
+    pairs: list[tuple[nn.Parameter, torch.Tensor]] = []
+    for name, network in zip(names, [*heads, *color_heads], strict=True):
+        for layer, own in enumerate(network.parameters()):
+            other = learned.get(f"{name}.{layer}")
+            further = layer == 0 and name == str(most)  # own may see levels that other did not
+            if other is not None and (
+                own.shape == other.shape
+                or (further and own.shape[0] == other.shape[0] and own.shape[1] > other.shape[1])
+            ):
+                pairs.append((own, other))
+            elif must:
+                raise ConfigError(
+                    'initial_networks is "learned", but no networks of these shapes have learned: '
+                    'choose "auto", which begins with random ones then'
+                )
+            else:
+                return False
+    for own, other in pairs:
+        own[:, : other.shape[1]] = other
+    return True
 
 
 def run_in_blocks(
