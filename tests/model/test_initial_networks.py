@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from benchmarks.learn_networks import matrices
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.model.heads import learned_networks
@@ -11,11 +12,11 @@ from taichi_pynerf.model.model import PyNeRF
 
 def field(**settings):
     """That of the preset "cpu" with a small table."""
-    small = {"hash_table_size": 2**10, "max_resolution": 256, "occupancy_resolution": 16}
-    return PyNeRF(PyNeRFConfig.preset("cpu", **{**small, **settings})).field
+    return PyNeRF(PyNeRFConfig.preset("cpu", **{**SMALL, **settings})).field
 
 
 LEARNED = 7  # heads
+SMALL = {"hash_table_size": 2**10, "max_resolution": 1024, "occupancy_resolution": 16}
 
 
 def begins_as(network, name):
@@ -37,6 +38,16 @@ def test_the_learned_weights_are_those_of_a_pyramid():
     features = learned["1.0"].shape[1]
     for level in range(1, LEARNED + 1):
         assert learned[f"{level}.0"].shape[1] == level * features
+
+
+def test_the_program_that_makes_the_file_names_matrices_as_it_does():
+    learned = learned_networks()
+    made = matrices(PyNeRF(PyNeRFConfig.preset("cpu", num_levels=LEARNED, **SMALL)))
+    assert {name: matrix.shape for name, matrix in made.items()} == {
+        name: tuple(matrix.shape) for name, matrix in learned.items()
+    }
+    for name, matrix in made.items():  # that model has begun with them
+        assert torch.equal(torch.from_numpy(matrix).float(), learned[name]), name
 
 
 def test_the_preset_begins_with_them():
