@@ -22,7 +22,7 @@ from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.training.multi_scale_trainer import MultiScaleTrainer
 from taichi_pynerf.training.setup import fitted_preset
 
-FILE = Path(heads.__file__).with_name("learned_networks.npz")
+FILE = Path(heads.__file__).with_name(heads.LEARNED)
 
 
 def matrices(model: PyNeRF) -> dict[str, np.ndarray]:

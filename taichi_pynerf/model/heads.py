@@ -28,6 +28,7 @@ from taichi_pynerf.ops.level_tiles import LevelTiles
 
 ROWS_PER_BLOCK = 2**12  # so few that a block's layers fit the cache
 TILE = 128  # places of one level in a batched product
+LEARNED = "learned_networks.npz"  # in this folder; benchmarks/learn_networks.py makes it
 
 
 def mlp(widths: list[int]) -> nn.Sequential:
@@ -54,15 +55,15 @@ def begin_alike(heads: nn.ModuleList) -> None:
 def learned_networks() -> dict[str, torch.Tensor]:
     """{"level.layer" or "color.layer": matrix}, of networks that have learned scenes of the demo.
 
-    `benchmarks/learn_networks.py` makes the file.
+    The file `LEARNED` holds them in half precision.
     """
-    file = resources.files("taichi_pynerf.model").joinpath("learned_networks.npz")
+    file = resources.files("taichi_pynerf.model").joinpath(LEARNED)
     with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
         return {name: torch.from_numpy(arrays[name]).float() for name in arrays.files}
 
 
 @torch.no_grad()
-def begin_learned(heads: nn.ModuleList, color_heads: nn.ModuleList, must: bool = False) -> bool:
+def begin_learned(heads: nn.ModuleList, color_heads: nn.ModuleList, must: bool = False) -> None:
     """Give networks the weights that networks of the same shapes have learned on other scenes.
 
     Learned initial weights shorten training, as the networks need not find first how features
@@ -77,11 +78,8 @@ def begin_learned(heads: nn.ModuleList, color_heads: nn.ModuleList, must: bool =
         color_heads: colour networks; each gets the same weights.
         must: whether it is an error if there are no weights of their shapes.
 
-    Returns:
-        Whether there are such weights; if not, all are left as they are.
-
     Raises:
-        ConfigError: there are none, and there must be.
+        ConfigError: there are none, and there must be. Else all are left as they are then.
     """
     learned = learned_networks()
     step = learned["1.0"].shape[1]  # features of a level
@@ -104,10 +102,9 @@ def begin_learned(heads: nn.ModuleList, color_heads: nn.ModuleList, must: bool =
                     'choose "auto", which begins with random ones then'
                 )
             else:
-                return False
+                return
     for own, other in pairs:
         own[:, : other.shape[1]] = other
-    return True
 
 
 def run_in_blocks(

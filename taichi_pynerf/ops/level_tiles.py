@@ -30,11 +30,6 @@ class LevelTiles(NamedTuple):
     shares: torch.Tensor
     level_begin: torch.Tensor
 
-    @property
-    def num_places(self) -> int:
-        """Places of one tile."""
-        return self.samples.shape[0] // self.levels.shape[0]
-
     def gather(self, values: torch.Tensor) -> torch.Tensor:
         """Rows [P, …] for values [M, …] of the samples. Differentiable.
 

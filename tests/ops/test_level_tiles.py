@@ -33,7 +33,6 @@ def test_tiles_match_twin(generator, dtype, num_samples, num_levels, num_places,
         ours = getattr(found, name)
         assert ours.dtype == theirs.dtype, name
         assert torch.equal(ours, theirs), name
-    assert found.num_places == num_places
 
 
 @settings(deadline=None)  # a kernel is compiled for each number of places
