@@ -46,12 +46,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-# What "quality" changes: finer tables and steps, and a rate that begins lower and falls further.
+# What "quality" changes: finer tables and steps, and a lower rate. Long trainings too do best with
+# a rate that stays great and the mean of the weights over a long while (docs/performance.md).
 LONGER: dict[str, Any] = {
     "hash_table_size": 2**20,
     "learning_rate": 1e-2,
-    "final_learning_rate": 0.02,
-    "average_weights": 0.15,
     "occupancy_resolution": 128,
     "march_resolution": 512,
     "occupancy_threshold": 0.0125,
