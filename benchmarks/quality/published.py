@@ -56,6 +56,7 @@ def _of_scene(scene: str, figures: tuple[Published, ...]) -> tuple[Published, ..
 
 PUBLISHED: dict[str, tuple[Published, ...]] = {
     "lego800": LEGO,
+    "lego800-shorter": LEGO,
     "lego800-scales": LEGO_SCALES,
     "fern": (FERN,),
     "llff": (FERN._replace(method="fern: NeRF"),),
