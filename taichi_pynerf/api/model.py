@@ -21,7 +21,7 @@ from taichi_pynerf.model.images import RenderOptions, rays_bar, render_image
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.rendering.camera_paths import farthest
 from taichi_pynerf.rendering.pictures import to_bytes
-from taichi_pynerf.rendering.video import write_video
+from taichi_pynerf.rendering.video import check_fps, write_video
 from taichi_pynerf.runs.checkpoint import save_pyramid_model
 from taichi_pynerf.runs.run_lock import run_lock
 from taichi_pynerf.runs.runs import open_run
@@ -162,8 +162,7 @@ class TrainedModel:
             raise ConfigError(
                 f"a film needs cameras of one size, not of {len(sizes)}: {sorted(sizes)}"
             )
-        if not fps > 0:
-            raise ConfigError(f"fps is {fps}: it must be above 0")
+        check_fps("fps", fps)
         options, path = self._options(level, supersample), Path(path)
         joined, behind = Cameras.cat([camera.view for camera in cameras]), self._background(None)
 
@@ -269,8 +268,8 @@ def train(
 
     Args:
         scene: the scene; if it has validation images, a few are rendered during training.
-        preset: the settings to start from: "cpu", "gpu" or "default"; by default the one for the
-            backend.
+        preset: the settings to start from: "cpu", "gpu", "quality" or "default"; by default the
+            one for the backend.
         output_dir: a run folder for settings, log and checkpoints, which the programs open and
             `--resume` continues. By default nothing is written.
         scale_schedule: {first step: finest image scale}, for scenes at several scales.

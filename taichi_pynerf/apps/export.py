@@ -46,6 +46,11 @@ SUFFIXES = {
     "web": (".html",),
     "checkpoint": (".pth",),
 }
+ONLY_OF = {  # flags, and the formats that they say something of
+    "coordinates": ("pointcloud", "mesh"),
+    **dict.fromkeys(("num_points", "min_opacity", "rays", "seed"), ("pointcloud",)),
+    **dict.fromkeys(("resolution", "density", "min_faces", "texture"), ("mesh",)),
+}
 NEEDED = {  # formats, the module that each needs, and the extra that installs it
     "pointcloud": ("plyfile", "export"),
     "mesh": ("trimesh", "export"),
@@ -117,13 +122,18 @@ def build_parser() -> Parser:
 
 
 def main(argv: list[str]) -> None:
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args = parser.parse_args(argv)
     if args.crop and args.format not in ("pointcloud", "mesh"):
         raise ConfigError(f"--crop cuts point clouds and meshes, not --format {args.format}")
+    for name, formats in ONLY_OF.items():
+        if args.format not in formats and getattr(args, name) != parser.get_default(name):
+            raise ConfigError(f"--{name} needs --format {' or '.join(formats)}")
+    for name in ("max_faces", "texture_size"):
+        if not args.texture and getattr(args, name) != parser.get_default(name):
+            raise ConfigError(f"--{name} needs --texture")
     crop_from(args)  # checked before anything is loaded
     page = page_options_from(args)
-    if args.texture and args.format != "mesh":
-        raise ConfigError("--texture needs --format mesh")
     if args.texture:
         optional("xatlas", "export")
         optional("fast_simplification", "export")
@@ -180,7 +190,7 @@ def export_mesh(args: argparse.Namespace, opened: Run, path: Path, at_hand: bool
         print(f"unwrapping {len(mesh.faces)} triangles")
         mesh = bake_texture(opened.model, mesh, args.texture_size, progress=True)
     move_back(mesh, transform)
-    offset_path = write_mesh(mesh, path)
+    offset_path = write_mesh(mesh, path, transform.matrix[:, :3])
     print(f"{len(mesh.vertices)} vertices, {len(mesh.faces)} triangles: {path}")
     if offset_path is not None:
         print(f"its coordinates are too large for 32 bits: add the offset in {offset_path} to them")

@@ -60,7 +60,9 @@ def chosen_path(args: argparse.Namespace, opened: Run, dataset: Dataset) -> Came
         path = read_camera_path(name, scene, kind)
         path = replace(path, fps=args.fps or path.fps)
         if args.width:
-            path = replace(path, cameras=resized_cameras(path.cameras, args.width, args.height))
+            eyes_beside = 1 if path.cameras.eye_distance is None else 2  # --width is of one eye
+            cameras = resized_cameras(path.cameras, eyes_beside * args.width, args.height)
+            path = replace(path, cameras=cameras)
         return path
     poses = camera_path(name, like.c2w, args.num_spiral_frames)
     width, height = args.width, args.height

@@ -9,6 +9,7 @@ import argparse
 import math
 from dataclasses import replace
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ from taichi_pynerf.rendering.depth_files import DEPTH_FORMATS
 from taichi_pynerf.rendering.folder import Outputs, render_to_folder
 from taichi_pynerf.rendering.pictures import read_png, write_png
 from taichi_pynerf.rendering.reports import metrics_table, write_reports
-from taichi_pynerf.rendering.video import video_suffix, write_video
+from taichi_pynerf.rendering.video import check_fps, video_suffix, write_video
 from taichi_pynerf.rendering.view_sets import (
     parse_scale,
     path_depth_range,
@@ -127,11 +128,20 @@ def check(args: argparse.Namespace) -> None:
         raise ConfigError("--width and --height belong together")
     if args.render_mode == "images" and args.min_views > 1:
         raise ConfigError("--min_views is for paths away from the photos: use --render_mode video")
-    positive = "width", "height", "num_spiral_frames", "supersample", "chunk_size", "fps"
+    if args.fps is not None:
+        check_fps("--fps", args.fps)
+    positive = "width", "height", "num_spiral_frames", "supersample", "chunk_size"
     for name in (*positive, "min_views"):
         value = getattr(args, name)
         if value is not None and not value > 0:
             raise ConfigError(f"--{name} is {value}: it must be above 0")
+    if args.render_mode == "video" and args.split:
+        raise ConfigError("--split is of images, and a video follows a path: leave it out")
+    if args.render_mode == "video" or args.camera_type:
+        if args.scale and len(args.scale) > 1:
+            raise ConfigError(f"--scale {' '.join(args.scale)}: give one; several are of photos")
+        if args.exif_exposure:
+            raise ConfigError("--exif_exposure is of photographs: leave it out of other views")
     if args.camera_type and (args.compute_metrics or args.compare):
         raise ConfigError("metrics and --compare need the photographs' cameras, not --camera_type")
     if not 0 < args.eye_distance < math.inf:
@@ -206,11 +216,12 @@ def compare(args: argparse.Namespace) -> None:
     opened = [open_run(path, args.data_dir) for path in args.compare]
     names = distinct_names(opened)
     source, split = opened[0].scene, chosen_split(args, opened[0])
-    for one in opened:
-        if (one.scene.folder(), one.scene.img_downscale) != (
-            source.folder(), source.img_downscale,
-        ):  # fmt: skip
-            raise ConfigError(f"{one.checkpoint} is of other images than {opened[0].checkpoint}")
+    for one in opened[1:]:
+        if not source.same_images(one.scene, split):
+            raise ConfigError(
+                f"{one.checkpoint} is of other images, or of other coordinates of their scene, "
+                f"than {opened[0].checkpoint}"
+            )
     folder = Path(args.output_dir or "outputs/compare")
     metrics = chosen_metrics(args, opened)
     scales = chosen_scales(args, opened[0])
@@ -327,18 +338,21 @@ def output_dir(args: argparse.Namespace, opened: Run, name: str) -> Path:
     name += "_exif_exposure" if args.exif_exposure else ""
     name += f"_min_views{args.min_views}" if args.min_views > 1 else ""
     name += f"_supersampled{args.supersample}" if args.supersample > 1 else ""
-    folder = opened.checkpoint.parent / "renders" / name
-    refuse_links(opened.checkpoint.parent, folder)
+    folder = opened.folder / "renders" / name
+    refuse_links(opened.folder, folder)
     return folder
 
 
 def distinct_names(opened: list[Run]) -> list[str]:
     """The runs' names, numbered where two are the same."""
     names = [one.name for one in opened]
-    return [
-        name if names.count(name) == 1 else f"{name}_{1 + names[:i].count(name)}"
-        for i, name in enumerate(names)
-    ]
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{i}" for i in count(1))
+        if names.count(name) > 1:
+            name = next(choice for choice in numbered if choice not in (*names, *found))
+        found.append(name)
+    return found
 
 
 def start() -> None:

@@ -24,6 +24,8 @@ from taichi_pynerf.viewer.ggui.window import Window
 from taichi_pynerf.viewer.live import view_until_closed
 from taichi_pynerf.viewer.viewer import Viewer
 
+SIZE = {"width": 640, "height": 480}
+
 
 def build_parser() -> Parser:
     parser = Parser(description=__doc__)
@@ -34,12 +36,10 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--output_dir", help="where pictures and camera paths go (the run's folder)"
     )
-    parser.add_argument(
-        "--width", type=int, default=640, help="width of the window's picture, pixels"
-    )
-    parser.add_argument(
-        "--height", type=int, default=480, help="height of the window's picture, pixels"
-    )
+    for name, pixels in SIZE.items():
+        parser.add_argument(
+            f"--{name}", type=int, help=f"{name} of the window's picture, pixels ({pixels})"
+        )
     add_crop_flag(parser)
     add_web_flags(parser, "show it in the browser instead of a window")
     runtime.add_backend_flags(parser)
@@ -48,9 +48,14 @@ def build_parser() -> Parser:
 
 def main(argv: list[str]) -> None:
     args = build_parser().parse_args(argv)
-    for name in ("width", "height"):
-        if not 64 <= getattr(args, name) <= 8192:
-            raise ConfigError(f"--{name} is {getattr(args, name)}: give 64 to 8192 pixels")
+    for name, pixels in SIZE.items():
+        given = getattr(args, name)
+        if given is None:
+            setattr(args, name, pixels)
+        elif args.web:
+            raise ConfigError(f"--{name} is of the window: leave it out with --web")
+        elif not 64 <= given <= 8192:
+            raise ConfigError(f"--{name} is {given}: give 64 to 8192 pixels")
     crop = crop_from(args)
     check_web_flags(args)
     if not args.web:
@@ -63,7 +68,7 @@ def main(argv: list[str]) -> None:
         print(f"without training cameras: {error}", file=sys.stderr)
         dataset = None
     title = f"taichi_pynerf: {opened.name}"
-    output_dir = Path(args.output_dir) if args.output_dir else opened.checkpoint.parent
+    output_dir = Path(args.output_dir) if args.output_dir else opened.folder
     make_viewer = partial(Viewer, opened.model, dataset, output_dir, crop=crop)
     if args.web:
         view_in_browser(audience_of(args, title, make_viewer, opened.source))

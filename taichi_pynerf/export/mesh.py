@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import trimesh
 
 MESH_SUFFIXES = (".ply", ".obj", ".glb")
+Z_TO_Y = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+"""The rotation from axes in which z is up to glTF's, in which y is."""
 MAX_RESOLUTION = 2048
 LAYER = 0.03  # thickness of a surface layer, in sides of the scene box
 
@@ -168,12 +170,22 @@ def move_back(mesh: trimesh.Trimesh, transform: SceneTransform) -> None:
     mesh.vertex_normals = normals
 
 
-def write_mesh(mesh: trimesh.Trimesh, path: str | Path) -> Path | None:
+def write_mesh(
+    mesh: trimesh.Trimesh, path: str | Path, to_scene: np.ndarray | None = None
+) -> Path | None:
     """Write a mesh as `.ply`, `.obj` or `.glb`, by the path's suffix.
+
+    In glTF y is up. The node of a `.glb` turns the mesh so that it stands upright there; the
+    coordinates of its vertices are the same as in the other formats.
 
     `.ply` and `.glb` hold 32-bit coordinates. If these are too few, as for georeferenced scenes, a
     whole number is subtracted from each axis and written as `offset` to a second file, whose path
     is returned. Vertices plus `offset` give the coordinates. `.obj` holds all digits.
+
+    Args:
+        mesh: the mesh.
+        path: the file.
+        to_scene: [3, 3] rotation from the mesh's axes to those in which z is up; by default none.
 
     Raises:
         ConfigError: another suffix.
@@ -192,8 +204,15 @@ def write_mesh(mesh: trimesh.Trimesh, path: str | Path) -> Path | None:
         mesh.vertex_normals = normals_kept
         offset_path = path.with_name(f"{path.name}.offset.json")
         atomic_write_text(offset_path, json_text({"offset": offset.tolist()}) + "\n")
-    normals = "vertex_normal" if suffix == ".ply" else "include_normals"
-    content = mesh.export(file_type=suffix[1:], **{normals: True})
+    if suffix == ".glb":
+        upright = np.eye(4)
+        upright[:3, :3] = Z_TO_Y @ (np.eye(3) if to_scene is None else to_scene)
+        scene = optional("trimesh", "export").Scene()
+        scene.add_geometry(mesh, transform=upright)
+        content = scene.export(file_type="glb", include_normals=True)
+    else:
+        normals = "vertex_normal" if suffix == ".ply" else "include_normals"
+        content = mesh.export(file_type=suffix[1:], **{normals: True})
     with atomic_write(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
     return offset_path

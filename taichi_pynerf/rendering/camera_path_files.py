@@ -27,6 +27,7 @@ from taichi_pynerf.rendering.camera_kinds import (
 )
 from taichi_pynerf.rendering.crop_files import background_of, crop_entry, crop_of
 from taichi_pynerf.rendering.pose_interpolation import interpolate_poses
+from taichi_pynerf.rendering.video import FPS_RANGE
 
 _MAX_SIDE = 16384
 FPS = 24.0
@@ -124,8 +125,8 @@ def read_camera_path(
         if not isinstance(frame, dict):
             raise SceneError(f"{where} must be a JSON object, not {shown(frame)}")
     fps = _number(path, content, "fps", FPS)
-    if not 0.0 < fps <= 1000.0:
-        raise SceneError(f"{path}: fps is {fps:g}: it must be above 0, 1000 at most")
+    if not FPS_RANGE[0] <= fps <= FPS_RANGE[1]:
+        raise SceneError(f"{path}: fps is {fps:g}: give {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g}")
     kind = kind or content.get("camera_type", "perspective")
     if kind not in CAMERA_KINDS:
         raise SceneError(
@@ -186,7 +187,8 @@ def _of_instant_ngp(path: Path, content: dict, frames: list, scene: PathScene, k
         return keys, torch.tensor(angles), width, height
     count = max(scene.num_frames, 2)
     between = np.interp(np.linspace(0, len(keys) - 1, count), np.arange(len(keys)), angles)
-    return interpolate_poses(keys, count), torch.from_numpy(between), width, height
+    poses_between = interpolate_poses(keys, count, evenly=True)
+    return poses_between, torch.from_numpy(between), width, height
 
 
 def _of_transforms(path: Path, content: dict, frames: list, scene: PathScene, kind: str) -> tuple:
@@ -229,6 +231,7 @@ def write_camera_path(
     fps: float,
     keyframes: Cameras | None = None,
     crop: CropBox | None = None,
+    background: tuple[float, ...] = (1.0, 1.0, 1.0),
 ) -> None:
     """Write cameras as a camera_path.json that nerfstudio reads too.
 
@@ -238,6 +241,7 @@ def write_camera_path(
         fps: frames per second.
         keyframes: the cameras through which the path was laid, for editing it again in a viewer.
         crop: a box; everything outside of it is left out.
+        background: colour behind the box, each channel in [0, 1].
 
     Raises:
         ValueError: there is no camera, or the sizes differ.
@@ -255,7 +259,7 @@ def write_camera_path(
         "seconds": len(cameras) / fps,
         "is_cycle": False,
         "smoothness_value": 0.5,
-        "crop": None if crop is None else crop_entry(crop),
+        "crop": None if crop is None else crop_entry(crop, background),
         "camera_path": [
             {"camera_to_world": matrix, "fov": fov, "aspect": width / height}
             for matrix, fov in _entries(cameras)

@@ -66,7 +66,9 @@ def write_depth_numbers(
 
 
 def _facing(cameras: Cameras, view: int) -> np.ndarray:
-    """Cosines float64 [H, W] between rays and the optical axis."""
+    """Cosines float64 [H, W] between rays and the optical axis; 1 for a panorama, without one."""
+    if cameras.is_panorama(view):
+        return np.ones((int(cameras.height[view]), int(cameras.width[view])))
     rays_d = view_rays(cameras, view).rays_d.double()
     backward = cameras.c2w[view, :, 2].double()
     size = int(cameras.height[view]), int(cameras.width[view])

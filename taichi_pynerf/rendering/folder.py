@@ -154,10 +154,12 @@ def render_to_folder(
 
     def finished(shot: Shot) -> bool:
         wanted = set(metrics) if shot.truth else set()
+        files = outputs.files(shot.stem)
         return (
             shot.stem in done
             and wanted <= set(done[shot.stem]["metrics"])
-            and all((folder / file).is_file() for file in outputs.files(shot.stem))
+            and set(files) <= set(done[shot.stem]["files"])
+            and all((folder / file).is_file() for file in files)
         )
 
     left = [view for view, shot in enumerate(views.shots) if not finished(shot)]
@@ -179,7 +181,10 @@ def render_to_folder(
             if shot.truth and metrics:
                 target, mask = shot.truth()
                 figures = measure(out["rgb"], target, metrics, mask, shot.exposure)
-            line = {"stem": shot.stem, "key": keys[shot.stem], "metrics": figures}
+            # Other files of an earlier render of the same image are still its own.
+            files = outputs.files(shot.stem)
+            files += [x for x in done.get(shot.stem, {}).get("files", ()) if x not in files]
+            line = {"stem": shot.stem, "key": keys[shot.stem], "files": files, "metrics": figures}
             _append(folder, line)
             done[shot.stem] = line
     return [
@@ -218,6 +223,9 @@ def _key(run: Run, views: ViewSet, view: int, options: RenderOptions, outputs: O
     ]
     if options.crop is not None:
         facts.append(astuple(options.crop))
+    ruled_out = run.model.field.ruled_out
+    if ruled_out.has_cells:
+        facts.append(hashlib.sha256(ruled_out.cells.cpu().numpy().tobytes()).hexdigest())
     if outputs.transparent:
         facts.append("transparent")
     gain = _gain(run, views.shots[view], outputs)
@@ -234,7 +242,11 @@ def _read_ledger(folder: Path) -> dict[str, dict]:
     for text in found.splitlines():
         with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
             line = json.loads(text)
-            lines[line["stem"]] = {"key": str(line["key"]), "metrics": dict(line["metrics"])}
+            lines[line["stem"]] = {
+                "key": str(line["key"]),
+                "files": list(line.get("files", ())),  # older releases did not say
+                "metrics": dict(line["metrics"]),
+            }
     return lines
 
 

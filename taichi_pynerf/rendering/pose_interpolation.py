@@ -10,7 +10,9 @@ def round_trip(num_frames: int) -> torch.Tensor:
     return torch.arange(num_frames, dtype=torch.float64) / num_frames
 
 
-def interpolate_poses(keys: torch.Tensor, num_frames: int, closed: bool = False) -> torch.Tensor:
+def interpolate_poses(
+    keys: torch.Tensor, num_frames: int, closed: bool = False, evenly: bool = False
+) -> torch.Tensor:
     """Poses [F, 3, 4] on a smooth path through keys, at an even speed between neighbours.
 
     Positions lie on a cubic Hermite spline (Catmull-Rom tangents over uneven knots). Rotations are
@@ -20,6 +22,7 @@ def interpolate_poses(keys: torch.Tensor, num_frames: int, closed: bool = False)
         keys: [K, 3, 4] poses, K >= 1; the path begins with the first and ends with the last.
         num_frames: F.
         closed: return to the first key.
+        evenly: pass the keys at even intervals of time, however far apart they are.
     """
     keys = keys.double()
     keys = torch.cat([keys, keys[:1]]) if closed else keys
@@ -28,6 +31,8 @@ def interpolate_poses(keys: torch.Tensor, num_frames: int, closed: bool = False)
     quaternions = _quaternions(keys[:, :, :3])
     positions = keys[:, :, 3]
     knots = _knots(positions, quaternions)
+    if evenly:
+        knots = torch.arange(len(keys), dtype=torch.float64)
     times = torch.linspace(0, float(knots[-1]), num_frames, dtype=torch.float64)
     if closed:  # otherwise the last frame would repeat the first
         times = round_trip(num_frames) * knots[-1]

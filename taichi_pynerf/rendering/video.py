@@ -11,11 +11,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write
 
 QUALITY = 18  # H.264's constant rate factor: 18 is nearly lossless, 28 gives small files
+FPS_RANGE = (1e-3, 1000.0)  # frames per second that films can have
 _WEBP_QUALITY = 80
+
+
+def check_fps(name: str, fps: float) -> None:
+    """Refuse frames per second that no film has; `name` is what the user calls them.
+
+    Raises:
+        ConfigError: they are outside of `FPS_RANGE`.
+    """
+    if not FPS_RANGE[0] <= fps <= FPS_RANGE[1]:
+        raise ConfigError(f"{name} is {fps}: give {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g}")
 
 
 def video_suffix() -> str:

@@ -58,14 +58,15 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """The run folder."""
-        parent = self.checkpoint.absolute().parent
-        return parent.parent if parent.name == MODELS_DIR else parent
+        """The run folder; ns-train keeps its checkpoints in a folder of their own below it."""
+        parent = self.checkpoint.parent
+        above = parent.absolute()
+        return above.parent if above.name == MODELS_DIR else parent
 
     @property
     def name(self) -> str:
         """The run folder's name."""
-        return self.folder.name
+        return self.folder.absolute().name
 
 
 def open_run(

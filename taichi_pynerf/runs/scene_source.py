@@ -240,6 +240,23 @@ class SceneSource:
             exposures=exposures_of(files),
         )
 
+    def same_images(self, other: SceneSource, split: str) -> bool:
+        """Whether another source has a split's images too, in the same coordinates.
+
+        Raises:
+            SceneError: there is no such split here, or a scene cannot be read.
+        """
+        files, its_files = (
+            (one.folder(), one.img_downscale, one.exposure) for one in (self, other)
+        )
+        if files != its_files or split not in other.splits():
+            return False
+        mine, its = self.views(split), other.views(split)
+        return mine.names == its.names and all(
+            torch.equal(a, b)
+            for a, b in ((mine.cameras.c2w, its.cameras.c2w), (mine.background, its.background))
+        )
+
     def _options(self) -> LoadOptions:
         return LoadOptions(
             self.img_downscale,

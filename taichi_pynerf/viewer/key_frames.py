@@ -62,20 +62,28 @@ class KeyFrames:
         logs = np.interp(np.arange(len(poses)), passes, keys.fy.log().numpy())
         return frame_cameras(poses, torch.from_numpy(np.exp(logs)), width, height), keys
 
-    def export(self, path: Path, width: int, height: int, crop: CropBox | None = None) -> None:
+    def export(
+        self,
+        path: Path,
+        width: int,
+        height: int,
+        crop: CropBox | None = None,
+        background: tuple[float, ...] = (1.0, 1.0, 1.0),
+    ) -> None:
         """Write a camera_path.json with the flight.
 
         Args:
             path: the file.
             width, height: size of the film's frames, pixels.
             crop: a box; the film leaves out what is outside.
+            background: colour behind the box, each channel in [0, 1].
 
         Raises:
             UserError: there are fewer than two key frames.
             OSError: the file cannot be written.
         """
         frames, keys = self.flight(width, height)
-        write_camera_path(path, frames, FPS, keyframes=keys, crop=crop)
+        write_camera_path(path, frames, FPS, keyframes=keys, crop=crop, background=background)
 
 
 def _passing_frames(poses: torch.Tensor, keys: torch.Tensor) -> list[int]:

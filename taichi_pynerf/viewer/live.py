@@ -124,4 +124,6 @@ def view_until_closed(viewer: Watched, screen: Surface) -> None:
             if not viewer.round(screen, ROUND_SECONDS):
                 time.sleep(_REST_SECONDS)
     except KeyboardInterrupt:
+        pass
+    finally:
         screen.close()

@@ -304,8 +304,9 @@ class Viewer:
     def _export_path(self) -> None:
         path = self.output_dir / "camera_path.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        crop = self.settings.crop if self.settings.cropping else None
-        self.key_frames.export(path, *self.layout.picture_size, crop=crop)
+        settings = self.settings
+        crop = settings.crop if settings.cropping else None
+        self.key_frames.export(path, *self.layout.picture_size, crop, settings.background)
         self.message = f"saved {path}"
 
     def _write_crop(self) -> None:

@@ -82,6 +82,10 @@ def test_a_checkpoint_without_its_scene_is_exported_too(export, tmp_path, scene,
         (["--format", "mesh", "--resolution", "0"], ConfigError, "resolution"),
         (["--format", "pointcloud", "--num_points", "-1"], ConfigError, "num_points"),
         (["--format", "mesh", "--checkpoint", "nowhere.pth"], CheckpointError, "nowhere.pth"),
+        (["--format", "mesh", "--num_points", "9"], ConfigError, "--num_points needs --format p"),
+        (["--format", "web", "--texture"], ConfigError, "--texture needs --format mesh"),
+        (["--format", "mesh", "--max_faces", "9"], ConfigError, "--max_faces needs --texture"),
+        (["--format", "web", "--coordinates", "scene"], ConfigError, "--coordinates needs"),
     ],
 )
 def test_a_bad_value_is_refused_and_nothing_is_written(export, run_dir, given, error, name):

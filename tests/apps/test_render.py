@@ -17,6 +17,7 @@ from scene_makers import orbit_poses, write_blender_scene
 from tiny import roughen, tiny_model
 
 from taichi_pynerf.apps import render as render_app
+from taichi_pynerf.data.placement import Placement
 from taichi_pynerf.errors import (
     CheckpointError,
     ConfigError,
@@ -29,7 +30,7 @@ from taichi_pynerf.model import images as rendering
 from taichi_pynerf.rendering.camera_path_files import write_camera_path
 from taichi_pynerf.rendering.camera_paths import frame_cameras
 from taichi_pynerf.runs.checkpoint import save_pyramid_model
-from taichi_pynerf.runs.runs import open_run
+from taichi_pynerf.runs.runs import Run, open_run
 from taichi_pynerf.runs.scene_source import SceneSource
 from taichi_pynerf.training import carving
 
@@ -205,6 +206,31 @@ def test_renders_of_other_settings_are_not_written_over(render, trained):
     assert (trained / "out" / "r_0.png").read_bytes() != before
 
 
+def test_what_was_beside_an_older_image_is_rendered_again(render, trained):
+    flags = ["--checkpoint", str(trained), "--output_dir", str(trained / "out")]
+    depth = trained / "out" / "r_0_depth.png"
+    render([*flags, "--save_depth"])
+    before = depth.read_bytes()
+    other = make_run(trained / "other", open_run(trained).scene.folder(), seed=1)
+    (other / "checkpoint.pth").replace(trained / "checkpoint.pth")  # it was trained further
+    render([*flags, "--overwrite"])
+    assert depth.read_bytes() == before  # of the model before
+    render([*flags, "--save_depth"])
+    assert depth.read_bytes() != before
+    written = depth.stat().st_mtime_ns
+    render([*flags, "--save_acc"])
+    render([*flags, "--save_depth", "--save_acc"])
+    assert depth.stat().st_mtime_ns == written  # both are of the same model
+
+
+def test_a_run_of_nerfstudio_is_the_folder_above_its_checkpoints():
+    run = Run(None, None, None, Path("runs/first/nerfstudio_models/step-000000007.ckpt"), 7)
+    assert (run.folder, run.name) == (Path("runs/first").absolute(), "first")
+    args = render_app.build_parser().parse_args([])
+    assert render_app.output_dir(args, run, "test") == run.folder / "renders" / "test"
+    assert Run(None, None, None, Path("runs/first/checkpoint.pth"), 7).folder == Path("runs/first")
+
+
 # ---- films -----------------------------------------------------------------------------------
 
 
@@ -238,6 +264,9 @@ def test_a_film_without_what_is_close_to_cameras(render, tmp_path, monkeypatch):
         for name in ("interpolate", "interpolate_min_views9")
     )
     assert all(a != b for a, b in zip(whole, without, strict=True))
+    same_place = [*flags, "--output_dir", str(run / "renders" / "interpolate")]
+    with pytest.raises(ConfigError, match="--overwrite"):
+        render(["--checkpoint", str(run), *same_place, "--min_views", "9"])
 
 
 def test_a_film_along_a_camera_path_of_nerfstudio(render, trained, tmp_path, monkeypatch, capsys):
@@ -257,6 +286,9 @@ def test_a_film_along_a_camera_path_of_nerfstudio(render, trained, tmp_path, mon
     render(["--checkpoint", str(trained), *flags, "--scale", "1/2", "--output_dir",
             str(tmp_path / "half")])  # fmt: skip
     assert size_of(tmp_path / "half" / "drive.webp") == (10, 7)
+    render(["--checkpoint", str(trained), *flags, "--camera_type", "vr180", "--width", "12",
+            "--height", "12", "--output_dir", str(tmp_path / "eyes")])  # fmt: skip
+    assert size_of(tmp_path / "eyes" / "drive.webp") == (24, 12)  # --width is of one eye
 
 
 # ---- comparisons -----------------------------------------------------------------------------
@@ -277,6 +309,13 @@ def test_runs_are_compared_in_strips_and_a_table(render, tmp_path, scene, capsys
     figures = json.loads((out / "comparison.json").read_text())
     for name in ("run_1", "run_2"):
         assert f"{figures[name]['psnr']:.2f}" in table
+
+
+def test_compared_runs_have_names_of_their_own():
+    runs = [
+        Run(None, None, None, Path(folder, "checkpoint.pth"), 0) for folder in ("a/x", "b/x", "x_1")
+    ]
+    assert render_app.distinct_names(runs) == ["x_2", "x_3", "x_1"]
 
 
 # ---- bad input -------------------------------------------------------------------------------
@@ -308,6 +347,12 @@ def test_runs_are_compared_in_strips_and_a_table(render, tmp_path, scene, capsys
         (["--render_mode", "video", "--min_views", "2"], "has no sparse points"),
         (["--render_mode", "video", "--num_spiral_frames", "0"], "--num_spiral_frames"),
         (["--render_mode", "video", "--fps", "nan"], "--fps is nan"),
+        (["--render_mode", "video", "--fps", "inf"], "--fps is inf"),
+        (["--render_mode", "video", "--fps", "0.0001"], "--fps is 0.0001"),
+        (["--render_mode", "video", "--split", "test"], "--split is of images"),
+        (["--render_mode", "video", "--scale", "1", "1/2"], "--scale 1 1/2: give one"),
+        (["--camera_type", "vr180", "--scale", "1", "1/2"], "--scale 1 1/2: give one"),
+        (["--render_mode", "video", "--exif_exposure"], "--exif_exposure is of photographs"),
         (["--render_mode", "video", "--compute_metrics"], "photographs"),
         (["--render_mode", "video", "--camera_path", "nowhere.json"], "nowhere.json"),
         (["--data_dir", "nowhere"], "nowhere"),
@@ -338,8 +383,12 @@ def test_a_missing_checkpoint_and_lpips_asked_for_by_name(render, trained, monke
 def test_runs_of_different_scenes_are_not_compared(render, tmp_path, scene):
     other = write_blender_scene(tmp_path / "other", splits=("test",))
     runs = [make_run(tmp_path / "a", scene), make_run(tmp_path / "b", other)]
-    with pytest.raises(ConfigError, match="of other images"):
-        render(["--compare", *map(str, runs), "--output_dir", str(tmp_path / "out")])
+    turned = {"placement": Placement(orientation="up", center="poses")}
+    runs.append(make_run(tmp_path / "c", scene, **turned))  # the scene in other coordinates
+    runs.append(make_run(tmp_path / "d", scene, white_background=False))
+    for run in runs[1:]:
+        with pytest.raises(ConfigError, match="of other images"):
+            render(["--compare", str(runs[0]), str(run), "--output_dir", str(tmp_path / "out")])
 
 
 def run_app(*arguments, limit=None):
@@ -450,6 +499,8 @@ def test_views_through_other_cameras(render, trained, kind, size):
         assert (arrays["depth"][seen] > 0).all()
         assert (arrays["depth"][seen] < 8).all()
         assert (arrays["depth"][~seen] == 0).all()
+        if kind == "equirectangular":
+            assert (arrays["z"] == arrays["depth"]).all()
 
 
 def test_a_film_of_panoramas_along_a_path(render, trained, tmp_path):

@@ -24,6 +24,14 @@ def test_host_and_port_need_web(start, flag):
         start(*flag)
 
 
+@pytest.mark.parametrize("name", ["width", "height"])
+def test_the_window_s_size_is_not_the_page_s(name):
+    with pytest.raises(ConfigError, match=f"--{name} is of the window"):
+        view.main(["--checkpoint", "no/such/run", "--web", f"--{name}", "800"])
+    with pytest.raises(ConfigError, match=f"--{name} is 63: give 64 to 8192"):
+        view.main(["--checkpoint", "no/such/run", f"--{name}", "63"])
+
+
 def test_a_missing_viser_is_said_first(start, monkeypatch):
     monkeypatch.setitem(sys.modules, "viser", None)
     with pytest.raises(MissingPackageError, match=r"taichi-pynerf\[web\]") as caught:

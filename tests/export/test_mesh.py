@@ -77,8 +77,15 @@ def normals_in(path, read):
     if path.suffix == ".obj":
         lines = [line.split() for line in path.read_text().splitlines()]
         return np.array([list(map(float, line[1:])) for line in lines if line[:1] == ["vn"]])
-    (geometry,) = trimesh.load(path, process=False).geometry.values()
-    return geometry.vertex_normals
+    return read.vertex_normals
+
+
+def mesh_in(path):
+    """The mesh as its file's own vertices have it, without what a node does to it."""
+    if path.suffix != ".glb":
+        return trimesh.load(path, process=False)
+    (mesh,) = trimesh.load(path, process=False).geometry.values()
+    return mesh
 
 
 @pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb"])
@@ -86,12 +93,22 @@ def test_a_file_reads_back_with_colors_and_normals(ball, tmp_path, suffix):
     path = tmp_path / f"ball{suffix}"
     write_mesh(ball, path)
     assert list(tmp_path.iterdir()) == [path]
-    read = trimesh.load(path, force="mesh", process=False)
+    read = mesh_in(path)
     np.testing.assert_allclose(read.vertices, ball.vertices, atol=1e-5)
     np.testing.assert_array_equal(read.faces, ball.faces)
     np.testing.assert_allclose(normals_in(path, read), ball.vertex_normals, atol=1e-5)
     difference = read.visual.vertex_colors[:, :3].astype(int) - ball.visual.vertex_colors[:, :3]
     assert np.abs(difference).max() <= 1
+
+
+def test_a_glb_stands_upright_where_y_is_up(ball, tmp_path):
+    to_scene = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # in the files y is up
+    for given, up, right in ((None, [0, 0, 1], [1, 0, 0]), (to_scene, [0, 1, 0], [1, 0, 0])):
+        write_mesh(ball, tmp_path / "ball.glb", given)
+        shown = trimesh.load(tmp_path / "ball.glb", process=False, force="mesh")
+        np.testing.assert_allclose(shown.vertices[:, 1], ball.vertices @ up, atol=1e-5)
+        np.testing.assert_allclose(shown.vertices[:, 0], ball.vertices @ right, atol=1e-5)
+        assert shown.volume == pytest.approx(ball.volume, rel=1e-4)  # turned, and not mirrored
 
 
 def test_another_suffix_is_refused(ball, tmp_path):

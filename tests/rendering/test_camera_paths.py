@@ -113,6 +113,14 @@ def test_interpolation_goes_through_its_keys_smoothly():
     assert turn.max() < 3 * turn.mean()
 
 
+def test_keys_can_be_passed_at_even_intervals_of_time():
+    keys = orbit_poses(9)[[0, 1, 4, 5]]  # the second way is three times as long
+    frames = interpolate_poses(keys, 31, evenly=True)
+    torch.testing.assert_close(frames[::10], keys, rtol=0, atol=1e-5)
+    along = interpolate_poses(keys, 31)[10]
+    assert (along - keys[1]).abs().max() > 0.1  # by the way, it is passed earlier
+
+
 def test_a_closed_path_comes_back_and_shows_no_frame_twice():
     keys = orbit_poses(4)
     frames = interpolate_poses(keys, 100, closed=True)

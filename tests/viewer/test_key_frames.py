@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from taichi_pynerf.errors import UserError
+from taichi_pynerf.geometry.crop_box import CropBox
 from taichi_pynerf.rendering.camera_path_files import read_camera_path
 from taichi_pynerf.viewer.camera import ViewCamera
 from taichi_pynerf.viewer.key_frames import FPS, SECONDS_PER_KEY, KeyFrames
@@ -36,6 +37,15 @@ def test_the_flight_passes_its_key_frames_and_their_angles(flight, tmp_path):
     assert frame == len(poses) - 1
     assert (np.diff(fovs) > -1e-5).all()
     assert max(np.linalg.norm(np.diff(poses[:, :, 3], axis=0), axis=1)) < 0.5
+
+
+def test_a_cropped_flight_keeps_the_colour_behind_the_box(flight, tmp_path):
+    crop = CropBox((0.0, 0.0, 0.0), (1.0, 2.0, 3.0))
+    for color in ((1.0, 1.0, 1.0), (0.0, 0.2, 0.4)):
+        flight.export(tmp_path / "camera_path.json", 320, 180, crop, color)
+        path = read_camera_path(tmp_path / "camera_path.json")
+        assert path.crop == crop
+        assert path.background.tolist() == pytest.approx(color)
 
 
 def test_a_key_frame_can_be_taken_back(flight):

@@ -157,3 +157,16 @@ def test_ctrl_c_closes_the_window():
     screen = FakeScreen([press(), interrupt], size=SIZE)
     view_until_closed(Viewer(trainer.model, trainer.train_dataset), screen)
     assert not screen.open
+
+
+def test_a_window_that_was_closed_by_hand_is_put_away_too():
+    trainer = new_trainer()
+
+    def click_away(screen):
+        screen.open = False
+
+    screen = FakeScreen([press(), click_away], size=SIZE)
+    closed = []
+    screen.close = lambda: closed.append(screen.open)
+    view_until_closed(Viewer(trainer.model, trainer.train_dataset), screen)
+    assert closed == [False]

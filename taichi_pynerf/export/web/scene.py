@@ -160,6 +160,7 @@ def _header(
         **scene,
         "title": options.title,
         "size": model.renderer.box.size,
+        "aabb": list(model.renderer.box.aabb),
         "numLevels": model.field.num_heads,
         "levelsLeftOut": whole - model.field.num_heads,
         "firstLevel": len(model.field.resolutions) - model.field.num_heads,

@@ -145,8 +145,8 @@ def _crop_widgets(gui: Any, viewer: Viewer) -> bool:
             size[i] = gui.slider_float(f"size {axis}", crop.size[i], 0.01 * box.size, 2 * box.size)
         yaw = gui.slider_float("turn, deg", math.degrees(crop.angles[2]), -180.0, 180.0)
         # Sliders round their values, so a value that was not moved stays exactly as it was.
-        asked = (*center, *size, math.radians(yaw))
-        known = (*crop.center, *crop.size, crop.angles[2])
+        asked = (*center, *size, math.radians(yaw) * box.size)
+        known = (*crop.center, *crop.size, crop.angles[2] * box.size)
         if max(abs(a - b) for a, b in zip(asked, known, strict=True)) > 1e-4 * box.size:
             x, y, z = center
             roll, pitch, _ = crop.angles

@@ -66,11 +66,11 @@ class Film:
         self.num_done = 0
         self.error: str | None = None
         self._frames: queue.Queue[np.ndarray | None] = queue.Queue(_AHEAD)
-        self._given_up = threading.Event()
+        self._given_up, self._all_taken = threading.Event(), threading.Event()
         self._begin()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._encoder = threading.Thread(target=self._encode, daemon=True)
-        atexit.register(self.give_up)  # the program may end before the film does
+        atexit.register(self._end)  # the program may end before the film does
         self._encoder.start()
 
     @property
@@ -97,8 +97,17 @@ class Film:
             self._frames.put(None)  # a second one is never read
 
     def give_up(self) -> None:
-        """Abandon the film; nothing is left of it."""
+        """Abandon the film; nothing is left of it.
+
+        If the encoder has all frames, the film is finished, and not waited for: an animation is
+        encoded in one go, for as long as that takes.
+        """
         self._given_up.set()
+        if not self._all_taken.is_set():
+            self._encoder.join()
+
+    def _end(self) -> None:
+        self.give_up()
         self._encoder.join()
 
     def _begin(self) -> None:
@@ -144,7 +153,7 @@ class Film:
         except (UserError, OSError, ValueError) as error:
             self.error = f"no film: {error}"
         finally:
-            atexit.unregister(self.give_up)
+            atexit.unregister(self._end)
 
     def _taken(self) -> Iterator[np.ndarray]:
         """The frames, as they are rendered."""
@@ -156,5 +165,6 @@ class Film:
             except queue.Empty:
                 continue
             if frame is None:
+                self._all_taken.set()
                 return
             yield frame

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import threading
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
@@ -23,6 +24,7 @@ from taichi_pynerf.data.placement import SceneTransform
 from taichi_pynerf.export.web import PageOptions, write_web_scene
 from taichi_pynerf.model.images import RenderOptions, render_image
 from taichi_pynerf.model.model import PyNeRF
+from taichi_pynerf.rendering.camera_paths import farthest
 from taichi_pynerf.runs.scene_source import Views
 from taichi_pynerf.training.trainer import PyNeRFTrainer
 
@@ -93,7 +95,8 @@ def compare(browser, model, cameras, view, level=None):
     """Mean differences of colour (of 1) and, where something is seen, of level and depth."""
     options = {} if level is None else {"level": level}
     page = picture(browser, cameras, view, **options)
-    own = render_image(model, cameras, view, NEAR, FAR, options=RenderOptions(level=level))
+    far = farthest(cameras.select([view]), AABB, FAR)
+    own = render_image(model, cameras, view, NEAR, far, options=RenderOptions(level=level))
     own = {name: value.numpy() for name, value in own.items()}
     seen = own["acc"] > 0.5
     assert seen.any()
@@ -173,22 +176,43 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_model(browser, device, tmp_path, kind):
+def load_kind(browser, folder, kind, cameras, device):
+    """The model that a page of some kind shows, loaded."""
     settings = dict(KINDS[kind])
     bits = settings.pop("bits", 8)
     model = tiny_model(early_stop_eps=1e-3, **settings).eval()
     roughen(model.field)
     thin_out(model)
-    cameras = make_cameras(3, width=24, height=20, focal=30.0)
     views = views_of(cameras)
-    written = write_web_scene(model, tmp_path / "scene.html", PageOptions(kind, bits), views)
+    written = write_web_scene(model, folder / "scene.html", PageOptions(kind, bits), views)
     load(browser, written.path, device)
+    return written.quantised.model
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_model(browser, device, tmp_path, kind):
+    cameras = make_cameras(3, width=24, height=20, focal=30.0)
+    model = load_kind(browser, tmp_path, kind, cameras, device)
     for view, level in ((0, None), (1, None), (2, 0.0)):
-        color, levels, depth = compare(browser, written.quantised.model, cameras, view, level)
+        color, levels, depth = compare(browser, model, cameras, view, level)
         assert color <= IN_BYTES
         assert levels <= 1e-3
         assert depth <= 1e-3
+    assert errors(browser) == []
+
+
+@pytest.mark.parametrize("kind", ["two features", "unbounded", "proposals", "unbounded proposals"])
+def test_cameras_beyond_the_far_bound_of_the_views(browser, device, tmp_path, kind):
+    cameras = make_cameras(3, width=24, height=20, focal=30.0)
+    model = load_kind(browser, tmp_path, kind, cameras, device)
+    away = replace(cameras, c2w=cameras.c2w.clone(), fx=5 * cameras.fx, fy=5 * cameras.fy)
+    away.c2w[:, :, 3] *= 5
+    assert (away.c2w[:, :, 3].norm(dim=-1) > 2 * FAR).all()
+    for view in range(2):
+        color, levels, depth = compare(browser, model, away, view)
+        assert color <= IN_BYTES
+        assert levels <= 1e-3
+        assert depth <= 5e-3  # a depth is kept in steps of 0.004 there
     assert errors(browser) == []
 
 

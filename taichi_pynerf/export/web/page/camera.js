@@ -39,12 +39,14 @@ class Camera {
     return Object.assign(Object.create(Camera.prototype), this, changes);
   }
 
-  // Turn about the target, radians to the right and upwards.
+  // Turn about the target, radians to the right and upwards; keeps roll, avoids the poles.
   orbit(right, upwards) {
+    const across = cross(this.worldUp, this.backward), length = Math.hypot(...across);
+    const axis = length > 1e-9 ? scaled(across, 1 / length) : this.right;
     const height = Math.asin(Math.max(-1, Math.min(1, dot(this.backward, this.worldUp))));
     const most = Math.PI / 2 - POLE;
-    const to = Math.max(-most, Math.min(most, height + upwards));
-    const turn = (v) => turned(turned(v, this.right, height - to), this.worldUp, right);
+    const to = upwards ? Math.max(-most, Math.min(most, height + upwards)) : height;
+    const turn = (v) => turned(turned(v, axis, height - to), this.worldUp, right);
     const backward = unit(turn(this.backward));
     const side = unit(add(turn(this.right), backward, -dot(turn(this.right), backward)));
     return this.with({

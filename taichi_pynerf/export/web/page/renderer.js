@@ -81,10 +81,10 @@ class Renderer {
   }
 
   draw(target, {eye, axes: [right, up, backward], lens}, tile, options = {}) {
-    const {near, far} = this.header, level = options.level ?? this.fixedLevel;
+    const {header} = this, level = options.level ?? this.fixedLevel;
     this.device.draw(target, tile, Float32Array.of(
       ...eye, 0, ...right, 0, ...up, 0, ...backward, 0, ...lens,
-      near, far, level, this.finest, options.counts ? 1 : 0, 0, 0, 0));
+      header.near, farthest(eye, header), level, this.finest, options.counts ? 1 : 0, 0, 0, 0));
   }
 
   // A whole picture with as many pixels as there is time for.
@@ -212,6 +212,13 @@ class Renderer {
 }
 
 const whole = ({width, height}) => ({x: 0, y: 0, width, height});
+
+// A far bound that includes the whole scene box from any distance (rendering/camera_paths.py).
+function farthest(eye, {aabb, far}) {
+  const low = aabb.slice(0, 3), high = aabb.slice(3), middle = scaled(add(low, high), 0.5);
+  const reach = Math.hypot(...add(high, low, -1)) / 2;
+  return Math.max(far, Math.hypot(...add(eye, middle, -1)) + reach);
+}
 
 const twoBytes = (bytes, i) => (256 * bytes[i] + bytes[i + 1]) / 65535;
 
