@@ -29,7 +29,7 @@ def draws_per_ray(config: PyNeRFConfig) -> int:
     if config.sampler == "proposal":
         return 1
     coarse, fine = config.num_samples, config.num_importance
-    return coarse - 1 + (coarse + fine if fine else 0)
+    return coarse - 1 + fine
 
 
 def samples_per_ray(config: PyNeRFConfig) -> int:
@@ -53,8 +53,8 @@ def hierarchical_samples(
         box: the scene box; strata are even in its spacing.
         config: `num_samples` strata per ray, and `num_importance` more samples.
         density: maps packed samples and distances [M] to densities [M].
-        generator: jitters samples within their strata, by `draws_per_ray` numbers per ray drawn in
-            one call; without it samples are centred.
+        generator: jitters the borders of strata, and the other samples, by `draws_per_ray` numbers
+            per ray drawn in one call; without it samples are centred.
 
     Returns:
         All samples, merged and packed, equally many for each ray.
@@ -64,11 +64,11 @@ def hierarchical_samples(
     near, far = box.clip(rays.rays_o, rays.rays_d, rays.bounds).split(1, 1)
     near, far = box.to_spacing(near), box.to_spacing(far)
     steps = torch.linspace(0, 1, coarse + 1, device=device).repeat(num_rays, 1)
-    in_stratum = torch.full((num_rays, coarse + fine), 0.5, device=device)
+    in_share = torch.full((num_rays, fine), 0.5, device=device)
     if generator is not None:
         drawn = torch.rand(num_rays, draws_per_ray(config), generator=generator, device=device)
         steps[:, 1:-1] += (drawn[:, : coarse - 1] - 0.5) / coarse
-        in_stratum = drawn[:, coarse - 1 :]
+        in_share = drawn[:, coarse - 1 :]
 
     def place(s: torch.Tensor) -> torch.Tensor:
         return box.from_spacing(near + (far - near) * s)
@@ -76,14 +76,14 @@ def hierarchical_samples(
     borders = place(steps)
     if fine:
         samples = pack(borders)
-        strata = torch.arange(coarse, device=device)
+        middles = (steps[:, :-1] + steps[:, 1:]) / 2
         with torch.no_grad():
-            sigmas = density(samples, place((strata + in_stratum[:, :coarse]) / coarse).reshape(-1))
+            sigmas = density(samples, place(middles).reshape(-1))
             weights = composite(
                 sigmas, sigmas.new_zeros(len(sigmas), 3), samples.t_starts, samples.t_ends,
                 samples.packed_info,
             ).weights  # fmt: skip
-        u = (torch.arange(fine, device=device) + in_stratum[:, coarse:]) / fine
+        u = (torch.arange(fine, device=device) + in_share) / fine
         found = sample_pdf(borders, weights.view(num_rays, coarse), u.contiguous())
         borders = torch.cat([borders, found], 1).sort(1).values
     return pack(borders)

@@ -224,7 +224,7 @@ def _empty_in_view(
     if mask is not None:  # nothing is known of masked pixels, so they carve nothing
         alpha = alpha.masked_fill(~mask, 255)
     pixels, depth = cameras.project(view, points)
-    reach = _reach_in_view(cameras, view, points, pixels, depth, radius)
+    reach = reach_in_view(cameras, view, points, pixels, depth, radius)
     # Blocks of pixels as wide as the median ball; a look-up covers 3 x 3 blocks.
     block = max(1, round(float(reach.nanmedian().nan_to_num(1.0, 1.0, 1.0))))
     blocks = max_pool2d(alpha[None].float(), block, ceil_mode=True)
@@ -238,7 +238,7 @@ def _empty_in_view(
     return inside & (blocks[row, column] == 0)
 
 
-def _reach_in_view(
+def reach_in_view(
     cameras: Cameras,
     view: int,
     points: torch.Tensor,
@@ -256,8 +256,17 @@ def _reach_in_view(
         cosine = (latitude + radius / nearest).clamp_max(math.pi / 2).cos()
         return radius * float(max(cameras.fx[view], cameras.fy[view])) / (nearest * cosine)
     if cameras.distortion is None and cameras.fisheye is None:
-        return radius * float(torch.maximum(cameras.fx[view], cameras.fy[view])) / nearest
+        # The ball is a cone of half-angle `half` around a ray; its border away from the axis is
+        # the farthest. A cone that reaches 90 degrees from the axis has no border there.
+        focal = torch.stack([cameras.fx[view], cameras.fy[view]])
+        center = torch.stack([cameras.cx[view], cameras.cy[view]])
+        slope = ((pixels - center) / focal).norm(dim=-1)
+        distance = depth.clamp_min(1e-6) * torch.hypot(slope, torch.ones_like(slope))
+        half = (radius / distance).clamp_max(1.0).asin()
+        border = slope.atan() + half
+        reach = float(focal.max()) * (border.tan() - slope)
+        return reach.masked_fill(border >= 0.499 * math.pi, math.inf)
     # The Frobenius norm of the projection's Jacobian bounds the stretch in every direction.
-    right, up = cameras.c2w[view, :, 0], cameras.c2w[view, :, 1]
-    shifts = [cameras.project(view, points + radius * axis)[0] - pixels for axis in (right, up)]
+    axes = cameras.c2w[view].T[:3]
+    shifts = [cameras.project(view, points + radius * axis)[0] - pixels for axis in axes]
     return torch.cat(shifts, dim=-1).norm(dim=-1) * depth / nearest

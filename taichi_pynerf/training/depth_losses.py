@@ -1,8 +1,9 @@
 """Depth losses: the distance that a ray's light comes from, against measured depth.
 
-They compare distances s as `SceneBox.to_spacing` maps them: in box sizes up to one box size, in
-disparity beyond. An error of a metre matters close by and not at the horizon. A target of 0 or NaN
-is unknown and counts for nothing.
+They compare distances s as `SceneBox.to_spacing` maps them. In an unbounded scene these are in box
+sizes up to one box size, in disparity beyond: an error of a metre matters close by and not at the
+horizon. In a bounded scene they are in world units. A target of 0 or NaN is unknown and counts for
+nothing.
 """
 
 from __future__ import annotations

@@ -134,7 +134,8 @@ def structure(rgb: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     S3IM (Xie et al., "S3IM: Stochastic Structural SIMilarity and Its Unreasonable Effectiveness for
     Neural Fields", ICCV 2023, eq. 5): SSIM of patches that are put together of random pixels, with
     a window that does not overlap. It asks for the right contrast among pixels, where squares alone
-    are content with a blurred mean. A batch is drawn at random, so neighbours in it will do.
+    are content with a blurred mean. A batch is drawn at random, so neighbours in it will do. With
+    `contrast_share` some of its pixels are drawn more often than others, and groups are of these.
 
     Args:
         rgb, target: [N, 3] colours of the batch. Differentiable in rgb. Pixels left over after the
