@@ -2,10 +2,11 @@
 
 import json
 import math
+import struct
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 from scene_makers import random_rgba
 
 from taichi_pynerf.geometry.rays import view_rays
@@ -152,3 +153,18 @@ def assert_rays_are(scene, view, expected_o, expected_d):
     rays_d = rays.rays_d.double().numpy() @ scene.transform.matrix[:, :3]
     np.testing.assert_allclose(rays_o, expected_o, atol=1e-5)
     np.testing.assert_allclose(rays_d, expected_d, atol=1e-5)
+
+
+def srgb_profile() -> bytes:
+    """An ICC profile of sRGB, as programs put it into images."""
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def swapped_profile() -> bytes:
+    """An ICC profile whose red is sRGB's green, and whose green is its red."""
+    profile = bytearray(srgb_profile())
+    (count,) = struct.unpack(">I", profile[128:132])
+    places = {bytes(profile[i : i + 4]): i for i in range(132, 132 + 12 * count, 12)}
+    for old, new in ((b"rXYZ", b"gXYZ"), (b"gXYZ", b"rXYZ")):
+        profile[places[old] : places[old] + 4] = new
+    return bytes(profile)

@@ -32,6 +32,9 @@ from taichi_pynerf.errors import SceneError
 
 _T = TypeVar("_T")
 
+HELD_OUT_EVERY = 8
+"""One image in so many is for testing where a format has no splits, as is usual in the field."""
+
 REMOTE = 1000.0
 """Distance of cameras from the origin, in half sides of the scene box, beyond which coordinates
 count as georeferenced, or as another program's."""
@@ -207,7 +210,9 @@ def files_of(description: Description, split: str, options: LoadOptions) -> Scen
     )
     if not description.fits_files:
         return files
-    return fit_to_files(files, options.img_downscale, file_scale=description.file_scale)
+    return fit_to_files(
+        files, description.data_dir, options.img_downscale, file_scale=description.file_scale
+    )
 
 
 def standing(description: Description, asked: Placement) -> Stand:

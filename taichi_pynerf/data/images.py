@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
+from taichi_pynerf.data.embedded.exif import exif_of, exposure_of, orientation_of, turn_upright
+from taichi_pynerf.data.embedded.profiles import in_srgb
 from taichi_pynerf.data.image_kinds import LINEAR_KINDS, kind_of, pillow_format
 from taichi_pynerf.data.linear_images import decode_linear, read_linear_header
 from taichi_pynerf.errors import SceneError
@@ -87,9 +89,9 @@ def _read_header(path: Path, _stamp: tuple[int, ...] = ()) -> ImageHeader:
         _check_size(path, header.width, header.height)
         return ImageHeader(header.width, header.height, 1, header.has_alpha, kind)
     with _no_size_warnings(), _opened(path, kind) as image:
-        exif = _exif(image)
-        orientation = 1 if image.format == "TIFF" else _orientation(exif)  # Pillow turns it itself
-        return ImageHeader(*image.size, orientation, _has_alpha(image), kind, _exposure(exif))
+        exif = exif_of(image)
+        orientation = 1 if kind == "TIFF" else orientation_of(exif)  # Pillow turns it itself
+        return ImageHeader(*image.size, orientation, _has_alpha(image), kind, exposure_of(exif))
 
 
 def decode_image(
@@ -117,8 +119,9 @@ def decode_straight(
     """Decode an image file to [H, W, C] uint8, colours not multiplied by alpha.
 
     All kinds in `image_kinds` are read, among them grey, palette, 1-bit and 16-bit images and CMYK
-    JPEGs. Images without alpha get alpha 255. Values are rounded to the nearest, except in 16-bit
-    colour, where Pillow drops the low bytes.
+    JPEGs. Images without alpha get alpha 255. Colours with a profile of their own are brought to
+    sRGB. Values are rounded to the nearest, except in 16-bit colour, where Pillow drops the low
+    bytes.
 
     Args:
         path, upright, channels, exposure: as in `decode_image`.
@@ -134,10 +137,11 @@ def decode_straight(
     with _opened(path, kind) as image:
         image.load()
         if upright:
-            ImageOps.exif_transpose(image, in_place=True)
-        if channels == 3 and image.mode == "RGB":
-            return np.asarray(image)
-        return _to_rgba(path, image)[..., :channels]
+            turn_upright(image)
+        picture = in_srgb(image)
+        if channels == 3 and picture.mode == "RGB":
+            return np.asarray(picture)
+        return _to_rgba(path, picture)[..., :channels]
 
 
 def decode_mask(path: Path, *, upright: bool = True) -> np.ndarray:
@@ -156,7 +160,7 @@ def decode_mask(path: Path, *, upright: bool = True) -> np.ndarray:
         with _opened(path, kind) as image:
             image.load()
             if upright:
-                ImageOps.exif_transpose(image, in_place=True)
+                turn_upright(image)
             if image.mode in _SIXTEEN_BIT_MODES:  # where the greatest value may be 1
                 return np.asarray(image) != 0
             rgba = _to_rgba(path, image)
@@ -209,36 +213,6 @@ def _opened(path: Path, kind: str) -> Iterator[Image.Image]:
         raise SceneError(
             f"{path}: this image cannot be decoded; it may be cut off or broken ({reason})"
         ) from None
-
-
-def _exif(image: Image.Image) -> Image.Exif:
-    """The EXIF data of an image that is not decoded yet."""
-    if image.format != "PNG":
-        return image.getexif()
-    exif = Image.Exif()  # a PNG's getexif() would decode it
-    exif.load(image.info.get("exif", b""))
-    return exif
-
-
-def _exposure(exif: Image.Exif) -> float | None:
-    """`ImageHeader.exposure`."""
-    try:
-        values = exif.get_ifd(ExifTags.IFD.Exif)
-        time, aperture = (
-            float(values[tag]) for tag in (ExifTags.Base.ExposureTime, ExifTags.Base.FNumber)
-        )
-        sensitivity = values[ExifTags.Base.ISOSpeedRatings]
-        if isinstance(sensitivity, tuple):
-            sensitivity = sensitivity[0]
-        return math.log2(time * float(sensitivity) / 100 / aperture**2)
-    except Exception:  # absent, zero or any other content, as files come from others
-        return None
-
-
-def _orientation(exif: Image.Exif) -> int:
-    """The EXIF orientation; 1 (upright) if there is none."""
-    orientation = exif.get(ExifTags.Base.Orientation, 1)
-    return orientation if orientation in range(1, 9) else 1
 
 
 def _has_alpha(image: Image.Image) -> bool:

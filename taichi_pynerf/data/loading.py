@@ -209,7 +209,7 @@ def _decode_scene(
     source_pixels = int((files.cameras.width * files.cameras.height).sum())
     if min(factors) > 1 and source_pixels > CACHE_FROM_PIXELS:
         sizes = (files.cameras.width.tolist(), files.cameras.height.tolist())
-        settings = (factors, channels, sizes, files.upright, exposure)
+        settings = ("sRGB", factors, channels, sizes, files.upright, exposure)
         cached = cache_path(files.image_paths, settings)
     pixels = read_cached(cached, num_pixels, channels) if cached else None
     if pixels is None:

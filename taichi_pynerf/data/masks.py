@@ -15,10 +15,11 @@ from taichi_pynerf.data.image_files import (
     DYNAMIC_MASK,
     IMAGE_SUFFIXES,
     MASK_ENDS,
+    is_readable,
     list_photos,
 )
 from taichi_pynerf.data.images import decode_mask
-from taichi_pynerf.data.scene_files import shown, warn_once
+from taichi_pynerf.data.scene_files import note, shown, warn_once
 
 MASK_FOLDERS = ("masks", "mask")
 
@@ -66,6 +67,23 @@ def find_masks(
         return None
     _tell(data_dir, image_paths, masks, list(files))
     return masks if any(masks) else None
+
+
+def masks_in_order(data_dir: Path, images: Sequence[Path]) -> list[Path] | None:
+    """The masks of images by their order, as the first loaders of DTU pair them.
+
+    Returns:
+        V paths; None if a mask has the name of an image, or there are not as many masks as images.
+    """
+    folder = next((data_dir / name for name in MASK_FOLDERS if (data_dir / name).is_dir()), None)
+    if folder is None:
+        return None
+    note(folder)
+    files = [path for path in list_photos(folder) if is_readable(path)]
+    names = {path.name for path in files}
+    if len(files) != len(images) or any(not names.isdisjoint(_mask_names(i)) for i in images):
+        return None
+    return files
 
 
 def _in_folders(

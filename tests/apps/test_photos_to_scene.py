@@ -166,7 +166,7 @@ def test_wrong_input_is_one_line(pycolmap, tmp_path):
     (tmp_path / "in" / "b.jpg").write_bytes(b"not a photo")
     fails(r"b\.jpg: not an image of a known kind", "in")
     (tmp_path / "in" / "b.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut off")
-    fails(r"b\.jpg: this photo cannot be copied", "in")
+    fails(r"b\.jpg: this image cannot be decoded; it may be cut off or broken", "in")
     fails("holds .*: choose a folder of its own", "in", ".")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
@@ -186,7 +186,7 @@ def test_absent_pycolmap_is_said_before_any_work(tmp_path, monkeypatch):
 
 def gather(source, tmp_path):
     (tmp_path / "copies").mkdir()
-    return gather_photos(source, tmp_path / "copies", progress=False)
+    return gather_photos(source, tmp_path / "copies", progress=False)[0]
 
 
 def test_photos_of_other_kinds_become_png_or_jpeg(tmp_path):
@@ -328,6 +328,23 @@ def test_a_failing_phase_is_one_line():
 
     with pytest.raises(SceneError, match=r"failed at the poses \(out of luck\)"):
         run_phase(SimpleNamespace(CancellationToken=Token), job, 3, "poses", "photo", False)
+
+
+@pytest.mark.parametrize(("model", "degrees"), [("OPENCV_FISHEYE", 180.0), ("OPENCV", 115.03)])
+def test_the_report_tells_how_wide_a_lens_sees(model, degrees):
+    focal = WIDTH / np.pi
+    camera = SimpleNamespace(
+        model_name=model, params=np.zeros(8), width=WIDTH, height=HEIGHT, focal_length_x=focal,
+        focal_length_y=focal, principal_point_x=0.0, principal_point_y=0.0,
+        extra_params_idxs=lambda: slice(4, 8),
+    )  # fmt: skip
+    model = SimpleNamespace(
+        images={1: SimpleNamespace(name="a.png", has_pose=True, camera_id=1)},
+        cameras={1: camera},
+        num_points3D=lambda: 5,
+        compute_mean_reprojection_error=lambda: 0.5,
+    )
+    assert f"{degrees:.0f} degrees wide" in str(module._report(model, ["a.png"]))
 
 
 def test_app_reports_and_prints_the_folder(monkeypatch, capsys, tmp_path):

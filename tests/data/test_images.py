@@ -7,15 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from format_makers import circle_poses, nerfstudio_transforms, write_nerfstudio_scene
+from format_makers import (
+    circle_poses,
+    nerfstudio_transforms,
+    srgb_profile,
+    swapped_profile,
+    write_nerfstudio_scene,
+)
 from PIL import Image
 from scene_makers import random_rgba
 
 from taichi_pynerf.data import images, load_split
 from taichi_pynerf.data.images import (
+    ImageHeader,
     box_downscale,
     decode_image,
     decode_images,
+    decode_mask,
     decode_straight,
     image_size,
     read_header,
@@ -163,6 +171,50 @@ def test_cmyk_jpeg_without_its_marker_is_refused(tmp_path):
     fails_in_one_line(path, "CMYK", "save it as RGB")
 
 
+@pytest.mark.parametrize("block", [b"Exif\0\0nothing of a TIFF", b"Exif\0\0MM\0*\0\0"])
+def test_pixels_with_a_broken_exif_block_are_read(tmp_path, block):
+    flat = np.full((16, 24, 3), (200, 30, 60), np.uint8)
+    # With a density in its head, Pillow does not look into the block before it is asked to.
+    path = save(tmp_path / "a.jpg", flat, exif=block, quality=95, dpi=(72, 72))
+    assert read_header(path) == ImageHeader(24, 16, 1, False, "JPEG")
+    assert np.abs(decode_image(path, channels=3).astype(int) - flat).max() <= 4
+    assert decode_mask(path).all()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_colours_with_a_profile_are_brought_to_srgb(tmp_path, mode, suffix):
+    rgba = np.full((4, 6, 4), (200, 30, 60, 255), np.uint8)
+    rgba[:, 3:] = (10, 90, 255, 255)
+    rgba[0, 0, 3] = 90 if mode == "RGBA" else 255
+    path = save(tmp_path / f"a{suffix}", rgba, mode, icc_profile=swapped_profile())
+    decoded = decode_straight(path)
+    assert np.abs(decoded[..., :3].astype(int) - rgba[..., [1, 0, 2]]).max() <= 1
+    np.testing.assert_array_equal(decoded[..., 3], rgba[..., 3])
+
+
+def test_a_colour_that_stands_for_nothing_is_found_before_the_profile_is_followed(tmp_path):
+    rgb = np.full((2, 2, 3), (200, 30, 60), np.uint8)
+    rgb[0, 0] = (1, 2, 3)
+    path = save(
+        tmp_path / "a.png", rgb, transparency=(1, 2, 3), icc_profile=swapped_profile()
+    )  # fmt: skip
+    assert decode_straight(path)[..., 3].tolist() == [[0, 255], [255, 255]]
+
+
+def test_profiles_that_change_nothing_or_cannot_be_followed_leave_values_as_stored(tmp_path):
+    rgb = random_rgba(8, 12)[..., :3]
+    for profile in (srgb_profile(), b"junk" * 50, swapped_profile()[:300]):
+        path = save(tmp_path / "a.png", rgb, icc_profile=profile)
+        np.testing.assert_array_equal(decode_straight(path, channels=3), rgb)
+    grey = save(tmp_path / "grey.png", rgb[..., 0], icc_profile=swapped_profile())
+    np.testing.assert_array_equal(decode_straight(grey)[..., 1], rgb[..., 0])
+    flat = np.full((8, 8, 3), (200, 30, 60), np.uint8)
+    plain = decode_image(save(tmp_path / "plain.jpg", flat, "CMYK", quality=95))
+    inks = save(tmp_path / "inks.jpg", flat, "CMYK", quality=95, icc_profile=swapped_profile())
+    np.testing.assert_array_equal(decode_image(inks), plain)
+
+
 def test_missing_file(tmp_path):
     fails_in_one_line(tmp_path / "none.png", "missing")
 
@@ -268,9 +320,9 @@ def test_straight_colours_are_as_stored(tmp_path):
 def test_a_header_is_read_once_until_its_file_changes(tmp_path, monkeypatch):
     folder = write_nerfstudio_scene(tmp_path, nerfstudio_transforms(circle_poses(10)))
     paths = sorted((folder / "images").iterdir())
-    exif_of, read = images._exif, []
+    exif_of, read = images.exif_of, []
     monkeypatch.setattr(
-        images, "_exif", lambda image: read.append(image.filename) or exif_of(image)
+        images, "exif_of", lambda image: read.append(image.filename) or exif_of(image)
     )
     names = [load_split(folder, split).names for split in ("train", "val", "test")]
     assert list(map(len, names)) == [9, 1, 1]

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from taichi_pynerf.data import MultiScaleDataset, PyNeRFDataset, Scene, load_spl
 from taichi_pynerf.errors import SceneError, SceneWarning
 from taichi_pynerf.evaluation.metrics import compute_psnr, compute_ssim
 from taichi_pynerf.geometry.scene_box import SceneBox
+from taichi_pynerf.training import carving
 from taichi_pynerf.training.carving import carve
 
 
@@ -181,6 +183,32 @@ def test_carving_sees_through_the_lens():
         possible = carved_ball(cameras)
         assert possible[radius < 0.35].all()
         assert possible[radius < 0.8].float().mean() < 0.6
+
+
+@pytest.mark.parametrize("lens", ["wide", "bent", "fisheye"])
+def test_no_part_of_a_ball_lies_farther_from_its_middle_than_its_reach(lens):
+    (view, radius), random = (0, 0.1), seeded()
+    cameras = make_cameras(num_views=1, width=96, height=96, focal=30.0)  # 116 degrees
+    if lens == "bent":
+        bend = torch.tensor([[0.05, 0.01, 0.0, 0.0, 0.002, -0.001]])
+        cameras = dataclasses.replace(cameras, distortion=bend)
+    if lens == "fisheye":
+        cameras = dataclasses.replace(cameras, fisheye=torch.tensor([True]))
+    slopes = torch.rand(300, 2, generator=random) * 3 - 1.5
+    depth = 0.5 + 3 * torch.rand(300, 1, generator=random)
+    seen = torch.cat([slopes * depth, -depth], 1)
+    points = seen @ cameras.c2w[view, :, :3].T + cameras.c2w[view, :, 3]
+    pixels, depths = cameras.project(view, points)
+    reach = carving.reach_in_view(cameras, view, points, pixels, depths, radius)
+    directions = torch.nn.functional.normalize(torch.randn(2000, 3, generator=random), dim=-1)
+    surface = (points[:, None] + radius * directions).view(-1, 3)
+    border, _ = cameras.project(view, surface)
+    gaps = (border.view(300, 2000, 2) - pixels[:, None]).norm(dim=-1).nan_to_num(0.0).amax(1)
+    known = reach.isfinite() & pixels.isfinite().all(-1)
+    assert known.float().mean() > 0.8
+    assert (gaps <= reach * 1.001 + 1e-3)[known].all()
+    if lens == "wide":  # it is the very border
+        assert (gaps > 0.9 * reach)[known].all()
 
 
 def test_masked_pixels_carve_nothing():

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from taichi_pynerf.data.aim import looks_away
 from taichi_pynerf.data.authoring.folder_report import ignored_lines, taken_lines
 from taichi_pynerf.data.description import Description, files_of
+from taichi_pynerf.data.formats.lenses import angle_of_view
 from taichi_pynerf.data.images import read_header
 from taichi_pynerf.data.locating import FORMATS, locate_scene, probe_formats
 from taichi_pynerf.data.pixels import in_proportion
@@ -171,9 +171,11 @@ def _numbers(values: np.ndarray) -> str:
 def _angles(files: SceneFiles) -> np.ndarray:
     """Horizontal angles of view [V] in degrees, without distortion."""
     cameras = files.cameras
-    half = 0.5 * cameras.width.double() / cameras.fx.double()
-    in_angles = torch.tensor([_sees_in_angles(cameras, view) for view in range(len(cameras))])
-    return np.degrees(torch.where(in_angles, 2.0 * half, 2.0 * half.atan()).numpy())
+    sides = zip(cameras.width.tolist(), cameras.fx.tolist(), strict=True)
+    return np.array([
+        angle_of_view(*pair, in_angles=_sees_in_angles(cameras, view))
+        for view, pair in enumerate(sides)
+    ])  # fmt: skip
 
 
 def _sees_in_angles(cameras: Cameras, view: int) -> bool:

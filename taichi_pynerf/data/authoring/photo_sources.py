@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from taichi_pynerf.data.authoring.photo_folder import gather_photos
 from taichi_pynerf.data.authoring.video_frames import extract_sharp_frames
+from taichi_pynerf.data.image_files import list_photos
 from taichi_pynerf.data.image_kinds import SUFFIXES
 from taichi_pynerf.data.images import decode_mask, image_size
 from taichi_pynerf.data.scene_files import shown, warn_once
 from taichi_pynerf.errors import SceneError
+
+
+class Gathered(NamedTuple):
+    """The images of all sources.
+
+    Attributes:
+        groups: their names, in groups that share a camera.
+        names_of: the names of each source.
+        originals: the path of each image within its source, by its name; of a frame, its name.
+    """
+
+    groups: list[list[str]]
+    names_of: dict[Path, list[str]]
+    originals: dict[str, str]
 
 
 def check_sources(
@@ -43,7 +60,7 @@ def check_sources(
 
 def gather_sources(
     sources: Sequence[Path], images_dir: Path, num_frames: int, *, progress: bool = True
-) -> tuple[list[list[str]], dict[Path, list[str]]]:
+) -> Gathered:
     """Copy the photos of all sources, and the sharpest frames of their videos, into one folder.
 
     With several sources, images get the number of their source before their names. So all names
@@ -56,7 +73,7 @@ def gather_sources(
         progress: show progress bars.
 
     Returns:
-        Names in groups that share a camera, and the names of each source.
+        The names of the images, and where they come from.
 
     Raises:
         SceneError: a photo or video cannot be read, or a folder has no photos.
@@ -64,33 +81,40 @@ def gather_sources(
     """
     groups: list[list[str]] = []
     names_of: dict[Path, list[str]] = {}
+    originals: dict[str, str] = {}
     for number, source in enumerate(sources, 1):
         folder = images_dir if len(sources) == 1 else images_dir / f"{number}"
         folder.mkdir(exist_ok=True)
         if source.is_file():
             own = [extract_sharp_frames(source, folder, num_frames, progress=progress)]
+            paths = {name: name for name in own[0]}
         else:
-            own = gather_photos(source, folder, progress=progress)
+            own, paths = gather_photos(source, folder, progress=progress)
         if folder != images_dir:
             for name in (name for group in own for name in group):
                 (folder / name).rename(images_dir / f"{number}_{name}")
             folder.rmdir()
             own = [[f"{number}_{name}" for name in group] for group in own]
+            paths = {f"{number}_{name}": path for name, path in paths.items()}
         groups += own
         names_of[source] = [name for group in own for name in group]
-    return groups, names_of
+        originals |= paths
+    return Gathered(groups, names_of, originals)
 
 
-def gather_masks(masks: Path, images_dir: Path, names: Sequence[str], masks_dir: Path) -> list[str]:
+def gather_masks(
+    masks: Path, images_dir: Path, originals: Mapping[str, str], masks_dir: Path
+) -> list[str]:
     """Write the masks of images as COLMAP reads them: `NAME.jpg.png`, black and white.
 
-    A mask has the name of its image, with the same, another or a second suffix. The number of the
-    source before an image's name may be missing.
+    A mask has the name of its photo, as the photo was called or as its copy is, with the same,
+    another or a second suffix. It may be in a folder of the photo's. A name that several photos
+    have stands for none.
 
     Args:
         masks: the folder of masks.
         images_dir: the folder of images.
-        names: names of the images.
+        originals: the paths of the photos within their sources, by the names of the images.
         masks_dir: folder for the masks.
 
     Returns:
@@ -101,21 +125,14 @@ def gather_masks(masks: Path, images_dir: Path, names: Sequence[str], masks_dir:
     """
     if not masks.is_dir():
         raise SceneError(f"{masks}: no such folder of masks")
-    files = {path.name.lower(): path for path in sorted(masks.iterdir()) if path.is_file()}
-    found = {}
-    for name in names:
-        wanted = [name, name.partition("_")[2]] if name.partition("_")[0].isdigit() else [name]
-        stems = [text for n in wanted if n for text in (n.lower(), Path(n).stem.lower())]
-        candidates = (stem + suffix for stem in stems for suffix in ("", *SUFFIXES))
-        mask = next((files[c] for c in candidates if c in files), None)
-        if mask is not None:
-            found[name] = mask
+    found = _named_masks(masks, list_photos(masks, deep=True), originals)
     if not found:
-        raise SceneError(f"{masks}: no mask is called as one of the images ({shown(names[0])}, …)")
-    if len(found) < len(names):
+        first = next(iter(originals.values()), "")
+        raise SceneError(f"{masks}: no mask is called as one of the images ({shown(first)}, …)")
+    if len(found) < len(originals):
         warn_once(
-            f"{masks}: {len(names) - len(found)} of {len(names)} images have no mask there; all "
-            "of their pixels count"
+            f"{masks}: {len(originals) - len(found)} of {len(originals)} images have no mask "
+            "there; all of their pixels count"
         )
     masks_dir.mkdir()
     for name, path in found.items():
@@ -129,3 +146,31 @@ def gather_masks(masks: Path, images_dir: Path, names: Sequence[str], masks_dir:
             )
         Image.fromarray(counts.astype(np.uint8) * 255).save(masks_dir / f"{name}.png")
     return sorted(found)
+
+
+def _named_masks(
+    masks: Path, paths: Sequence[Path], originals: Mapping[str, str]
+) -> dict[str, Path]:
+    """The masks of images by their names: {name of the image: mask}."""
+    files = {path.relative_to(masks).as_posix().lower(): path for path in paths}
+    found: dict[str, Path] = {}
+    for texts in zip(*(_names_for_masks(*pair) for pair in originals.items()), strict=True):
+        for with_suffix in (True, False):
+            keys = [text if with_suffix else str(PurePosixPath(text).with_suffix(""))
+                    for text in texts]  # fmt: skip
+            counts = Counter(keys)
+            for name, key in zip(originals, keys, strict=True):
+                mask = next((files[key + s] for s in ("", *SUFFIXES) if key + s in files), None)
+                if mask is not None and counts[key] == 1 and mask not in found.values():
+                    found.setdefault(name, mask)
+    return found
+
+
+def _names_for_masks(name: str, path: str) -> list[str]:
+    """The names by which a mask may call an image, in lower case, the surest first.
+
+    Those of the photo come before those of its copy, as the copy of another may be called the same.
+    """
+    number, _, plain = name.partition("_")
+    names = [path, path.rpartition("/")[2], name, plain if number.isdigit() and plain else name]
+    return [text.lower() for text in names]

@@ -20,6 +20,7 @@ from taichi_pynerf.data.authoring.photo_sources import (
 )
 from taichi_pynerf.data.authoring.scene_folder import new_scene_folder
 from taichi_pynerf.data.authoring.structure_from_motion import reconstruct
+from taichi_pynerf.data.formats.lenses import FISHEYE_MODELS, angle_of_view
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.extras import optional
 
@@ -124,10 +125,10 @@ def photos_to_scene(
     with new_scene_folder(out_dir, overwrite=overwrite, contents=CONTENTS) as folder:
         images_dir = folder / "images"
         images_dir.mkdir()
-        groups, names_of = gather_sources(
+        gathered = gather_sources(
             sources, images_dir, num_frames // max(num_videos, 1) or 1, progress=progress
         )
-        names = sorted(name for group in groups for name in group)
+        names = sorted(gathered.originals)
         if len(names) < LEAST_PHOTOS:
             raise SceneError(
                 f"{sources[0]}: {len(names)} photos are too few, at least {LEAST_PHOTOS} are "
@@ -135,11 +136,11 @@ def photos_to_scene(
             )
         masked = []
         if masks is not None:
-            masked = gather_masks(Path(masks), images_dir, names, folder / "masks")
+            masked = gather_masks(Path(masks), images_dir, gathered.originals, folder / "masks")
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as work_dir:
             reconstruction = reconstruct(
                 images_dir,
-                groups,
+                gathered.groups,
                 Path(work_dir),
                 matching=matching
                 or ("sequential" if num_videos == len(sources) == 1 else "exhaustive"),
@@ -162,7 +163,7 @@ def photos_to_scene(
                 frame["mask_path"] = f"masks/{Path(frame['file_path']).name}.png"
         transforms |= lists_of_splits(
             [frame["file_path"] for frame in transforms["frames"]],
-            None if held_out is None else names_of[Path(held_out)],
+            None if held_out is None else gathered.names_of[Path(held_out)],
             held_out or sources[0],
         )
         report = replace(
@@ -242,7 +243,8 @@ def _report(reconstruction: Reconstruction, names: list[str]) -> PhotoReport:
     cameras = []
     for camera_id in sorted({image.camera_id for image in images}):
         lens = _intrinsics(reconstruction.cameras[camera_id])
-        angle = 2.0 * math.degrees(math.atan(0.5 * lens["w"] / lens["fl_x"]))
+        bent = lens["camera_model"] in FISHEYE_MODELS
+        angle = angle_of_view(lens["w"], lens["fl_x"], in_angles=bent)
         cameras.append(
             f"camera of {lens['w']}x{lens['h']} pixels: focal length {lens['fl_x']:.1f}, "
             f"{angle:.0f} degrees wide"

@@ -6,9 +6,11 @@ import math
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from taichi_pynerf.data.authoring.inspection import Inspection, looks_away
+from taichi_pynerf.data.embedded.exif import turn_upright
+from taichi_pynerf.data.embedded.profiles import in_srgb
 from taichi_pynerf.data.images import decode_straight, read_header
 from taichi_pynerf.data.scene_files import SceneFiles
 
@@ -177,7 +179,9 @@ def _thumbnail(path: Path, size: int, exposure: float) -> Image.Image:
         else:
             with Image.open(path, formats=("JPEG",)) as image:
                 image.draft("RGB", (2 * size, 2 * size))  # decoded at a fraction of the size
-                straight = ImageOps.exif_transpose(image).convert("RGBA")
+                image.load()
+                turn_upright(image)
+                straight = in_srgb(image).convert("RGBA")
         straight.thumbnail((size, size))
     except Exception:  # Pillow raises almost anything at broken files
         cross = Image.new("RGB", (size, size), (240, 225, 225))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from taichi_pynerf.data.description import Description, hold_out
+from taichi_pynerf.data.description import HELD_OUT_EVERY, Description, hold_out
 from taichi_pynerf.data.formats.colmap_files.binary import check_counts
 from taichi_pynerf.data.formats.colmap_files.names import names_of
 from taichi_pynerf.data.formats.colmap_files.text import check_texts
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from pycolmap import Reconstruction
 
 FROM_POINTS = replace(FROM_CAMERAS, center="points")
-HELD_OUT_EVERY = 8
 
 PLACES = (
     "sparse", "colmap/sparse", "colmap", "dense/sparse", "dense", "distorted/sparse", "undistorted",

@@ -16,6 +16,9 @@ import numpy as np
 from taichi_pynerf.data.formats.depth_files import MILLIMETRES
 from taichi_pynerf.data.formats.lenses import (
     FISHEYE_MODELS,
+    MAX_COEFFICIENT,
+    MAX_FOCAL,
+    MAX_SIDE,
     PANORAMA_MODELS,
     Lens,
     checked_model,
@@ -44,9 +47,6 @@ MASK_FOLDERS = (
     *IMAGE_FOLDERS[1:],
 )  # fmt: skip
 
-MAX_SIDE = 1e5
-MAX_FOCAL = 1e7
-MAX_COEFFICIENT = 1e3
 MIN_ANGLE = 1e-3
 
 FOCALS = ("fl_x", "fl_y", "fx", "fy", "focal", "focal_length")
@@ -59,8 +59,6 @@ NGP_DEPTH = 1 / 65535  # units per step of an integer depth image, instant-ngp's
 
 MATRICES = ("camera_intrinsics", "intrinsics", "intrinsic_matrix", "K")
 """Members that exporters use for the matrix of intrinsics."""
-
-ANGLES = ("camera_angle_x", "camera_angle_y", "x_fov", "y_fov")
 
 
 class Frame(NamedTuple):

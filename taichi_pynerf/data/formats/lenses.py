@@ -17,9 +17,12 @@ from taichi_pynerf.geometry.distortion import COEFFICIENTS
 PERSPECTIVE_MODELS = (
     "SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV",
 )  # fmt: skip
-FISHEYE_MODELS = ("SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "OPENCV_FISHEYE", "THIN_PRISM_FISHEYE")
+FISHEYE_MODELS = (
+    "SIMPLE_FISHEYE", "FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "OPENCV_FISHEYE",
+    "THIN_PRISM_FISHEYE",
+)  # fmt: skip
 PANORAMA_MODELS = ("EQUIRECTANGULAR",)
-ALIASES = {"SPHERICAL": "EQUIRECTANGULAR", "PERSPECTIVE": "PINHOLE", "FISHEYE": "OPENCV_FISHEYE"}
+ALIASES = {"SPHERICAL": "EQUIRECTANGULAR", "PERSPECTIVE": "PINHOLE"}
 """Other names of some models."""
 
 # The meaning of each of COLMAP's parameters. Those in capitals must be 0.
@@ -29,6 +32,8 @@ _PARAMETERS = {
     "SIMPLE_RADIAL": "f cx cy k1",
     "RADIAL": "f cx cy k1 k2",
     "OPENCV": "fx fy cx cy k1 k2 p1 p2",
+    "SIMPLE_FISHEYE": "f cx cy",
+    "FISHEYE": "fx fy cx cy",
     "SIMPLE_RADIAL_FISHEYE": "f cx cy k1",
     "RADIAL_FISHEYE": "f cx cy k1 k2",
     "FULL_OPENCV": "fx fy cx cy k1 k2 p1 p2 k3 K4 K5 K6",
@@ -36,15 +41,12 @@ _PARAMETERS = {
     "THIN_PRISM_FISHEYE": "fx fy cx cy k1 k2 P1 P2 k3 k4 SX1 SY1",
 }
 
-
 UNDISTORT = (
     "let COLMAP's image_undistorter make images and cameras without distortion, and load these"
 )
 
-
-MAX_SIDE = 10**5
-MAX_FOCAL, MAX_COEFFICIENT = 1e7, 1e3
-"""Greatest values of a COLMAP camera: pixels, pixels, and without a unit."""
+MAX_SIDE, MAX_FOCAL, MAX_COEFFICIENT = 1e5, 1e7, 1e3
+"""Greatest values of a camera: pixels, pixels, and without a unit."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,18 @@ def panorama_lens(width: int, height: int) -> Lens:
         cy=0.5 * height,
         panorama=True,
     )
+
+
+def angle_of_view(side: float, focal: float, *, in_angles: bool) -> float:
+    """The angle in degrees that an image's side spans, without distortion.
+
+    Args:
+        side: width or height, pixels.
+        focal: focal length along it, pixels.
+        in_angles: places are proportional to angles, as in fisheyes and panoramas.
+    """
+    half = 0.5 * side / focal
+    return math.degrees(2.0 * (half if in_angles else math.atan(half)))
 
 
 def checked_model(where: str, model: object) -> str:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from taichi_pynerf.data.description import Description, hold_out
+from taichi_pynerf.data.description import HELD_OUT_EVERY, Description, hold_out
 from taichi_pynerf.data.formats.fit import Fit
-from taichi_pynerf.data.formats.lenses import Lens
+from taichi_pynerf.data.formats.lenses import MAX_FOCAL, MAX_SIDE, Lens
 from taichi_pynerf.data.formats.photos import image_folder
 from taichi_pynerf.data.formats.poses import check_rigid
 from taichi_pynerf.data.image_files import (
@@ -36,13 +36,9 @@ from taichi_pynerf.data.scene_files import LoadOptions, read_npy, read_text
 from taichi_pynerf.errors import SceneError
 
 IMAGE_FOLDERS = ("images", "input", "rgb", "image")
-HELD_OUT_EVERY = 8
 FILE_NAME = "poses_bounds.npy"
 LIST_NAME = "view_imgs.txt"
 """The names of the images that have a pose, as changed copies of LLFF's scripts write it."""
-
-MAX_SIDE = 1e5
-MAX_FOCAL = 1e7
 
 FORWARD_FACING = 0.8
 """Least length of the mean of the views' unit axes for "facing forward". It is at least 0.9 in

@@ -16,7 +16,7 @@ import torch
 
 from taichi_pynerf.data.description import Description
 from taichi_pynerf.data.formats.fit import Fit
-from taichi_pynerf.data.formats.lenses import Lens
+from taichi_pynerf.data.formats.lenses import MAX_FOCAL, MAX_SIDE, Lens
 from taichi_pynerf.data.formats.poses import checked_pose
 from taichi_pynerf.data.image_files import ImageFinder, image_names
 from taichi_pynerf.data.placement import AS_IT_IS
@@ -32,7 +32,6 @@ from taichi_pynerf.errors import SceneError
 PLACEMENT = replace(AS_IT_IS, scene_scale=1.5)
 FILE_NAME = "metadata.json"
 COLUMNS = ("file_path", "cam2world", "label")
-MAX_SIDE = 1e5
 MAX_LABEL = 16
 
 
@@ -136,7 +135,7 @@ def _lens(where: str, frame: dict) -> Lens:
         round(checked_number(where, frame, name, 1.0, MAX_SIDE)) for name in ("width", "height")
     )
     if "pix2cam" not in frame:
-        focal = checked_number(where, frame, "focal", 1e-3, 1e7)
+        focal = checked_number(where, frame, "focal", 1e-3, MAX_FOCAL)
         return Lens(width, height, focal, focal, 0.5 * width, 0.5 * height)
     matrix = frame["pix2cam"]
     is_matrix = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import torch
 
 from taichi_pynerf.data.image_files import (
+    SIBLINGS,
     ImageFinder,
     counted_suffixes,
     folders_of_photos,
@@ -21,7 +23,6 @@ from taichi_pynerf.data.images import ImageHeader, read_header
 from taichi_pynerf.data.scene_files import SceneFiles, shown, warn_once
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.files import is_there
-from taichi_pynerf.geometry.cameras import Cameras
 
 LEVELS_ABOVE = 3
 
@@ -124,7 +125,7 @@ def image_folder(
             return folder, 1
     reduced = {
         folder: int(folder.name.rpartition("_")[2])
-        for parent in dict.fromkeys(folder.parent for folder in whole)
+        for parent in dict.fromkeys(folder.parent for folder in whole if folder != data_dir)
         if parent.is_dir()
         for folder in sorted(parent.glob("images_*"))
         if folder.name.rpartition("_")[2].isdigit() and _count_present(folder, names)
@@ -169,7 +170,9 @@ def _count_present(folder: Path, names: Sequence[str]) -> int:
     return sum(finder.find(name, str(folder)) is not None for name in names)
 
 
-def fit_to_files(files: SceneFiles, img_downscale: int, *, file_scale: int = 1) -> SceneFiles:
+def fit_to_files(
+    files: SceneFiles, data_dir: Path, img_downscale: int, *, file_scale: int = 1
+) -> SceneFiles:
     """Match a scene's description to its image files.
 
     If the reduction asked for is, say, 8, and there is a folder `images_8` beside `images`, its
@@ -179,6 +182,7 @@ def fit_to_files(files: SceneFiles, img_downscale: int, *, file_scale: int = 1) 
 
     Args:
         files: `image_paths`, and `cameras` as described, at full size.
+        data_dir: the scene folder.
         img_downscale: the reduction asked for.
         file_scale: reduction of the files, if there are none at full size.
 
@@ -198,7 +202,7 @@ def fit_to_files(files: SceneFiles, img_downscale: int, *, file_scale: int = 1) 
                 "they are taken as they are"
             )
     else:
-        reduced = _reduced_paths(paths, img_downscale)
+        reduced = _reduced_paths(paths, data_dir, img_downscale)
         if reduced is not None:
             paths, reduction, file_scale = reduced, img_downscale, img_downscale
     headers = {path: read_header(path) for path in dict.fromkeys(paths)}
@@ -252,11 +256,11 @@ def _fit(path: Path, header: ImageHeader, width: float, height: float) -> tuple[
     )
 
 
-def _reduced_paths(paths: list[Path], k: int) -> list[Path] | None:
+def _reduced_paths(paths: list[Path], data_dir: Path, k: int) -> list[Path] | None:
     """The files in folders `NAME_k` for files in folders NAME, or None if there are none."""
     tops: dict[Path, Path] = {}
     for folder in {path.parent for path in paths}:
-        top = _folder_with_reduced(folder, k)
+        top = _folder_with_reduced(folder, data_dir, k)
         if k == 1 or top is None:
             return None
         tops[folder] = top
@@ -279,10 +283,19 @@ def _reduced_paths(paths: list[Path], k: int) -> list[Path] | None:
     return [reduced[path] for path in paths]
 
 
-def _folder_with_reduced(folder: Path, k: int) -> Path | None:
-    """The folder, or its nearest parent, that has a reduced folder `NAME_k` beside it."""
-    for top in (folder, *folder.parents):
-        if top.name and is_there(reduced := top.with_name(f"{top.name}_{k}")) and reduced.is_dir():
+def _folder_with_reduced(folder: Path, data_dir: Path, k: int) -> Path | None:
+    """The folder, or its nearest parent, that has a reduced folder `NAME_k` beside it.
+
+    Only folders within the scene count, and one of images elsewhere: `walk_2` beside the scene
+    `walk` is another scene.
+    """
+    place, scene = (Path(os.path.normpath(path.absolute())) for path in (folder, data_dir))
+    if place.is_relative_to(scene):
+        tops = (folder, *folder.parents)[: len(place.relative_to(scene).parts)]
+    else:
+        tops = (folder,) if folder.name in SIBLINGS else ()
+    for top in tops:
+        if is_there(reduced := top.with_name(f"{top.name}_{k}")) and reduced.is_dir():
             return top
     return None
 
@@ -291,23 +304,3 @@ def _warn(some: list[Path], paths: list[Path], what: str) -> None:
     if some:
         names = shown(", ".join(path.name for path in some))
         warn_once(f"{some[0].parent}: {len(some)} of {len(paths)} images {what} ({names})")
-
-
-def pinhole_cameras(
-    poses: torch.Tensor, width: torch.Tensor, height: torch.Tensor, focal: torch.Tensor
-) -> Cameras:
-    """Cameras with square pixels and the principal point in the middle.
-
-    Args:
-        poses: [V, 3, 4] camera-to-world poses.
-        width, height, focal: [V], pixels.
-    """
-    return Cameras(
-        c2w=poses.float(),
-        fx=focal.float(),
-        fy=focal.float(),
-        cx=0.5 * width.float(),
-        cy=0.5 * height.float(),
-        width=width.long(),
-        height=height.long(),
-    )

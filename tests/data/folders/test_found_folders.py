@@ -1,6 +1,7 @@
 """Folders of other programs: files in other places, and written in other ways."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from program_makers import write_realitycapture
 
 from taichi_pynerf.data import load_split
 from taichi_pynerf.data.authoring.inspection import inspect_scene
+from taichi_pynerf.data.formats.photos import image_folder
+from taichi_pynerf.data.images import box_downscale, decode_image
 from taichi_pynerf.errors import SceneError, SceneWarning
 
 # ---- where files are -----------------------------------------------------------------------------
@@ -34,6 +37,39 @@ def test_images_beside_the_folder_of_the_description(tmp_path):
         scene = load_split(folder, "train")
     assert_poses_are(scene, train_poses())
     assert inspect_scene(folder).contents()
+
+
+def small_of(folder):
+    """The first training image at half of the size."""
+    return quietly(folder, "train", img_downscale=2, holdout=0).images[0]
+
+
+@pytest.mark.parametrize("inner", ["", "images/"])
+def test_another_scene_beside_it_holds_no_reduced_copies(tmp_path, inner):
+    names = [f"{inner}f{i}.png" for i in range(9)]
+    write_images(tmp_path / "walk", names, WIDTH, HEIGHT)
+    write_images(tmp_path / "walk_2", names, WIDTH // 2, HEIGHT // 2)
+    folder = write_description(tmp_path / "walk", transforms(names))
+    own = box_downscale(decode_image(folder / names[0], channels=3), 2)
+    np.testing.assert_array_equal(small_of(folder), own)
+
+
+def test_reduced_images_of_other_scenes_are_not_a_scenes_own(tmp_path):
+    write_images(tmp_path / "images_2", ["a.png"], WIDTH, HEIGHT)
+    (tmp_path / "scene").mkdir()
+    with pytest.raises(SceneError, match="none of its 1 images"):
+        image_folder(tmp_path / "scene", 2, ["a.png"], ["."])
+
+
+def test_images_beside_the_folder_have_reduced_copies_there(tmp_path):
+    write_images(tmp_path / "scene", NAMES, WIDTH, HEIGHT)
+    write_images(
+        tmp_path / "scene/images_2", [Path(name).name for name in NAMES], WIDTH // 2, HEIGHT // 2
+    )
+    content = transforms([f"../{name}" for name in NAMES])
+    folder = write_description(tmp_path / "scene", content, "nerf/transforms.json")
+    there = decode_image(tmp_path / "scene/images_2/f0.png", channels=3)
+    np.testing.assert_array_equal(small_of(folder), there)
 
 
 def test_other_folders_beside_the_scene_and_links_to_them_stay_closed(tmp_path):

@@ -265,6 +265,32 @@ def test_neus(tmp_path):
         assert_rays_are(scene, view, *file_rays(poses[i], *MADE))
 
 
+def test_dtus_masks_are_those_of_the_images_in_their_order(tmp_path):
+    write_neus(tmp_path, POSES)
+    for path in sorted((tmp_path / "image").iterdir()):
+        path.rename(path.with_name(f"000{path.name}"))
+    (tmp_path / "mask").mkdir()
+    for i in range(9):
+        mask = np.zeros((program_makers.HEIGHT, program_makers.WIDTH), np.uint8)
+        mask[: i + 1] = 255
+        Image.fromarray(mask).save(tmp_path / f"mask/{i:03d}.png")
+    scene = load_split(tmp_path, "train")
+    height = program_makers.HEIGHT
+    rows = scene.masks.reshape(-1, height, program_makers.WIDTH).all(axis=2).sum(axis=1)
+    assert rows.tolist() == [2, 3, 4, 5, 6, 7, 8]
+    (tmp_path / "mask/008.png").unlink()
+    with pytest.warns(SceneWarning, match="8 of 8 masks are of no image"):
+        assert load_split(tmp_path, "train").masks is None
+
+
+def test_intrinsics_as_a_matrix_of_three_rows(tmp_path):
+    write_nsvf(tmp_path, POSES, "")
+    fx, fy, cx, cy = MADE[2:]
+    np.savetxt(tmp_path / "intrinsics.txt", [[fx, 0, cx, 0], [0, fy + 1, cy, 0], [0, 0, 1, 0]])
+    expected = [POSES[i] for i in (0, 1, 4, 5, 8)]
+    assert_poses_are(load_split(tmp_path, "train"), expected, (*MADE[:3], fy + 1, cx, cy))
+
+
 def test_broken_neus_files_are_named(tmp_path):
     write_neus(tmp_path, POSES)
     path = tmp_path / "cameras_sphere.npz"

@@ -10,6 +10,7 @@ from format_makers import (
 )
 
 from taichi_pynerf.data import Placement, detect_dataset_type, load_split
+from taichi_pynerf.data.formats.lenses import Lens, lens_from_colmap
 from taichi_pynerf.errors import MissingPackageError, SceneError, SceneWarning
 
 
@@ -35,6 +36,13 @@ def test_rays_are_the_analytic_ones(scene_dir, poses, model):
     for view in (0, 6):
         expected = file_rays(poses[view + 1], WIDTH, HEIGHT, *focal, lens, "FISHEYE" in model)
         assert_rays_are(scene, view, *expected)
+
+
+def test_fisheyes_without_distortion():
+    lens = lens_from_colmap("here", "FISHEYE", 24, 16, [20.0, 21.0, 12.5, 7.5])
+    assert lens == Lens(24, 16, 20.0, 21.0, 12.5, 7.5, fisheye=True)
+    lens = lens_from_colmap("here", "SIMPLE_FISHEYE", 24, 16, [20.0, 12.5, 7.5])
+    assert lens == Lens(24, 16, 20.0, 20.0, 12.5, 7.5, fisheye=True)
 
 
 @pytest.mark.parametrize("place", ["sparse/0", "sparse", "colmap/sparse/0", "."])

@@ -26,7 +26,7 @@ from program_makers import (
     write_scanner_app,
 )  # fmt: skip
 
-from taichi_pynerf.data import load_split
+from taichi_pynerf.data import Placement, load_split
 from taichi_pynerf.data.locating import detect_dataset_type
 from taichi_pynerf.errors import SceneError, SceneWarning
 from taichi_pynerf.geometry.rays import view_rays
@@ -108,6 +108,29 @@ def test_polycam_s_corrected_cameras_are_preferred(tmp_path):
     moved[:, :, 3] += 1.0
     write_polycam(folder, moved, "corrected_")
     np.testing.assert_allclose(rays_of(load_all(folder)["train"], 0)[0], moved[1][:, 3], atol=2e-5)
+
+
+def test_polycam_s_cameras_that_do_not_say_the_size_of_their_images(tmp_path):
+    folder = write_polycam(tmp_path / "scene", POSES, "corrected_")
+    for path in (folder / "keyframes/corrected_cameras").iterdir():
+        content = json.loads(path.read_text())
+        del content["width"], content["height"]
+        path.write_text(json.dumps(content))
+    scene = load_all(folder)["train"]
+    expected = file_rays(POSES[1], WIDTH, HEIGHT, FX, FY, CX, CY)[1]
+    np.testing.assert_allclose(rays_of(scene, 0)[1], expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("write", [write_polycam, write_scanner_app])
+def test_up_is_that_of_the_world_however_a_phone_is_held(tmp_path, write):
+    roll = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    poses = np.concatenate([POSES[:, :, :3] @ roll, POSES[:, :, 3:]], axis=2)
+    folder = write(tmp_path / "scene", poses)
+    transform = load_all(folder)["train"].transform
+    np.testing.assert_allclose(transform.matrix[:, :3] @ [0.0, 1.0, 0.0], [0, 0, 1], atol=1e-12)
+    asked = load_all(folder, placement=Placement(orientation="up"))["train"].transform
+    up = asked.matrix[:, :3] @ poses[:, :, 1].mean(axis=0)  # what the cameras take for up
+    np.testing.assert_allclose(up / np.linalg.norm(up), [0, 0, 1], atol=1e-12)
 
 
 def test_record3d_s_lens_of_each_image(tmp_path):

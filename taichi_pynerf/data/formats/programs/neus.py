@@ -2,7 +2,8 @@
 
 For image i, `world_mat_i` [4, 4] projects the world to pixels, and `scale_mat_i` maps the unit
 sphere, which holds the object, to the world. Their product gives the camera, in the coordinates of
-that sphere; masks of the object are in `mask`.
+that sphere. Masks of the object are in `mask`, with the names of the images or in their order:
+DTU's `image/000000.png` and `mask/000.png`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL
 from taichi_pynerf.data.formats.programs.views import View, description_of
 from taichi_pynerf.data.image_files import list_images
 from taichi_pynerf.data.images import read_header
+from taichi_pynerf.data.masks import masks_in_order
 from taichi_pynerf.data.placement import AS_IT_IS
 from taichi_pynerf.data.scene_files import LoadOptions, read_npz, warn_once
 from taichi_pynerf.errors import SceneError
@@ -66,6 +68,11 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
         lens = Lens(*read_header(image).stored_size, fx=fx, fy=fy, cx=cx, cy=cy)
         views.append(View(where, str(image.relative_to(data_dir)), pose, lens))
     scene = description_of(data_dir, path, views, options, folders=(".",))
+    masks = masks_in_order(data_dir, images)
+    if masks is not None:
+        of_image = dict(zip(images, masks, strict=True))
+        found = [None if path is None else of_image.get(path) for path in scene.image_paths]
+        scene = replace(scene, mask_paths=found)
     return replace(scene, placement=AS_IT_IS)
 
 

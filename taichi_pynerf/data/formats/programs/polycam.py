@@ -1,7 +1,8 @@
 """Polycam's raw data: `keyframes/images`, and a JSON file for each image in `keyframes/cameras`.
 
 `corrected_images` and `corrected_cameras`, which the app has optimised, are preferred. Poses are
-camera-to-world in OpenGL axes, t_00 … t_23 row by row, in metres, in a world with y up.
+camera-to-world in OpenGL axes, t_00 … t_23 row by row, in metres, in a world with y up. Newer
+corrected cameras do not say the size of their images.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from taichi_pynerf.data.formats.fit import Fit
 from taichi_pynerf.data.formats.lenses import Lens
 from taichi_pynerf.data.formats.programs.views import View, description_of, image_side, number
 from taichi_pynerf.data.image_files import list_images
+from taichi_pynerf.data.images import read_header
 from taichi_pynerf.data.scene_files import LoadOptions, read_json, warn_once
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.files import is_there
@@ -58,7 +60,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
                 str(path),
                 str(image.relative_to(data_dir)),
                 _pose(path, content),
-                _lens(path, content),
+                _lens(path, content, image),
             )
         )
     if lonely:
@@ -66,7 +68,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
             f"{images}: {len(lonely)} images have no camera in {cameras.name} and are left out "
             f"({lonely[0]})"
         )
-    return description_of(data_dir, cameras, views, options, folders=(".",))
+    return description_of(data_dir, cameras, views, options, folders=(".",), y_is_up=True)
 
 
 def _folders(data_dir: Path) -> tuple[Path, Path] | None:
@@ -84,8 +86,11 @@ def _pose(path: Path, content: dict) -> np.ndarray:
     return np.array(values).reshape(3, 4)
 
 
-def _lens(path: Path, content: dict) -> Lens:
-    where = str(path)
-    width, height = (image_side(where, name, content.get(name)) for name in ("width", "height"))
+def _lens(path: Path, content: dict, image: Path) -> Lens:
+    where, sides = str(path), ("width", "height")
+    if any(content.get(name) is not None for name in sides):
+        width, height = (image_side(where, name, content.get(name)) for name in sides)
+    else:
+        width, height = read_header(image).stored_size
     fx, fy, cx, cy = (number(where, n, content.get(n)) for n in ("fx", "fy", "cx", "cy"))
     return Lens(width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy)

@@ -115,19 +115,20 @@ def _matrix(path: Path, words: list[str]) -> np.ndarray:
 
 
 def _lens(path: Path, size: tuple[int, int]) -> Lens:
-    """The lens of a file: a 3x3 or 4x4 matrix, or NSVF's `f cx cy 0` and more lines."""
+    """The lens of a file: a matrix of 3x3, 3x4 or 4x4, or NSVF's `f cx cy 0` and more lines."""
     lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
     words = [word for line in lines for word in line]
-    if len(words) in (9, 16):
+    if len(words) in (9, 16) or (len(words) == 12 and len(lines) in (1, 3)):
         matrix = numbers(str(path), "the matrix", words, len(words))
-        matrix = matrix.reshape(3, 3) if len(words) == 9 else matrix.reshape(4, 4)
+        matrix = matrix.reshape(-1, 3 if len(words) == 9 else 4)
         fx, fy, cx, cy = matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]
     elif lines and len(lines[0]) >= 3:
         fx, cx, cy = numbers(str(path), "the first line", lines[0][:3], 3)
         fy = fx
     else:
         raise SceneError(
-            f"{path}: must hold a focal length and a principal point, or a matrix of 3x3 or 4x4"
+            f"{path}: must hold a focal length and a principal point, or a matrix of 3x3, 3x4 or "
+            "4x4"
         )
     return Lens(*size, fx=float(fx), fy=float(fy), cx=float(cx), cy=float(cy))
 

@@ -1,8 +1,8 @@
 """The raw frames of 3D Scanner App (Laan Labs; Share > All Data): `frame_00000.jpg` and `.json`.
 
 A frame's JSON file has "cameraPoseARFrame", ARKit's camera-to-world matrix row by row in OpenGL
-axes and metres, and "intrinsics", the lens's matrix row by row for the photo's size. Not every
-frame with a pose has a photo.
+axes and metres, in ARKit's world, where y is up; and "intrinsics", the lens's matrix row by row for
+the photo's size. Not every frame with a pose has a photo.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
             f"{data_dir}: {len(lonely)} photos have no JSON file with a pose and are left out "
             f"({lonely[0]})"
         )
-    return description_of(data_dir, data_dir, views, options, folders=(".",))
+    return description_of(data_dir, data_dir, views, options, folders=(".",), y_is_up=True)
 
 
 def _photos(data_dir: Path) -> list[Path]:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from taichi_pynerf.data.description import Description, hold_out
-from taichi_pynerf.data.formats.colmap import FROM_POINTS, HELD_OUT_EVERY
-from taichi_pynerf.data.formats.lenses import Lens
+from taichi_pynerf.data.description import HELD_OUT_EVERY, Description, hold_out
+from taichi_pynerf.data.formats.lenses import MAX_COEFFICIENT, MAX_FOCAL, MAX_SIDE, Lens
 from taichi_pynerf.data.formats.photos import tell_missing
 from taichi_pynerf.data.formats.poses import check_rigid
 from taichi_pynerf.data.image_files import ImageFinder, image_names
-from taichi_pynerf.data.placement import FROM_CAMERAS
+from taichi_pynerf.data.placement import FROM_CAMERAS, SceneTransform
 from taichi_pynerf.data.scene_files import LoadOptions, shown
 from taichi_pynerf.errors import SceneError
 
 IMAGE_FOLDERS = (".", "images", "input", "rgb", "photos", "undistorted")
 """Where images may be, relative to the export."""
 
-MAX_SIDE = 1e5
-MAX_FOCAL = 1e7
-MAX_COEFFICIENT = 1e3
+Y_TO_Z = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, 0.0]])
+"""From a world where y is up, as ARKit's, to one where z is."""
 
 
 class View(NamedTuple):
@@ -51,6 +50,7 @@ def description_of(
     *,
     folders: Sequence[str] = IMAGE_FOLDERS,
     points: np.ndarray | None = None,
+    y_is_up: bool = False,
 ) -> Description:
     """A scene of these views. Every eighth is held out, as is usual in the field.
 
@@ -61,6 +61,8 @@ def description_of(
         options: the options of the user.
         folders: folders in `data_dir` where images may be.
         points: [K, 3] points on surfaces, if the export has any.
+        y_is_up: up is +y in its world. Phones are often held on their side or upright, so that
+            their cameras' own y axis does not tell what is up.
 
     Raises:
         SceneError: there are no views, a pose or lens is not valid, or no image is there.
@@ -81,17 +83,23 @@ def description_of(
     tell_missing(origin, missing, len(views))
     present = [(v, path) for v, path in zip(views, paths, strict=True) if path is not None]
     points = points if points is not None and len(points) else None
+    poses, placement = np.stack([view.pose for view, _ in present]), FROM_CAMERAS
+    if y_is_up:
+        poses = SceneTransform(Y_TO_Z).apply_to_poses(poses)
+        points = None if points is None else SceneTransform(Y_TO_Z).apply(points)
+        placement = replace(placement, orientation="none")
     return Description(
         data_dir=data_dir,
         origin=origin,
         names=image_names([view.file_path for view, _ in present]),
         image_paths=[path for _, path in present],
-        poses=np.stack([view.pose for view, _ in present]),
+        poses=poses,
         lenses=[view.lens for view, _ in present],
         splits=hold_out(list(range(len(present))), HELD_OUT_EVERY),
-        placement=FROM_CAMERAS if points is None else FROM_POINTS,
+        placement=placement if points is None else replace(placement, center="points"),
         unbounded=True,
         points=points,
+        applied=Y_TO_Z if y_is_up else None,
     )
 
 

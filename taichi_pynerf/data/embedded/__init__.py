@@ -1,0 +1,1 @@
+"""What image files hold beside their pixels: EXIF data and colour profiles."""
