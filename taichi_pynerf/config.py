@@ -8,6 +8,9 @@ from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.presets import AUTO, PRESETS, UNBOUNDED_PRESETS
 from taichi_pynerf.settings import Group, check, is_numbers, with_attributes
 
+UNLIMITED_STEPS = 10**6
+"""Greatest number of steps of a training that ends by its seconds."""
+
 _grid = Group("Pyramid and hash grid")
 _networks = Group("Networks")
 _scene = Group("Scene")
@@ -93,7 +96,11 @@ class PyNeRFConfig:
         False, "space outside of the box contracted into a shell around it", of_scene=True
     )
     num_cascades: int = _scene.whole(
-        5, "cascades of the occupancy grid of an unbounded scene; each doubles the box", 1, 16
+        5,
+        "cascades of the occupancy grid of an unbounded scene, each doubles the box; found from the "
+        "scene when a training begins, whatever is given",
+        1,
+        16,
     )
 
     sampler: str = _sampling.choice(

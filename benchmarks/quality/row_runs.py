@@ -33,9 +33,8 @@ from taichi_pynerf.model.occupancy import TrainedLevels
 from taichi_pynerf.runs.checkpoint import FILE_NAME, model_from_checkpoint, read_checkpoint
 from taichi_pynerf.training.losses import PyNeRFLoss
 from taichi_pynerf.training.multi_scale_trainer import MultiScaleTrainer
-from taichi_pynerf.training.setup import fitted_preset
+from taichi_pynerf.training.setup import fitted_preset, with_limit
 
-UNLIMITED_STEPS = 10**6  # where seconds are the limit
 NUM_DEMO_TESTS = 8  # per distance
 FIGURES = {"mse": lambda x, y: (x - y).square().mean().item(), **METRICS}
 
@@ -155,11 +154,11 @@ def train(
     if begun:
         model = model_from_checkpoint(begun, checkpoint)
     else:
-        limit = {"max_steps": UNLIMITED_STEPS} if row.max_seconds else {"max_steps": row.max_steps}
+        limit = with_limit({"max_seconds": row.max_seconds})
+        limit = limit if row.max_seconds else {"max_steps": row.max_steps}
         config = fitted_preset(
-            preset, dataset, seed=seed, val_interval=0, max_seconds=row.max_seconds, **limit,
-            **row.settings,
-        )  # fmt: skip
+            preset, dataset, seed=seed, val_interval=0, **limit, **row.settings
+        )
         model = PyNeRF(config)
     loss = UnweightedLoss(model.config) if row.lossmult == "off" else None
     trainer = MultiScaleTrainer(

@@ -26,13 +26,13 @@ from taichi_pynerf.runs.checkpoint import save_pyramid_model
 from taichi_pynerf.runs.run_lock import run_lock
 from taichi_pynerf.runs.runs import open_run
 from taichi_pynerf.training.setup import (
-    DEMO_STEPS,
     check_settings,
     clear_run_folder,
     fitted_preset,
     new_trainer,
     preset_for,
     stop_on_interrupt,
+    with_limit,
     write_settings,
 )
 from taichi_pynerf.training.trainer import PyNeRFTrainer
@@ -276,7 +276,7 @@ def train(
         on_step: called after each step with the trainer and the step's figures: "loss", "psnr", …
         progress: show a progress bar.
         settings: any of `PyNeRFConfig`: `max_steps`, `max_seconds`, `learning_rate`, `seed`, …
-            The demo scene has 1,000 steps by default.
+            The demo scene has 1,000 steps by default. With `max_seconds` alone, these are the limit.
 
     Raises:
         ConfigError: an unknown setting or a bad value.
@@ -290,8 +290,7 @@ def train(
     """
     preset = preset or preset_for(runtime.start())
     source = scene.source
-    if source.data_dir is None:
-        settings.setdefault("max_steps", DEMO_STEPS)
+    settings = with_limit(settings, is_demo=source.data_dir is None)
     check_settings(preset, **settings)
     if scale_schedule and not source.several_scales:
         raise ConfigError("scale_schedule needs a scene at several scales: multiscale=True")

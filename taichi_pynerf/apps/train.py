@@ -56,6 +56,7 @@ from taichi_pynerf.training.setup import (
     new_trainer,
     preset_for,
     stop_on_interrupt,
+    with_limit,
     write_settings,
 )
 from taichi_pynerf.training.trainer import PyNeRFTrainer
@@ -196,6 +197,8 @@ def train_and_report(
     """Train in the run folder, save, test, and write pictures."""
     if args.resume:
         trainer.log.cut(trainer.step)
+        if trainer.finished():
+            print("the run has come to its end: give a greater --max_steps or --max_seconds")
     else:
         clear_run_folder(run_dir)
     write_settings(run_dir, trainer.config, source)
@@ -215,10 +218,7 @@ def train_and_report(
 
 def new_settings(args: argparse.Namespace) -> dict:
     """The settings that the command line gives for a new run."""
-    settings = settings_given(args)
-    if args.data_dir is None:
-        settings.setdefault("max_steps", DEMO_STEPS)
-    return settings
+    return with_limit(settings_given(args), is_demo=args.data_dir is None)
 
 
 def new_source(args: argparse.Namespace) -> SceneSource:
@@ -266,7 +266,7 @@ def resumed_settings(args: argparse.Namespace, content: dict) -> tuple[SceneSour
     source = source_of(content, args.resume)
     if args.data_dir is not None:
         source = source.at(args.data_dir)
-    return source, config.replace(**changes)
+    return source, config.replace(**with_limit(changes))
 
 
 def parse_schedule(text: str, source: SceneSource) -> dict[int, int]:
@@ -386,7 +386,7 @@ def report(trainer: PyNeRFTrainer, dataset: Dataset | None, run_dir: Path, backe
     )
     config = trainer.config
     more = f"--max_steps {2 * config.max_steps}"
-    if config.max_seconds:
+    if config.max_seconds and trainer.step < config.max_steps:
         more = f"--max_seconds {2 * config.max_seconds:g}"
     print(f"continue with:  {command('train')} --resume {shlex.quote(str(run_dir))} {more}")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.config import UNLIMITED_STEPS, PyNeRFConfig
 from taichi_pynerf.data.datasets import MultiScaleDataset
 from taichi_pynerf.errors import ConfigError, RunWarning
 from taichi_pynerf.evaluation.evaluation import Dataset
@@ -51,6 +51,16 @@ STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 def preset_for(backend: str) -> str:
     """The preset of a backend: "gpu" on CUDA, else "cpu"."""
     return "gpu" if backend == "cuda" else "cpu"
+
+
+def with_limit(settings: dict[str, Any], is_demo: bool = False) -> dict[str, Any]:
+    """The caller's settings, and the limit of steps that follows from them.
+
+    Seconds alone are the only limit then. The demo scene has few steps by default.
+    """
+    if settings.get("max_seconds"):
+        return {"max_steps": UNLIMITED_STEPS, **settings}
+    return {"max_steps": DEMO_STEPS, **settings} if is_demo else settings
 
 
 def fitted_preset(preset: str, dataset: Dataset, **settings: Any) -> PyNeRFConfig:

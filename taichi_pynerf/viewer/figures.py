@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from taichi_pynerf.config import UNLIMITED_STEPS
 from taichi_pynerf.viewer.chart import Curve
 
 
@@ -28,6 +29,12 @@ class TrainingFigures:
     losses: Curve = field(default_factory=Curve)
     psnrs: Curve = field(default_factory=Curve)
     finished: bool = False
+
+    @property
+    def steps_in_words(self) -> str:
+        """The step, and of how many if seconds are not the only limit."""
+        limit = "" if self.max_steps >= UNLIMITED_STEPS else f" of {self.max_steps}"
+        return f"step {self.step}{limit}"
 
     def note(self, figures: dict) -> None:
         """Take a step's figures as `PyNeRFTrainer.train` gives them."""

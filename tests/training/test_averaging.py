@@ -38,6 +38,16 @@ def test_the_mean_is_of_every_tenth_step_of_the_last_part(share):
     assert average.state_dict() == {"count": 0, "means": []}
 
 
+def test_a_later_end_begins_the_mean_anew():
+    part = nn.Linear(3, 2)
+    average = WeightAverage([part], 0.4)
+    for step in range(1, 10 * INTERVAL):
+        average.note(step, step / (10 * INTERVAL))
+    assert average.count == 3
+    average.note(10 * INTERVAL - 1, 0.3)  # resumed, with three times as many steps
+    assert average.state_dict() == {"count": 0, "means": []}
+
+
 @pytest.mark.parametrize(
     "settings",
     [

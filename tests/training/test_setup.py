@@ -3,8 +3,9 @@ import dataclasses
 import pytest
 from tiny import ball_scene
 
+from taichi_pynerf.config import UNLIMITED_STEPS
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
-from taichi_pynerf.training.setup import fitted_preset
+from taichi_pynerf.training.setup import DEMO_STEPS, fitted_preset, with_limit
 
 
 @pytest.mark.parametrize("preset", ["default", "cpu", "gpu"])
@@ -17,3 +18,16 @@ def test_cells_per_footprint_of_one_scale_and_of_several(preset, unbounded):
     expected = {"cpu": [1.0, 1.4] if unbounded else [2.0, 2.0]}
     assert cells == expected.get(preset, [1.0, 1.0])
     assert fitted_preset(preset, several, cells_per_footprint=1.5).cells_per_footprint == 1.5
+
+
+@pytest.mark.parametrize("is_demo", [False, True])
+def test_seconds_alone_are_the_only_limit(is_demo):
+    steps = {"max_steps": DEMO_STEPS} if is_demo else {}
+    assert with_limit({}, is_demo) == steps
+    assert with_limit({"max_seconds": 0.0, "seed": 3}, is_demo) == {
+        **steps, "max_seconds": 0.0, "seed": 3,
+    }  # fmt: skip
+    seconds = {"max_seconds": 10800.0}
+    assert with_limit(seconds, is_demo) == {**seconds, "max_steps": UNLIMITED_STEPS}
+    both = {**seconds, "max_steps": 7}
+    assert with_limit(both, is_demo) == both

@@ -42,7 +42,10 @@ class WeightAverage:
             step: number of steps done.
             progress: share of the training that is done.
         """
-        if progress <= 1 - self.share or step % INTERVAL:
+        if progress <= 1 - self.share:
+            self.count, self.means = 0, []  # of a run that was resumed with a later end
+            return
+        if step % INTERVAL:
             return
         weights = [to_host(parameter).detach() for parameter in self.parameters]
         self.count += 1

@@ -52,7 +52,7 @@ def _training_panel(gui: Any, viewer: Viewer) -> bool:
     before = (share.share, settings.paused, settings.drawing)
     if figures is not None:
         state = "done" if figures.finished else "paused" if settings.paused else "training"
-        gui.text(f"step {figures.step} of {figures.max_steps}, {state}")
+        gui.text(f"{figures.steps_in_words}, {state}")
         gui.text(f"loss {figures.loss:.5f}  PSNR {figures.psnr:.2f} dB")
         gui.text(f"{figures.samples_per_second / 1e3:.0f}k samples/s")
         if not figures.finished:

@@ -106,7 +106,7 @@ class TrainingPanel:
             state = "done" if figures.finished else "paused" if steered.paused else "training"
             measured = steered.share.measured()
             lines = [
-                f"step {figures.step} of {figures.max_steps}, **{state}**",
+                f"{figures.steps_in_words}, **{state}**",
                 f"loss {figures.loss:.5f}, PSNR {figures.psnr:.2f} dB, "
                 f"{figures.samples_per_second / 1e3:.0f}k samples/s",
                 "" if measured is None else f"training has {measured:.0%} of the time",
