@@ -97,8 +97,8 @@ class PyNeRFConfig:
     )
     num_cascades: int = _scene.whole(
         5,
-        "cascades of the occupancy grid of an unbounded scene, each doubles the box; found from the "
-        "scene when a training begins, whatever is given",
+        "cascades of the occupancy grid of an unbounded scene; each doubles the box; the programs "
+        "take it from the scene, whatever is given",
         1,
         16,
     )

@@ -276,7 +276,7 @@ def train(
         on_step: called after each step with the trainer and the step's figures: "loss", "psnr", …
         progress: show a progress bar.
         settings: any of `PyNeRFConfig`: `max_steps`, `max_seconds`, `learning_rate`, `seed`, …
-            The demo scene has 1,000 steps by default. With `max_seconds` alone, these are the limit.
+            The demo scene has 1,000 steps by default. `max_seconds` alone is the only limit.
 
     Raises:
         ConfigError: an unknown setting or a bad value.

@@ -95,17 +95,10 @@ def studio_config(
     config: PyNeRFConfig, output_path: Path, source: SceneSource, files: SceneFiles
 ) -> TrainerConfig:
     """The configuration that `ns-train` would have saved for a run in `output_path`."""
-    from taichi_pynerf.nerfstudio.data import PyNeRFDataParserConfig
+    from taichi_pynerf.nerfstudio.data import parser_of_source
     from taichi_pynerf.nerfstudio.methods import ConvertedRunConfig, trainer_config
 
-    dataparser = PyNeRFDataParserConfig(
-        data=source.folder(),
-        dataset_type=source.dataset_type,
-        img_downscale=source.img_downscale,
-        placement=source.placement,
-        allow_external_paths=source.allow_external_paths,
-        alpha_color="white" if source.white_background else "black",
-    )
+    dataparser = parser_of_source(source)
     method = "taichi-pynerf" if config.unbounded else "taichi-pynerf-synthetic"
     run = ConvertedRunConfig(**vars(trainer_config(method, dataparser, config)))
     run.output_dir, run.experiment_name = output_path.parent, output_path.name

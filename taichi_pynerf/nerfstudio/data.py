@@ -6,7 +6,7 @@ run sees the same scene.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,16 @@ from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 from nerfstudio.utils.colors import get_color
 
 from taichi_pynerf.data.image_files import DYNAMIC_MASK
-from taichi_pynerf.data.loading import read_scene_files, scene_splits
 from taichi_pynerf.data.placement import Placement
-from taichi_pynerf.data.scene_files import LoadOptions, SceneFiles, warn_once
+from taichi_pynerf.data.scene_files import SceneFiles, warn_once
 from taichi_pynerf.nerfstudio.views import cameras_to_studio
 from taichi_pynerf.runs.scene_source import SceneSource
+
+# What a data parser and a source of this package call by one name.
+SAME = (
+    "dataset_type", "img_downscale", "placement", "allow_external_paths", "exposure", "holdout",
+    "colmap_path",
+)  # fmt: skip
 
 
 @dataclass
@@ -44,6 +49,13 @@ class PyNeRFDataParserConfig(DataParserConfig):
     """The placement of the scene in its coordinates."""
     allow_external_paths: bool = False
     """Let the scene name files outside of its folder."""
+    exposure: float = 0.0
+    """Exposure in stops of OpenEXR and Radiance HDR images. nerfstudio opens none; it goes into
+    the checkpoint."""
+    holdout: int | None = None
+    """N holds out every N-th image, 0 none; by default the scene decides."""
+    colmap_path: str | None = None
+    """COLMAP's sparse model to take, relative to the scene folder; by default the largest."""
     alpha_color: str | None = "white"
     """Colour behind transparent pixels; None keeps their alpha."""
 
@@ -57,9 +69,8 @@ class PyNeRFDataParser(DataParser):
         self, split: str = "train", **kwargs: Any
     ) -> DataparserOutputs:
         config = self.config
-        options = LoadOptions(config.img_downscale, config.placement, config.allow_external_paths)
-        split = self._present(split)
-        files = read_scene_files(config.data, split, config.dataset_type, options)
+        source = source_of_parser(config)
+        files = source.files(present_split(source, split))
         if files.scales is not None:  # in the order of a loaded scene, scale by scale
             files = files.select(files.scales.argsort(stable=True).tolist())
         known = {"scales": files.scales, "pixel_weights": files.pixel_weights}
@@ -77,11 +88,12 @@ class PyNeRFDataParser(DataParser):
             metadata={name: value for name, value in known.items() if value is not None},
         )
 
-    def _present(self, split: str) -> str:
-        """The split, or if the scene lacks it, another one to compare with."""
-        known = scene_splits(self.config.data, self.config.dataset_type)
-        other = {"val": "test", "test": "val"}.get(split, split)
-        return next((name for name in (split, other) if name in known), "train")
+
+def present_split(source: SceneSource, split: str) -> str:
+    """The split, or if the scene lacks it, another one to compare with."""
+    known = source.splits()
+    other = {"val": "test", "test": "val"}.get(split, split)
+    return next((name for name in (split, other) if name in known), "train")
 
 
 def _masks_of(files: SceneFiles) -> list[Path] | None:
@@ -110,15 +122,27 @@ def source_of(dataparser: DataParserConfig, img_downscale: int) -> SceneSource |
             white_background=dataparser.alpha_color != "black",
         )
     if isinstance(dataparser, PyNeRFDataParserConfig):
-        return SceneSource(
-            str(dataparser.data),
-            dataparser.dataset_type,
-            max(img_downscale, dataparser.img_downscale),
-            white_background=dataparser.alpha_color != "black",
-            placement=dataparser.placement,
-            allow_external_paths=dataparser.allow_external_paths,
-        )
+        source = source_of_parser(dataparser)
+        return replace(source, img_downscale=max(img_downscale, source.img_downscale))
     return None
+
+
+def source_of_parser(config: PyNeRFDataParserConfig) -> SceneSource:
+    """The scene that a data parser reads."""
+    return SceneSource(
+        str(config.data),
+        white_background=config.alpha_color != "black",
+        **{name: getattr(config, name) for name in SAME},
+    )
+
+
+def parser_of_source(source: SceneSource) -> PyNeRFDataParserConfig:
+    """The inverse of `source_of_parser`."""
+    return PyNeRFDataParserConfig(
+        data=source.folder(),
+        alpha_color="white" if source.white_background else "black",
+        **{name: getattr(source, name) for name in SAME},
+    )
 
 
 any_scene = DataParserSpecification(

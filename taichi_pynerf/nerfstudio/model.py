@@ -119,7 +119,8 @@ class PyNeRFStudioModel(Model):
                 config = fit_to_scene(config, self.views)
         self.pynerf = PyNeRF(config)
         gather_in_place(self.pynerf)
-        self.loss, self.progress = PyNeRFLoss(config), 1.0
+        self.loss = PyNeRFLoss(config)
+        self.progress, self.step = 1.0, -1  # until a trainer tells
         self.generator = torch.Generator(self.pynerf.device).manual_seed(config.seed)
         # Taichi takes one launch at a time, and the viewer has its own threads.
         self.render_lock = threading.RLock()
@@ -159,7 +160,8 @@ class PyNeRFStudioModel(Model):
         before = [TrainingCallbackLocation.BEFORE_TRAIN_ITERATION]
         callbacks = []
         if trainer is not None:
-            num_steps = max(trainer.config.max_num_iterations, 1)
+            # A run that goes on takes `max_num_iterations` more steps.
+            num_steps = max(trainer._start_step + trainer.config.max_num_iterations, 1)
             after = [TrainingCallbackLocation.AFTER_TRAIN_ITERATION]
             average = WeightAverage([self.pynerf], config.average_weights)
             callbacks += [
@@ -175,7 +177,7 @@ class PyNeRFStudioModel(Model):
         ]
 
     def tell_progress(self, num_steps: int, step: int) -> None:
-        self.progress = min(step / num_steps, 1.0)
+        self.progress, self.step = min(step / num_steps, 1.0), step
 
     def restrict_occupancy(self, step: int) -> None:
         """Before the first step: carve by the images' alpha, and rule out cells that none sees."""
@@ -208,7 +210,8 @@ class PyNeRFStudioModel(Model):
             background = ray_bundle.metadata.get("background")  # see `PyNeRFDataManager`
             if background is None:
                 background = self.background(len(rays))
-            render = self.pynerf.renderer.train_rays(rays, self.generator, self.progress)
+            when = self.progress, self.step
+            render = self.pynerf.renderer.train_rays(rays, self.generator, *when)
         outputs = loss_inputs(self.pynerf, render, background, self.progress)
         return {
             "rgb": outputs["rgb"],
@@ -244,11 +247,16 @@ class PyNeRFStudioModel(Model):
     def get_loss_dict(
         self, outputs: dict, batch: dict, metrics_dict: dict | None = None
     ) -> dict[str, torch.Tensor]:
-        target = self.target(outputs, batch["image"])
+        image = batch["image"].to(self.pynerf.device)
+        target = self.target(outputs, image)
         if "loss_inputs" not in outputs:  # evaluation compares only colours
             return {"color_loss": (outputs["rgb"] - target).square().mean()}
-        weights = batch.get("weights", torch.ones_like(target[:, 0]))
-        targets = {"rgb": target, "weights": weights.to(target.device)}
+        ones = torch.ones_like(target[:, 0])
+        targets = {
+            "rgb": target,
+            "weights": batch.get("weights", ones).to(target.device),
+            "acc": image[:, 3] if image.shape[-1] == 4 else ones,
+        }
         loss = self.loss(outputs["loss_inputs"], targets)["total_loss"]
         if not outputs["num_samples"]:  # no ray met anything, but nerfstudio needs a gradient
             loss = loss + 0 * network_parameters(self.pynerf)[0].sum()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -70,16 +71,21 @@ class WarmupDecayScheduler(Scheduler):
     config: WarmupDecaySchedulerConfig
 
     def get_scheduler(self, optimizer: torch.optim.Optimizer, lr_init: float) -> LambdaLR:
-        config = self.config
-        max_steps = config.max_steps
-        if max_steps is None:
+        if self.config.max_steps is None:
             raise ValueError("max_steps must be given outside of a training run")
-        return LambdaLR(
-            optimizer,
-            lambda step: learning_rate_factor(
-                step, step / max_steps, config.warmup_steps, config.final
-            ),
-        )
+        return LambdaLR(optimizer, rate_factor(self.config, self.config.max_steps))
+
+
+def rate_factor(config: WarmupDecaySchedulerConfig, max_steps: int) -> Callable[[int], float]:
+    """The learning rate's factor at each step of a run of `max_steps`."""
+    return lambda step: learning_rate_factor(
+        step, step / max_steps, config.warmup_steps, config.final
+    )
+
+
+def ends_with_run(scheduler: SchedulerConfig | None) -> bool:
+    """Whether this schedule ends with the run, wherever that is."""
+    return isinstance(scheduler, WarmupDecaySchedulerConfig) and scheduler.max_steps is None
 
 
 class PyNeRFStudioTrainer(Trainer):
@@ -97,9 +103,24 @@ class PyNeRFStudioTrainer(Trainer):
         groups = {name: dict(group) for name, group in self.config.optimizers.items()}
         for group in groups.values():
             scheduler = group["scheduler"]
-            if isinstance(scheduler, WarmupDecaySchedulerConfig) and scheduler.max_steps is None:
+            if ends_with_run(scheduler):
                 group["scheduler"] = replace(scheduler, max_steps=self.config.max_num_iterations)
         return Optimizers(groups, self.pipeline.get_param_groups())
+
+    def _load_checkpoint(self) -> None:
+        """Load it, and let the schedules end with the `max_num_iterations` steps that follow.
+
+        Only then it is known how many of a schedule's steps went before.
+        """
+        super()._load_checkpoint()
+        for name, schedule in self.optimizers.schedulers.items():
+            config = self.config.optimizers[name]["scheduler"]
+            if ends_with_run(config):
+                done, groups = schedule.last_epoch, schedule.optimizer.param_groups
+                factor = rate_factor(config, done + self.config.max_num_iterations)
+                schedule.lr_lambdas = [factor] * len(groups)
+                for group, rate in zip(groups, schedule.base_lrs, strict=True):
+                    group["lr"] = rate * factor(done)  # the loaded one is for the former end
 
 
 class PyNeRFDataManager(VanillaDataManager):

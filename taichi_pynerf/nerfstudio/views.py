@@ -15,37 +15,47 @@ from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.cameras import Cameras
 
 LENSES = (CameraType.PERSPECTIVE.value, CameraType.FISHEYE.value)
+PANORAMA = CameraType.EQUIRECTANGULAR.value
 
 
 def has_lenses(cameras: StudioCameras) -> bool:
-    """Whether this package supports the kinds of all cameras."""
-    return bool(torch.isin(cameras.camera_type.cpu(), torch.tensor(LENSES)).all())
+    """Whether all cameras have lenses whose rays are taken from this package."""
+    return _are_of(LENSES, cameras)
+
+
+def _are_of(kinds: tuple[int, ...], cameras: StudioCameras) -> bool:
+    return bool(torch.isin(cameras.camera_type.cpu(), torch.tensor(kinds)).all())
 
 
 def cameras_from_studio(cameras: StudioCameras) -> Cameras:
     """V cameras of nerfstudio, on the CPU. Axes and image coordinates are the same there.
 
     Raises:
-        SceneError: a camera is neither a perspective nor a fisheye camera.
+        SceneError: a camera is of none of the kinds perspective, fisheye and equirectangular.
     """
-    if not has_lenses(cameras):
-        raise SceneError("only perspective and fisheye cameras can be used here")
+    if not _are_of((*LENSES, PANORAMA), cameras):
+        raise SceneError("only perspective, fisheye and equirectangular cameras can be used here")
     cameras = cameras.flatten().to("cpu")
     columns = {
         name: getattr(cameras, name).view(-1).float().contiguous()
         for name in ("fx", "fy", "cx", "cy")
     }
-    distortion = cameras.distortion_params
-    if distortion is not None and not bool(distortion.any()):
-        distortion = None
     fisheye = (cameras.camera_type == CameraType.FISHEYE.value).view(-1)
+    panorama = (cameras.camera_type == PANORAMA).view(-1)
+    for name in ("fx", "fy"):
+        columns[name] = torch.where(panorama, columns[name] / math.pi, columns[name])
+    distortion = cameras.distortion_params
+    if distortion is not None:  # of panoramas nerfstudio ignores it
+        distortion = distortion.masked_fill(panorama[:, None], 0)
+        distortion = distortion.float() if bool(distortion.any()) else None
     return Cameras(
         c2w=cameras.camera_to_worlds.float(),
         **columns,
         width=cameras.width.view(-1).long(),
         height=cameras.height.view(-1).long(),
-        distortion=None if distortion is None else distortion.float(),
+        distortion=distortion,
         fisheye=fisheye if bool(fisheye.any()) else None,
+        panorama=panorama if bool(panorama.any()) else None,
     )
 
 
@@ -67,7 +77,7 @@ def cameras_to_studio(
     fx, fy = cameras.fx, cameras.fy
     if cameras.panorama is not None:
         # In nerfstudio a half circle to either side has length 1, as have both quarter circles.
-        kinds = torch.where(cameras.panorama, CameraType.EQUIRECTANGULAR.value, kinds)
+        kinds = torch.where(cameras.panorama, PANORAMA, kinds)
         fx = torch.where(cameras.panorama, fx * math.pi, fx)
         fy = torch.where(cameras.panorama, fy * math.pi, fy)
     return StudioCameras(

@@ -62,10 +62,11 @@ class PyNeRFLoss(nn.Module):
 
         Args:
             outputs: as `loss_inputs` gives them.
-            targets: "rgb" [N, 3]. "weights" [N], the pixels' weights, of mean 1: all 1 where
-                pixels are drawn by area, the default, else multi-scale Blender's `lossmult`.
-                "depth" [N], distances along the rays in the unit of outputs["depth"], 0 or NaN
-                where unknown. "sparse_depth" [N], likewise, at the pixels that were drawn for
+            targets: "rgb" [N, 3]. "weights" [N], the pixels' weights: all 1 where pixels are drawn
+                by area; multi-scale Blender's `lossmult`; with `contrast_share` in inverse
+                proportion to how often a pixel is drawn, so that they are 1 in the mean over many
+                steps. "depth" [N], distances along the rays in the unit of outputs["depth"], 0 or
+                NaN where unknown. "sparse_depth" [N], likewise, at the pixels that were drawn for
                 their sparse points; not given in steps without any. "acc" [N], the photographs'
                 alpha. A term whose target is missing is left out.
 

@@ -1,15 +1,20 @@
 """Converted runs, opened by nerfstudio itself and compared pixel by pixel."""
 
+import shutil
+
 import pytest
 import torch
 
 pytest.importorskip("nerfstudio.engine", reason="nerfstudio is not installed")
 
+from folder_makers import write_colmap
 from nerfstudio.utils.eval_utils import eval_setup
 
 from taichi_pynerf import convert_to_nerfstudio_format
 from taichi_pynerf.errors import ConfigError, SceneError
 from taichi_pynerf.model.images import render_image
+from taichi_pynerf.nerfstudio.convert import studio_config
+from taichi_pynerf.nerfstudio.data import source_of
 from taichi_pynerf.runs.runs import open_run
 from taichi_pynerf.runs.scene_source import SceneSource
 
@@ -59,6 +64,23 @@ def test_smaller_images_are_smaller_there_too(rough_model, ball_folder, tmp_path
     ours = render_image(model, dataset.cameras, 0, dataset.near, dataset.far)["rgb"]
     assert theirs.shape == ours.shape == (16, 16, 3)
     assert (theirs - ours).abs().max() < LEVEL
+
+
+def test_the_chosen_model_and_split_go_along(rough_model, tmp_path):
+    pytest.importorskip("pycolmap")
+    folder = write_colmap(tmp_path / "scene", place="exports/best")
+    choice = {"exposure": -1.5, "holdout": 3, "colmap_path": "exports/best"}
+    source = SceneSource(str(folder), "colmap", **choice)
+    files = source.files("train")
+    write_colmap(folder)  # the model that is found without a choice
+    run = studio_config(rough_model().config, tmp_path / "run", source, files)
+    dataparser = run.pipeline.datamanager.dataparser
+    assert source_of(dataparser, 1) == source
+    shutil.rmtree(folder / "sparse")
+    for split, count in (("train", 6), ("test", 3)):
+        outputs = dataparser.setup().get_dataparser_outputs(split)
+        assert outputs.image_filenames == source.files(split).image_paths
+        assert len(outputs.cameras) == count
 
 
 def test_a_model_alone_brings_views_of_its_own(rough_model, tmp_path):

@@ -38,8 +38,8 @@ def veiled_folder(ball_folder, tmp_path_factory):
     return folder
 
 
-def studio_trainer(folder, output_dir, change=lambda config: None):
-    config = studio_config(folder, output_dir, "run")
+def studio_trainer(folder, output_dir, change=lambda config: None, **settings):
+    config = studio_config(folder, output_dir, "run", **settings)
     config.machine.seed = SEED
     change(config)
     trainer = config.setup()
@@ -93,8 +93,9 @@ def test_batches_of_a_multi_scale_folder_are_the_same(veiled_folder, tmp_path):
         assert torch.equal(rays.metadata["far"], ours.rays.bounds[:, 1:])
 
 
-def test_losses_are_the_same(veiled_folder, tmp_path):
-    trainer = studio_trainer(veiled_folder, tmp_path)
+@pytest.mark.parametrize("opacity_loss_weight", [0.0, 0.5])
+def test_losses_are_the_same(veiled_folder, tmp_path, opacity_loss_weight):
+    trainer = studio_trainer(veiled_folder, tmp_path, opacity_loss_weight=opacity_loss_weight)
     config = trainer.pipeline.model.pynerf.config
     config = config.replace(max_steps=trainer.config.max_num_iterations)
     app = PyNeRFTrainer(PyNeRF(config), config, PyNeRFDataset(veiled_folder), progress=False)

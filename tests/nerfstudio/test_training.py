@@ -7,6 +7,8 @@ import torch
 
 pytest.importorskip("nerfstudio.engine", reason="nerfstudio is not installed")
 
+from format_makers import circle_poses, nerfstudio_transforms, write_nerfstudio_scene
+from nerfstudio.engine.callbacks import TrainingCallbackLocation
 from nerfstudio.model_components.renderers import background_color_override_context
 from nerfstudio.scripts.train import main as ns_train
 from nerfstudio.utils.eval_utils import eval_setup
@@ -101,12 +103,74 @@ def test_the_colour_behind_can_be_chosen_and_left_out(pipeline):
     assert (rgba[..., :3] * rgba[..., 3:] + behind * green).allclose(on_green, atol=1e-3)
 
 
-def test_training_goes_on(ball_folder, run, tmp_path):
+def test_training_goes_on_as_one_run_to_the_new_end(ball_folder, run, tmp_path, monkeypatch):
+    num_more = 40
     config = studio_config(ball_folder, tmp_path, "more")
-    config.max_num_iterations = 4
+    config.max_num_iterations = num_more
     config.load_dir = run / "nerfstudio_models"
+    noted = []
+    monkeypatch.setattr(WeightAverage, "note", lambda _, *step: noted.append(step))
+    trainer = config.setup()
+    trainer.setup()
+    rates = trainer.optimizers.optimizers["tables"].param_groups
+    num_steps = STEPS + num_more
+    assert rates[0]["lr"] == pytest.approx(5e-2 * 0.3 ** (STEPS / num_steps))
+    trainer.train()
+    assert rates[0]["lr"] == pytest.approx(5e-2 * 0.3)
+    assert noted[0] == (STEPS + 1, pytest.approx((STEPS + 1) / num_steps))
+    assert [progress for _, progress in noted].index(1.0) == num_more - 1
+    assert trainer.pipeline.model.progress == (num_steps - 1) / num_steps
+    assert open_run(config.get_base_dir()).step == num_steps
+
+
+def test_schedules_that_are_not_loaded_begin_anew(ball_folder, run, tmp_path):
+    config = studio_config(ball_folder, tmp_path, "anew")
+    config.max_num_iterations, config.load_scheduler = 40, False
+    config.load_dir = run / "nerfstudio_models"
+    trainer = config.setup()
+    trainer.setup()
+    schedule = trainer.optimizers.schedulers["tables"]
+    assert schedule.lr_lambdas[0](40) == pytest.approx(0.3)
+    (group,) = schedule.optimizer.param_groups
+    assert group["lr"] == pytest.approx(5e-2 / 5)  # the first step of the warm-up
+
+
+def test_proposals_learn_at_first_and_then_at_intervals(ball_folder, tmp_path):
+    config = studio_config(
+        ball_folder, tmp_path, "proposals", sampler="proposal", proposal_interval=5
+    )
+    config.max_num_iterations = 400
+    trainer = config.setup()
+    trainer.setup()
+    model, learned = trainer.pipeline.model.train(), []
+    for step in (0, 3, 300, 303, 304, 305):
+        for callback in trainer.callbacks:
+            callback.run_callback_at_location(step, TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
+        bundle, _ = trainer.pipeline.datamanager.next_train(step)
+        learned.append(bool(model(bundle)["loss_inputs"]["render"].proposed.rounds))
+    assert learned == [True, True, False, False, True, False]
+
+
+def test_panoramas_can_be_trained_on_and_opened(tmp_path):
+    transforms = nerfstudio_transforms(circle_poses(4), 32, 16, camera_model="EQUIRECTANGULAR")
+    folder = write_nerfstudio_scene(tmp_path / "scene", transforms)
+    config = studio_config(folder, tmp_path, "panoramas", unbounded=True)
+    config.pipeline.datamanager.dataparser = PyNeRFDataParserConfig()
+    config.max_num_iterations = 2
     ns_train(config)
-    assert open_run(config.get_base_dir()).step == STEPS + 4
+    _, pipeline, _, step = eval_setup(config.get_base_dir() / "config.yml")
+    assert step == 1
+    back = open_run(config.get_base_dir())
+    dataset = back.source.load("test")
+    assert dataset.cameras.panorama.all()
+    theirs = pipeline.eval().model.get_outputs_for_camera(
+        pipeline.datamanager.eval_dataset.cameras[:1]
+    )["rgb"]
+    ours = render_image(
+        back.model, dataset.cameras, 0, dataset.near, dataset.far, dataset.background
+    )["rgb"]
+    assert theirs.shape == ours.shape == (16, 32, 3)
+    assert (theirs - ours).abs().max() < 0.02
 
 
 def test_after_the_last_step_weights_are_the_mean_of_the_last_ones():
