@@ -12,17 +12,21 @@ and shows progress.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
-from taichi_pynerf.errors import BackendError, TrainingError
+from taichi_pynerf.errors import BackendError, Notice, TrainingError
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.ops.touched_rows import touch_all_rows
 from taichi_pynerf.runtime.hardware import available_cpus
+
+_CUDA_STATE_BYTES = 16  # torch's seed and offset of a generator; on the CPU there are thousands
 
 
 class Workers:
@@ -64,6 +68,23 @@ class Workers:
         generator.set_state(state)
         _skip(generator, per_ray * num_rays)
 
+    def resume_draws(self, generator: torch.Generator, state: Any, seed: int) -> None:
+        """Let a generator go on from the state that a checkpoint gives.
+
+        The state of another kind of device means nothing to this one: the generator is seeded
+        instead, and the first process tells.
+
+        Raises:
+            RuntimeError, TypeError: this is no state of a generator.
+        """
+        if not _is_of_other_device(generator, state):
+            generator.set_state(state)
+            return
+        generator.manual_seed(seed)
+        if self.first:
+            text = f"the run was trained on another kind of device than {generator.device.type}"
+            warnings.warn(Notice(f"{text}: its random draws differ from here on"), stacklevel=2)
+
     def sum(self, figures: Mapping[str, float]) -> dict[str, float]:
         """Each figure's sum over the processes."""
         if self.count == 1:
@@ -75,11 +96,15 @@ class Workers:
     def add_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Replace gradients by their sums over the processes.
 
-        A process whose rays met nothing adds zeros.
+        A process whose rays met nothing adds zeros. What has a gradient in no process is left
+        without: Adam would step it on zeros, too.
         """
         if self.count == 1:
             return
-        for parameter in parameters:
+        parameters = list(parameters)
+        found = torch.tensor([parameter.grad is not None for parameter in parameters]).int()
+        self._reduce(found, dist.ReduceOp.MAX)
+        for parameter in itertools.compress(parameters, found.tolist()):
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             self._reduce(parameter.grad, dist.ReduceOp.SUM)
@@ -144,6 +169,23 @@ def _skip(generator: torch.Generator, count: int) -> None:
     torch.rand(count, generator=generator, device=generator.device)
 
 
+def _is_of_other_device(generator: torch.Generator, state: Any) -> bool:
+    """Whether this is the state of a generator, but on another kind of device.
+
+    Raises:
+        RuntimeError: it has the size of a state of the CPU, but is none.
+    """
+    if not torch.is_tensor(state) or state.dtype != torch.uint8:
+        return False
+    if generator.device.type == "cpu":
+        return state.shape == (_CUDA_STATE_BYTES,)
+    on_cpu = torch.Generator()
+    if state.shape != on_cpu.get_state().shape:
+        return False
+    on_cpu.set_state(state)
+    return True
+
+
 def launched_by_torchrun() -> bool:
     """Whether this is one of several processes of `torchrun`."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -152,15 +194,14 @@ def launched_by_torchrun() -> bool:
 def claim_device() -> None:
     """Take one CUDA device for this process, by the process's number on this machine.
 
-    Call it before anything else touches CUDA: Taichi takes the first device that it sees.
+    Call it before anything else touches CUDA: Taichi takes the first device that it sees. A process
+    that no device is left for sees none, as NCCL wants one for each; see `join`.
     """
     if launched_by_torchrun():
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        devices = visible.split(",") if visible else None
         local = int(os.environ["LOCAL_RANK"])
-        os.environ["CUDA_VISIBLE_DEVICES"] = (
-            devices[local % len(devices)] if devices else str(local)
-        )
+        devices = visible.split(",") if visible else [str(number) for number in range(local + 1)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[local] if local < len(devices) else "-1"
 
 
 def join(backend: str) -> Workers:
@@ -170,7 +211,8 @@ def join(backend: str) -> Workers:
         backend: the backend that the kernels run on, as `runtime.start` returned it.
 
     Raises:
-        BackendError: this backend trains in one process only.
+        BackendError: this backend trains in one process only, or others run on another backend,
+            as where there are more processes than CUDA devices.
     """
     if not launched_by_torchrun():
         return Workers()
@@ -181,5 +223,20 @@ def join(backend: str) -> Workers:
         )
     torch.set_num_threads(available_cpus())  # torchrun limits torch to one thread
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if backend == "cuda" else "gloo")
+        store, rank, count = next(dist.rendezvous("env://"))
+        _check_same_backend(backend, store, rank, count)
+        kind = "nccl" if backend == "cuda" else "gloo"
+        dist.init_process_group(kind, store=store, rank=rank, world_size=count)
     return Workers(dist.get_rank(), dist.get_world_size())
+
+
+def _check_same_backend(backend: str, store: dist.Store, rank: int, count: int) -> None:
+    """Raise BackendError if another process runs on another backend: each would wait for ever."""
+    store.set(f"backend {rank}", backend)
+    backends = [store.get(f"backend {number}").decode() for number in range(count)]
+    if len(set(backends)) > 1:
+        found = ", ".join(f"{backends.count(name)} on {name}" for name in sorted(set(backends)))
+        raise BackendError(
+            f"the {count} processes do not run on the same backend ({found}): start no more of "
+            "them on a machine than it has GPUs (--nproc_per_node), or add --backend cpu"
+        )

@@ -126,7 +126,7 @@ class PyNeRFTrainer:
         self.num_rays = config.batch_size
         self.train_seconds = 0.0
         self.num_samples = 0  # samples trained on so far
-        self.stop_requested = False
+        self.stop_requested = self._stop_agreed = False  # in this process, and in all of them
         self._empty_steps = EmptySteps()
         self._val_psnr: float | None = None  # of the last validation
 
@@ -164,9 +164,11 @@ class PyNeRFTrainer:
             while not self.finished():
                 started = time.perf_counter()
                 figures = self.train_step()
-                self.train_seconds, self.stop_requested = self.workers.agree(
+                self.train_seconds, stop = self.workers.agree(
                     self.train_seconds + time.perf_counter() - started, self.stop_requested
                 )
+                if stop:  # otherwise a request that came meanwhile is kept
+                    self.stop_requested = self._stop_agreed = True
                 if self.step % LOG_INTERVAL == 0 or self.finished():
                     figures = self.figures.settle()
                 figures["samples_per_second"] = self.num_samples / self.train_seconds
@@ -246,8 +248,9 @@ class PyNeRFTrainer:
         if num_samples and fault is None:  # without samples there is nothing to learn from
             if render.levels.shape[0]:
                 (part * losses["total_loss"]).backward()
-            for optimizer in self.optimizers.values():
-                self.workers.add_gradients(optimizer.param_groups[0]["params"])
+            self.workers.add_gradients(
+                p for opt in self.optimizers.values() for p in opt.param_groups[0]["params"]
+            )
             if not self.figures.late:  # else the next step's loss tells
                 fault = fault_of_gradients(self.learned)
             if config.gradient_clip > 0:
@@ -275,7 +278,9 @@ class PyNeRFTrainer:
 
     def finished(self) -> bool:
         """Whether the training has come to its end or was asked to stop."""
-        return self.stop_requested or self.progress_made() >= 1
+        # None of several processes may leave the loop alone: the others would wait for it.
+        stop = self.stop_requested if self.workers.count == 1 else self._stop_agreed
+        return stop or self.progress_made() >= 1
 
     def progress_made(self) -> float:
         """Share of the training done: of its steps, or of its seconds if these run out first."""
@@ -352,7 +357,6 @@ class PyNeRFTrainer:
                 self.colors.load_state_dict(state["colors"])
             self.average.load_state_dict(state.get("average"))
             self.pixel_generator.set_state(state["pixel_generator"])
-            self.generator.set_state(state["generator"])
             self.step, self.num_rays = int(state["step"]), int(state["num_rays"])
             self.num_samples = int(state["num_samples"])
             self.train_seconds = float(state["train_seconds"])
@@ -360,6 +364,8 @@ class PyNeRFTrainer:
             most_rays = max(self.config.batch_size, MAX_RAYS_PER_STEP)
             if not all(0 <= count < 2**53 for count in counts) or self.num_rays > most_rays:
                 raise ValueError("its numbers of steps, rays and seconds are impossible")
+            seed = self.config.seed + self.step  # needed if the state is another device's
+            self.workers.resume_draws(self.generator, state["generator"], seed)
         except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise CheckpointError(f"the checkpoint cannot be resumed: {error!r}") from None
         if (fault := fault_of_training(self.model, self.state_dict())) is not None:
@@ -373,10 +379,9 @@ class PyNeRFTrainer:
         return own.get(name, self.config.learning_rate)
 
     def _num_sighted(self) -> int:
-        config = self.config
-        if self.train_dataset.sightings is None or not config.sparse_depth_weight:
+        if self.train_dataset.sightings is None or not self.config.sparse_depth_weight:
             return 0
-        return sighted_rays(self.num_rays, config.sparse_depth_share, self.progress_made())
+        return sighted_rays(self.num_rays, self.config.sparse_depth_share, self.progress_made())
 
     def _background(self) -> torch.Tensor:
         if self.config.background == "random":
@@ -387,12 +392,8 @@ class PyNeRFTrainer:
 
     def _validation_due(self) -> bool:
         interval = self.config.val_interval
-        return (
-            self.val_dataset is not None
-            and interval > 0
-            and self.step % interval == 0
-            and not self.finished()
-        )
+        due = self.val_dataset is not None and interval > 0 and self.step % interval == 0
+        return due and not self.finished()
 
     def _checkpoint_due(self, seconds: float) -> bool:
         interval = self.config.checkpoint_interval

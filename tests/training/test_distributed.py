@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import rays_through_box, tiny_model
+from tiny import ball_scene, rays_through_box, tiny_model
 
-from taichi_pynerf import runtime
+from taichi_pynerf import PyNeRFTrainer, runtime
+from taichi_pynerf.data import PyNeRFDataset
 from taichi_pynerf.errors import BackendError, TrainingError
 from taichi_pynerf.model.samples import draws_per_ray
 from taichi_pynerf.training import distributed
@@ -18,7 +19,7 @@ from taichi_pynerf.training.distributed import Workers
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from distributed_run import SETTINGS, trained
+from distributed_run import SELDOM, SETTINGS, trained
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,6 +57,16 @@ def test_two_processes_see_the_losses_of_one(runs):
 def test_all_processes_hold_the_same_model_to_the_bit(runs):
     (first, second), _ = runs
     assert first == second
+
+
+def test_networks_without_a_gradient_rest_as_in_one_process(runs):
+    alone = trained(Workers(), **SELDOM)
+    steps = [count for _, count in alone["adam_steps"]]
+    assert (min(steps), max(steps)) == (4, 12)
+    together = runs[0][0]["seldom"]
+    assert together["adam_steps"] == alone["adam_steps"]
+    losses = [torch.tensor(run["steps"])[:, :2] for run in (together, alone)]
+    torch.testing.assert_close(*losses, rtol=2e-3, atol=1e-5)
 
 
 def test_the_first_process_alone_writes(runs):
@@ -110,13 +121,29 @@ def test_processors_are_shared_by_the_processes_here(monkeypatch):
     assert runtime.hardware.available_cpus() == 1
 
 
-@pytest.mark.parametrize(("visible", "claimed"), [(None, "3"), ("4,5,6,7", "7"), ("4,5", "5")])
+@pytest.mark.parametrize(("visible", "claimed"), [(None, "3"), ("4,5,6,7", "7"), ("4,5", "-1")])
 def test_each_process_claims_a_device_of_its_own(monkeypatch, visible, claimed):
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("LOCAL_RANK", "3")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")  # empty as good as absent
     distributed.claim_device()
     assert os.environ["CUDA_VISIBLE_DEVICES"] == claimed
+
+
+@pytest.mark.parametrize("backend", ["cpu", "cuda"])
+def test_processes_on_different_backends_do_not_wait_for_each_other(monkeypatch, backend):
+    """As with two processes and one CUDA device."""
+    store, other = distributed.dist.HashStore(), {"cpu": "cuda", "cuda": "cpu"}[backend]
+    store.set("backend 1", other)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(distributed.dist, "rendezvous", lambda _: iter([(store, 0, 2)]))
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    with pytest.raises(
+        BackendError, match=r"the 2 .* \(1 on cpu, 1 on cuda\): .*--nproc_per_node.*--backend cpu"
+    ) as e:
+        distributed.join(backend)
+    assert "\n" not in str(e.value)
+    assert store.get("backend 0").decode() == backend  # for the other one
 
 
 def test_vulkan_trains_in_one_process(monkeypatch):
@@ -142,3 +169,71 @@ def test_without_torchrun_one_works_alone(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     workers = distributed.join("cpu")
     assert (workers.rank, workers.count, workers.first) == (0, 1, True)
+
+
+# ---- how it ends ------------------------------------------------------------------------------
+
+
+class FirstOfTwo(Workers):
+    """The first of two processes, as it sees them; the other one adds nothing.
+
+    Args:
+        meanwhile: called while the processes agree; returns whether the other one is to stop.
+    """
+
+    def __init__(self, meanwhile=lambda: False):
+        super().__init__(0, 2)
+        self.meanwhile = meanwhile
+
+    def agree(self, seconds, stop):
+        return seconds, self.meanwhile() or stop
+
+    def copy_from_first(self, model):
+        pass
+
+    def _reduce(self, tensor, operation):
+        pass
+
+
+def stopping_trainer(workers):
+    data = PyNeRFDataset.from_scene(ball_scene(num_views=4), True)
+    model = tiny_model(max_steps=6, batch_size=32)
+    return PyNeRFTrainer(model, None, data, progress=False, workers=workers)
+
+
+def test_a_request_to_stop_counts_when_all_processes_know_of_it():
+    trainer, ends = stopping_trainer(FirstOfTwo()), []
+
+    def on_step(trainer, _):
+        if trainer.step == 2:
+            trainer.request_stop()
+        ends.append(trainer.finished())
+
+    trainer.train(on_step)
+    assert ends == [False, False, True]
+    assert trainer.stop_requested
+
+
+def test_the_other_process_stops_this_one_for_good():
+    answers = iter([False, True, False])
+    trainer = stopping_trainer(FirstOfTwo(lambda: next(answers)))
+    trainer.train()
+    assert trainer.step == 2
+    assert trainer.stop_requested
+    assert trainer.finished()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_request_that_comes_while_processes_agree_is_kept(count):
+    class Signalled(FirstOfTwo):
+        def agree(self, seconds, stop):
+            if trainer.step == 1:
+                trainer.request_stop()
+            return seconds, stop
+
+    workers = Signalled()
+    workers.count = count
+    trainer = stopping_trainer(workers)
+    trainer.train()
+    assert trainer.step == count  # two have to agree on it in the next step
+    assert trainer.stop_requested

@@ -1,7 +1,9 @@
+import copy
 import dataclasses
 import itertools
 import json
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -12,12 +14,13 @@ from torch import nn
 
 from taichi_pynerf.data import PyNeRFDataset
 from taichi_pynerf.data.scene import Scene
-from taichi_pynerf.errors import CheckpointError, ConfigError, TrainingError
+from taichi_pynerf.errors import CheckpointError, ConfigError, Notice, TrainingError
 from taichi_pynerf.evaluation.evaluation import METRICS, evaluate
 from taichi_pynerf.evaluation.metrics import compute_psnr
 from taichi_pynerf.model.images import render_image
 from taichi_pynerf.runs.checkpoint import FILE_NAME, model_from_checkpoint, read_checkpoint
 from taichi_pynerf.training import trainer as trainer_module
+from taichi_pynerf.training.distributed import Workers
 from taichi_pynerf.training.losses import PyNeRFLoss
 from taichi_pynerf.training.multi_scale_trainer import MultiScaleTrainer
 from taichi_pynerf.training.optimization.optimizers import (
@@ -126,6 +129,64 @@ def test_a_resumed_training_goes_on_to_the_bit(tmp_path, settings):
 def test_a_state_that_cannot_be_resumed_is_refused(state):
     with pytest.raises(CheckpointError, match="cannot be resumed"):
         make_trainer().load_state_dict(state)
+
+
+def test_a_training_goes_on_on_another_kind_of_device():
+    trainer = make_trainer(max_steps=6, seed=3)
+    trainer.train(lambda t, _: t.request_stop() if t.step == 2 else None)
+    state = trainer.state_dict()
+    state["generator"] = torch.zeros(16, dtype=torch.uint8)  # as CUDA has it
+    states = []
+    for _ in range(2):
+        resumed = make_trainer(max_steps=6, seed=3)
+        with pytest.warns(Notice, match="another kind of device than cpu") as told:
+            resumed.load_state_dict(copy.deepcopy(state))  # it is taken as it is
+        assert len(told) == 1
+        assert resumed.generator.initial_seed() == 3 + 2
+        resumed.train()
+        assert resumed.step == 6
+        states.append(all_tensors(resumed))
+    assert differences(*states) == []
+
+
+class CudaGenerator:
+    """What `resume_draws` sees of a generator on CUDA."""
+
+    device = torch.device("cuda")
+    seed = None
+
+    def set_state(self, state):
+        if state.shape != (16,):
+            raise RuntimeError("RNG state is wrong size")
+
+    def manual_seed(self, seed):
+        self.seed = seed
+
+
+def test_a_state_of_the_processor_seeds_a_cuda_generator():
+    generator = CudaGenerator()
+    Workers().resume_draws(generator, torch.zeros(16, dtype=torch.uint8), 5)
+    assert generator.seed is None
+    whole = torch.Generator().get_state()
+    for rank, told in ((0, pytest.warns(Notice, match="than cuda")), (1, nullcontext())):
+        generator.seed = None
+        with told:
+            Workers(rank, 2).resume_draws(generator, whole, 5)
+        assert generator.seed == 5
+    for damaged in (torch.zeros_like(whole), whole[:-1]):
+        with pytest.raises(RuntimeError, match="state"):
+            Workers().resume_draws(generator, damaged, 5)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [torch.zeros(16), torch.zeros(17, dtype=torch.uint8), torch.zeros(5056, dtype=torch.uint8), 3],
+    ids=["floats", "size", "content", "kind"],
+)
+def test_a_damaged_state_of_the_generator_is_refused(damaged):
+    trainer = make_trainer()
+    with pytest.raises(CheckpointError, match="cannot be resumed"):
+        trainer.load_state_dict({**trainer.state_dict(), "generator": damaged})
 
 
 def test_the_checkpoint_holds_moments_but_no_gradients(tmp_path):
