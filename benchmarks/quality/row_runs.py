@@ -156,9 +156,7 @@ def train(
     else:
         limit = with_limit({"max_seconds": row.max_seconds})
         limit = limit if row.max_seconds else {"max_steps": row.max_steps}
-        config = fitted_preset(
-            preset, dataset, seed=seed, val_interval=0, **limit, **row.settings
-        )
+        config = fitted_preset(preset, dataset, seed=seed, val_interval=0, **limit, **row.settings)
         model = PyNeRF(config)
     loss = UnweightedLoss(model.config) if row.lossmult == "off" else None
     trainer = MultiScaleTrainer(
