@@ -158,6 +158,16 @@ def test_a_crop_cuts_the_picture_and_is_edited_and_written(viewer, tmp_path):
     assert path.crop == crop
 
 
+def test_a_crop_is_turned_in_a_large_scene_too(tmp_path):
+    large = Viewer(tiny_model(aabb=[-1500.0] * 3 + [1500.0] * 3).eval(), output_dir=tmp_path)
+    screen = FakeScreen(size=SIZE)
+    screen.gui.changes = {"crop": True}
+    rounds(large, press("v", "v"), screen=screen)
+    screen.gui.changes = {"turn, deg": 5.0}
+    rounds(large, press("v", "v"), screen=screen)
+    assert large.settings.crop.angles == pytest.approx((0.0, 0.0, np.radians(5.0)))
+
+
 def test_screenshots_are_files_with_the_picture(viewer, tmp_path):
     picture = rounds(viewer, press("p"), press("F12")).picture
     for number in (1, 2):

@@ -4,8 +4,10 @@ import io
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
+from tiny import tiny_model
 from web_pages import EYE, TARGET, page, push, until
 
 pytest.importorskip("viser", reason="viser is not installed")
@@ -104,3 +106,28 @@ print("begun")
     )  # fmt: skip
     assert (done.stdout, done.returncode) == ("begun\n", 0), done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_waits_for_a_film_that_has_all_its_frames(tmp_path, monkeypatch):
+    """An animation is encoded in one go, after its last frame."""
+    from taichi_pynerf.viewer.viewer import Viewer
+    from taichi_pynerf.viewer.web import film as films
+
+    may_end = threading.Event()
+
+    def encode(path, frames, fps):
+        count = len(list(frames))
+        assert may_end.wait(60)
+        path.write_bytes(bytes(count))
+
+    monkeypatch.setattr(films, "write_video", encode)
+    viewer = Viewer(tiny_model().eval(), output_dir=tmp_path)
+    film = films.Film(viewer, [viewer.camera] * 3, 8, 6, tmp_path / "film.webp", 24.0)
+    while not film._all_taken.is_set():
+        film.advance(0.1)
+    film.give_up()
+    assert not film.finished  # and yet it came back
+    may_end.set()
+    film._encoder.join(60)
+    assert film.error is None
+    assert film.path.read_bytes() == bytes(3)
