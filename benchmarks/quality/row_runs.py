@@ -154,8 +154,9 @@ def train(
     if begun:
         model = model_from_checkpoint(begun, checkpoint)
     else:
-        limit = with_limit({"max_seconds": row.max_seconds})
-        limit = limit if row.max_seconds else {"max_steps": row.max_steps}
+        limit = {"max_steps": row.max_steps}
+        if row.max_seconds:
+            limit = with_limit({"max_seconds": row.max_seconds})
         config = fitted_preset(preset, dataset, seed=seed, val_interval=0, **limit, **row.settings)
         model = PyNeRF(config)
     loss = UnweightedLoss(model.config) if row.lossmult == "off" else None

@@ -30,9 +30,8 @@ def interpolate_poses(
         return keys.expand(num_frames, 3, 4).float().contiguous()
     quaternions = _quaternions(keys[:, :, :3])
     positions = keys[:, :, 3]
-    knots = _knots(positions, quaternions)
-    if evenly:
-        knots = torch.arange(len(keys), dtype=torch.float64)
+    even = torch.arange(len(keys), dtype=torch.float64)
+    knots = even if evenly else _knots(positions, quaternions)
     times = torch.linspace(0, float(knots[-1]), num_frames, dtype=torch.float64)
     if closed:  # otherwise the last frame would repeat the first
         times = round_trip(num_frames) * knots[-1]

@@ -118,8 +118,8 @@ def finest_footprint(dataset: TrainingImages, box: SceneBox) -> float:
 def fit_resolution(cells: float, num_levels: int, base_resolution: int, scale_factor: float) -> int:
     """The finest resolution of a pyramid whose footprints need `cells` across the box.
 
-    This is the first level that has so many cells. Levels beyond it would be of footprints that no
-    training pixel has.
+    This is the first level that has so many cells. Pixels that ask for a finer one, by
+    `cells_per_footprint` or from nearby, get this one.
     """
     finest = math.ceil(cells)
     resolutions = create_pyramid_hierarchy(num_levels, base_resolution, scale_factor, 2**30)
