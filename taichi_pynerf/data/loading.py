@@ -297,7 +297,7 @@ def _masks(files: SceneFiles, cameras: Cameras, factors: list[int]) -> np.ndarra
     """bool [P]: which pixels count, by mask files and by what the lenses can see."""
     num_views = len(files.image_paths)
     given = files.mask_paths or [None] * num_views
-    seen = [files.cameras.pixels_with_rays(view) for view in range(num_views)]
+    seen = files.cameras.pixels_with_rays_of(range(num_views))
     blind = [name for name, part in zip(files.names, seen, strict=True) if part is not None]
     if blind:
         warn_once(
@@ -307,7 +307,8 @@ def _masks(files: SceneFiles, cameras: Cameras, factors: list[int]) -> np.ndarra
     circles = files.circle_radii or [None] * num_views
     if not any(given) and not blind and not any(circles):
         return None
-    masks = np.ones(int(offsets_of(cameras)[-1]), dtype=bool)
+    masks = allocate(int(offsets_of(cameras)[-1]), 1, np.bool_).reshape(-1)
+    masks.fill(True)
     parts = windows(masks, cameras)
     for view, (path, rays) in enumerate(zip(given, seen, strict=True)):
         mask = _view_mask(files, view, path, rays, circles[view])
@@ -324,7 +325,8 @@ def _depths(files: SceneFiles, cameras: Cameras, factors: list[int]) -> np.ndarr
     if files.depth_paths is None or files.depth_units is None or not any(files.depth_paths):
         return None
     num_views = len(files.image_paths)
-    depths = np.zeros(int(offsets_of(cameras)[-1]), dtype=np.float32)
+    depths = allocate(int(offsets_of(cameras)[-1]), 1, np.float32).reshape(-1)
+    depths.fill(0.0)
     parts = windows(depths, cameras)
     sizes = list(zip(files.cameras.width.tolist(), files.cameras.height.tolist(), strict=True))
     for view, (path, unit) in enumerate(zip(files.depth_paths, files.depth_units, strict=True)):

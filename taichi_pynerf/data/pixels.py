@@ -53,19 +53,19 @@ def windows(pixels: np.ndarray, cameras: Cameras) -> list[np.ndarray]:
     ]
 
 
-def allocate(num_pixels: int, channels: int) -> np.ndarray:
-    """An uninitialised buffer uint8 [P, C], in memory or, if large, in a temporary file.
+def allocate(num_pixels: int, channels: int, dtype: type[np.generic] = np.uint8) -> np.ndarray:
+    """An uninitialised buffer [P, C] of a type, in memory or, if large, in a temporary file.
 
     Raises:
         SceneError: there is no room for it.
     """
-    shape, num_bytes = (num_pixels, channels), num_pixels * channels
+    shape, num_bytes = (num_pixels, channels), num_pixels * channels * np.dtype(dtype).itemsize
     try:
         if num_bytes <= MAX_BYTES_IN_MEMORY:
             if num_bytes > (free := free_memory(torch.device("cpu"))):
                 raise MemoryError(f"{free / 2**30:.2f} GiB of memory are free")
-            return np.empty(shape, dtype=np.uint8)
-        return _map_temporary_file(shape, num_bytes)
+            return np.empty(shape, dtype)
+        return _map_temporary_file(shape, dtype, num_bytes)
     except (MemoryError, OSError) as error:
         raise SceneError(
             f"the images need {num_bytes / 2**30:.1f} GiB, and there is no room for them "
@@ -73,7 +73,9 @@ def allocate(num_pixels: int, channels: int) -> np.ndarray:
         ) from None
 
 
-def _map_temporary_file(shape: tuple[int, int], num_bytes: int) -> np.ndarray:
+def _map_temporary_file(
+    shape: tuple[int, int], dtype: type[np.generic], num_bytes: int
+) -> np.ndarray:
     """A buffer in a file without a name, which disappears when nothing uses it any more."""
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +85,7 @@ def _map_temporary_file(shape: tuple[int, int], num_bytes: int) -> np.ndarray:
     with tempfile.TemporaryFile(dir=folder) as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, num_bytes)
-        return np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
+        return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
 
 
 def cache_path(paths: list[Path], settings: object) -> Path:

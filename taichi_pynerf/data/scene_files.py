@@ -160,8 +160,17 @@ def warn_once(message: str) -> None:
     warnings.warn(message, SceneWarning, stacklevel=3)
 
 
-def read_json(path: Path) -> object:
+def _check_size(path: Path, num_bytes: int, most: int) -> None:
+    if num_bytes > most:
+        raise SceneError(f"{path}: larger than {most // 2**20} MiB, which is read of such a file")
+
+
+def read_json(path: Path, *, most: int = MAX_FILE_BYTES) -> object:
     """Read a JSON file. All numbers become floats, and too large ones become infinity.
+
+    Args:
+        path: the file.
+        most: largest file that is read, bytes.
 
     Raises:
         SceneError: the file is missing, unreadable, too large or not JSON.
@@ -170,8 +179,7 @@ def read_json(path: Path) -> object:
     try:
         if not path.is_file():
             raise SceneError(f"{path}: no such file")
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise SceneError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
+        _check_size(path, path.stat().st_size, most)
         # Parsing Python's unlimited integers can take minutes; floats are quick.
         data = path.read_bytes()
         return json.loads(data, parse_int=float)
@@ -202,8 +210,12 @@ def _other_than_json(data: bytes) -> str:
     return ""
 
 
-def read_npy(path: Path) -> np.ndarray:
+def read_npy(path: Path, *, most: int = MAX_FILE_BYTES) -> np.ndarray:
     """Read an array of real numbers as float64, without running code or trusting its header.
+
+    Args:
+        path: the file.
+        most: largest file that is read, bytes.
 
     Raises:
         SceneError: the file is missing, unreadable, too large or not such an array.
@@ -212,8 +224,7 @@ def read_npy(path: Path) -> np.ndarray:
     try:
         if not path.is_file():
             raise SceneError(f"{path}: no such file")
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise SceneError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
+        _check_size(path, path.stat().st_size, most)
         # With mapping, a header that claims too much gives an error instead of an allocation.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
@@ -236,8 +247,8 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     note(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > MAX_FILE_BYTES:
-                raise SceneError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
+            num_bytes = sum(member.file_size for member in archive.infolist())
+            _check_size(path, num_bytes, MAX_FILE_BYTES)
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
     except OSError as error:
@@ -275,8 +286,7 @@ def read_bytes(path: Path) -> bytes:
     """
     note(path)
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise SceneError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
+        _check_size(path, path.stat().st_size, MAX_FILE_BYTES)
         return path.read_bytes()
     except OSError as error:
         raise SceneError(f"{path}: cannot be read ({error.strerror})") from None

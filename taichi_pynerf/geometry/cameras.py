@@ -209,7 +209,20 @@ class Cameras:
         ]
         if all(bool(part.all()) for part in border):
             return None
-        return self._has_rays(view, rows[:, None], columns[None])
+        blocks = rows[:, None].split(256)
+        return torch.cat([self._has_rays(view, block, columns[None]) for block in blocks])
+
+    def pixels_with_rays_of(self, views: Sequence[int]) -> list[torch.Tensor | None]:
+        """`pixels_with_rays` of several views; those through the same lens share one tensor."""
+        known: dict[tuple, torch.Tensor | None] = {}
+        lenses = [x.reshape(len(self), -1) for name, x in self._tensors().items() if name != "c2w"]
+        found = []
+        for view in views:
+            lens = tuple(value for part in lenses for value in part[view].tolist())
+            if lens not in known:
+                known[lens] = self.pixels_with_rays(view)
+            found.append(known[lens])
+        return found
 
     def _has_rays(self, view: int, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
         """Whether pixels have rays: bool, in the broadcast shape of `rows` and `columns`."""

@@ -111,7 +111,7 @@ class ScenePixelSampler(StudioPixelSampler):
     def _masks(self, image_batch: dict, places: list[int], views: list[int]) -> torch.Tensor | None:
         """bool [P]: which pixels of the images to draw; None for all."""
         masks = None if self.config.ignore_mask else image_batch.get("mask")
-        seen = [self._cameras.pixels_with_rays(view) for view in views]
+        seen = self._cameras.pixels_with_rays_of(views)
         if masks is None and all(mask is None for mask in seen):
             return None
         sizes = (self._cameras.width * self._cameras.height)[views].tolist()

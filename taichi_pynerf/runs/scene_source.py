@@ -275,13 +275,19 @@ class SceneSource:
         Raises:
             SceneError: the scene cannot be read; the message says why.
         """
-        files = self.files("train")
-        if files.scales is not None:
-            return self
-        side, k = int(torch.maximum(files.cameras.width, files.cameras.height).max()), 1
-        while side > k * LONGEST_SIDE:
-            k *= 2
-        return replace(self, img_downscale=k * self.img_downscale)
+        source = self
+        while True:
+            files = source.files("train")
+            if files.scales is not None:
+                return source
+            cameras, factor = files.cameras, max(source.img_downscale // files.reduction, 1)
+            side, k = int(torch.maximum(cameras.width, cameras.height).max()) // factor, 1
+            while side > k * LONGEST_SIDE:
+                k *= 2
+            if k == 1:
+                return source
+            # Then files of another size may be taken, which are reduced already.
+            source = replace(source, img_downscale=k * source.img_downscale)
 
     def load_or_none(self, split: str) -> PyNeRFDataset | MultiScaleDataset | None:
         """`load` for a split that the scene may lack."""

@@ -48,6 +48,12 @@ def test_every_kind_of_file_says_the_same(tmp_path, suffix):
     np.testing.assert_allclose(depth, values * 2e-3, rtol=1e-6)
 
 
+def test_depths_of_a_photograph_of_twelve_megapixels(tmp_path):
+    depths = np.ones((3000, 4000), np.float32)
+    np.save(tmp_path / "depth.npy", depths)
+    assert np.array_equal(decode_depth(tmp_path / "depth.npy", 1.0), depths)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "fault"),
     [

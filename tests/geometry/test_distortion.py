@@ -201,6 +201,15 @@ def test_pixels_without_rays_are_known():
     assert torch.equal(seen.view(-1)[clear_cut], (radius < limit)[clear_cut])
 
 
+def test_views_through_one_lens_share_the_pixels_with_rays():
+    folding = [-0.5, 0.0, 0.0, 0.0, 0.0, 0.0]
+    cameras = make_lenses([folding, LENSES["phone"], folding])
+    first, sharp, again = cameras.pixels_with_rays_of(range(3))
+    assert torch.equal(first, cameras.pixels_with_rays(0))
+    assert sharp is None
+    assert again is first
+
+
 def test_fisheye_pixels_outside_of_its_circle_have_no_rays():
     cameras = make_lenses([[0.0] * 6], [True], width=64, height=64, focal=9.0)
     seen = cameras.pixels_with_rays(0)

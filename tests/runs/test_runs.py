@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from format_makers import forward_poses, write_images, write_llff_scene
 from scene_makers import write_blender_scene
 from tiny import tiny_model
 
@@ -77,3 +78,15 @@ def test_long_images_are_halved_until_they_fit(folder, monkeypatch):
     for longest, k in ((16, 1), (15, 2), (8, 2), (7, 4)):
         monkeypatch.setattr(scene_source, "LONGEST_SIDE", longest)
         assert source.reduced_to_fit().img_downscale == k
+
+
+def test_reduced_images_that_are_long_too_are_halved_until_they_fit(tmp_path, monkeypatch):
+    write_llff_scene(tmp_path, forward_poses(4), 64, 48)
+    for path in (tmp_path / "images").iterdir():
+        path.unlink()
+    (tmp_path / "images").rename(tmp_path / "images_2")
+    write_images(tmp_path / "images_2", [f"view_{i:03d}.png" for i in range(4)], 32, 24)
+    for longest, width in ((64, 32), (32, 32), (16, 16), (8, 8)):
+        monkeypatch.setattr(scene_source, "LONGEST_SIDE", longest)
+        source = SceneSource(str(tmp_path)).reduced_to_fit()
+        assert source.load("train").cameras.width.tolist() == [width] * 3

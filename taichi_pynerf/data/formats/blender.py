@@ -92,7 +92,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
             f"there; the first is {all_frames[0].file_path}"
         )
     used = [p for f in all_frames for p in (f.image_path, f.mask_path, f.depth_path) if p]
-    tell_idle(data_dir, used, companions=True)
+    tell_idle(data_dir, used, data_dir=data_dir, companions=True)
     size_of = _sizes(splits, all_frames)
     depths = [_depth(frame) for frame in all_frames]
     return Description(

@@ -133,7 +133,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     images = [path for path in paths if path is not None]
     missing = [name for name, path in zip(model.names, paths, strict=True) if path is None]
     tell_missing(folder, missing, len(model.names))
-    tell_idle(folder, images, IMAGE_FOLDERS[:-1])
+    tell_idle(folder, images, IMAGE_FOLDERS[:-1], data_dir=data_dir)
     near = None
     if len(model.depths):
         near = NEAR_MARGIN * float(np.quantile(model.depths, NEAREST_SHARE))

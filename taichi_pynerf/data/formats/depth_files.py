@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from taichi_pynerf.data.images import decode_whole
+from taichi_pynerf.data.images import MAX_MEGAPIXELS, decode_whole
 from taichi_pynerf.data.linear_images import read_exr_depth
 from taichi_pynerf.data.pixels import in_proportion, nearest
 from taichi_pynerf.data.scene_files import read_npy
 from taichi_pynerf.errors import SceneError
+
+MAX_BYTES = 8 * MAX_MEGAPIXELS * 1_000_000 + 4096
+"""Largest array: float64 of as many pixels as an image may have, and a header."""
 
 SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".exr")
 
@@ -35,7 +38,7 @@ def decode_depth(path: Path, unit: float) -> np.ndarray:
     """
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        values = read_npy(path)
+        values = read_npy(path, most=MAX_BYTES)
         values = values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values
     elif suffix == ".exr":
         values = read_exr_depth(path)

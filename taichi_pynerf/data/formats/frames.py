@@ -8,7 +8,7 @@ which are in degrees.
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -24,8 +24,9 @@ from taichi_pynerf.data.formats.lenses import (
     checked_model,
     panorama_lens,
 )
+from taichi_pynerf.data.formats.photos import nearest_reduction
 from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL, checked_pose
-from taichi_pynerf.data.image_files import ImageFinder
+from taichi_pynerf.data.image_files import ImageFinder, subfolders
 from taichi_pynerf.data.scene_files import (
     LoadOptions,
     checked_number,
@@ -35,6 +36,7 @@ from taichi_pynerf.data.scene_files import (
     warn_once,
 )
 from taichi_pynerf.errors import SceneError
+from taichi_pynerf.files import is_there
 from taichi_pynerf.geometry.distortion import COEFFICIENTS
 
 IMAGE_FOLDERS = (
@@ -71,6 +73,7 @@ class Frame(NamedTuple):
         image_path: the image file, or None if it is missing.
         mask_path, depth_path: the mask and the depth image that the frame names, or None.
         is_test: whether the file lists it apart, among frames for tests (ScanNet++).
+        file_scale: reduction of the image file, if there are none at full size (DL3DV).
     """
 
     where: str
@@ -80,6 +83,7 @@ class Frame(NamedTuple):
     mask_path: Path | None
     depth_path: Path | None
     is_test: bool = False
+    file_scale: int = 1
 
     def pose(self) -> np.ndarray:
         """Camera-to-world pose float64 [3, 4].
@@ -102,7 +106,8 @@ def read_frames(
 ) -> tuple[dict, list[Frame]]:
     """The content of a file and its frames, in the file's order.
 
-    With `search`, images that are not where the file says are looked for in its subfolders.
+    With `search`, images that are not where the file says are looked for in its subfolders: first
+    those at a reduced size, in `images_4` and the like in place of `images`.
 
     Raises:
         SceneError: the file is missing, or a value in it is wrong.
@@ -128,7 +133,10 @@ def read_frames(
     masks = ImageFinder(
         path.parent, folders=MASK_FOLDERS, allow_external_paths=options.allow_external_paths
     )
-    paths = finder.find_all(file_paths, wheres, search=search)
+    wanted, file_scale = file_paths, 1
+    if search:
+        wanted, file_scale = _at_reduced_size(path.parent, file_paths, options.img_downscale)
+    paths = finder.find_all(wanted, wheres, search=search)
     _tell_axes(path, content)
     others = ("frames", "test_frames")
     for_all = {name: value for name, value in content.items() if name not in others}
@@ -141,6 +149,7 @@ def read_frames(
             None if image is None else _mask_of(masks, where, entry, image),
             None if image is None else _depth_of(finder, where, entry),
             is_test=i >= num_frames,
+            file_scale=file_scale,
         )
         for i, (where, entry, file_path, image) in enumerate(
             zip(wheres, entries, file_paths, paths, strict=True)
@@ -149,6 +158,31 @@ def read_frames(
     _tell_depths(path, frames)
     _tell_times(path, frames)
     return content, frames
+
+
+def _at_reduced_size(
+    data_dir: Path, file_paths: list[str], img_downscale: int
+) -> tuple[list[str], int]:
+    """The paths of reduced images, if the folder that all paths begin with is there only so.
+
+    Returns:
+        The paths with `NAME_k` for the folder NAME, and k; or those given, and 1.
+    """
+    parts = [PurePosixPath(file_path.replace("\\", "/")).parts for file_path in file_paths]
+    tops = {part[0] if len(part) > 1 else ".." for part in parts}
+    top = tops.pop()
+    if tops or top in ("..", "/") or is_there(data_dir / top):
+        return file_paths, 1
+    reduced = {
+        int(k): folder.name
+        for folder in subfolders(data_dir)
+        for name, _, k in (folder.name.rpartition("_"),)
+        if name == top and k.isdecimal()
+    }
+    chosen = nearest_reduction(reduced, img_downscale)
+    if not chosen:
+        return file_paths, 1
+    return ["/".join((reduced[chosen], *part[1:])) for part in parts], chosen
 
 
 def _tell_times(path: Path, frames: list[Frame]) -> None:

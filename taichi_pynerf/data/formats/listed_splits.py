@@ -1,6 +1,7 @@
 """Splits in a table beside a model, as of the photo collections of NeRF in the Wild.
 
-`NAME.tsv` has the columns filename, id, split and dataset; split is "train" or "test".
+`NAME.tsv` has the columns filename, id, split and dataset; split is "train" or "test". Images whose
+id is empty, and those that are not listed, are in neither: the authors left them out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def listed_splits(data_dir: Path, names: list[str]) -> dict[str, list[int]] | No
 
     Args:
         data_dir: the scene folder.
-        names: V images. Those that the table does not name are for training.
+        names: V images.
 
     Raises:
         SceneError: the table is not text, or leaves no image for training.
@@ -29,11 +30,17 @@ def listed_splits(data_dir: Path, names: list[str]) -> dict[str, list[int]] | No
         rows = list(csv.DictReader(read_text(path).splitlines(), delimiter="\t"))
         if not rows or not set(COLUMNS) <= set(rows[0]):
             continue
-        split_of = {row["filename"]: row["split"] for row in rows}
-        held = [i for i, name in enumerate(names) if split_of.get(name) == "test"]
-        train = [i for i in range(len(names)) if i not in set(held)]
+        used = {row["filename"]: row["split"] for row in rows if row.get("id", "all") != ""}
+        train, held = (
+            [i for i, name in enumerate(names) if used.get(name) == split]
+            for split in ("train", "test")
+        )
         if not train:
             raise SceneError(f"{path}: leaves no image for training")
-        warn_once(f"{path}: says which {len(held)} of {len(names)} images are held out")
+        idle = len(names) - len(train) - len(held)
+        warn_once(
+            f"{path}: says which {len(held)} of {len(names)} images are held out"
+            + (f", and leaves {idle} out" if idle else "")
+        )
         return {"train": train, "val": held, "test": held} if held else {"train": train}
     return None

@@ -87,7 +87,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     frames.sort(key=lambda frame: frame.file_path)
     images = [frame.image_path for frame in frames if frame.image_path is not None]
     depths = [frame.depth_path for frame in frames if frame.depth_path is not None]
-    tell_idle(path, [*images, *depths], IMAGE_FOLDERS)
+    tell_idle(path, [*images, *depths], IMAGE_FOLDERS, data_dir=path.parent)
     bounded = number_or(str(path), content, "aabb_scale", 1e-6, 1e6, math.inf) <= 1.0
     applied = None
     if content.get("applied_transform") is not None:
@@ -124,13 +124,15 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
         depth_paths=[frame.depth_path for frame in frames],
         depth_units=[depth_unit(frame) for frame in frames],
         sightings=None if bounded else _sightings(path, frames, poses),
+        file_scale=frames[0].file_scale,
     )
 
 
 def _stored_size(frame: Frame) -> tuple[int, int]:
     if frame.image_path is None or frame.says_its_size():
         return 1, 1  # never used
-    return read_header(frame.image_path).stored_size
+    width, height = read_header(frame.image_path).stored_size
+    return width * frame.file_scale, height * frame.file_scale
 
 
 def _splits(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def tell_idle(
     used: Sequence[Path],
     folders: Sequence[str] = (),
     *,
+    data_dir: Path,
     companions: bool = False,
 ) -> None:
     """Warn of images that lie beside those of a scene but are not used.
@@ -64,11 +66,13 @@ def tell_idle(
         where: the description, for messages.
         used: its images.
         folders: names of folders to search too, if one of the images is in such a folder.
+        data_dir: the scene folder. Folders above it may have such names too, and other scenes.
         companions: leave out `r_0_depth_0000.png` and the like beside `r_0.png`, as Blender writes.
     """
     tops = {path.parent for path in used}
     for path in used:
-        tops.update(parent for parent in path.parents if parent.name in folders)
+        within = itertools.takewhile(lambda parent: data_dir in parent.parents, path.parents)
+        tops.update(parent for parent in within if parent.name in folders)
     known = set(used)
     for top in sorted(tops):
         if top.parent in tops:
@@ -130,8 +134,7 @@ def image_folder(
         for folder in sorted(parent.glob("images_*"))
         if folder.name.rpartition("_")[2].isdigit() and _count_present(folder, names)
     }
-    fitting = [k for k in reduced.values() if k > 0 and (img_downscale % k == 0 or k == 1)]
-    chosen = max(fitting, default=min(reduced.values(), default=0))
+    chosen = nearest_reduction(reduced.values(), img_downscale)
     if not chosen and names:
         others = {folder: _count_present(folder, names) for folder in folders_of_photos(data_dir)}
         found = max(others, key=lambda folder: others[folder], default=None)
@@ -149,6 +152,14 @@ def image_folder(
             + (_above_hint(data_dir, names, folders) or unpack_hint(data_dir))
         )
     return next(folder for folder, k in reduced.items() if k == chosen), chosen
+
+
+def nearest_reduction(known: Collection[int], img_downscale: int) -> int:
+    """Of the reductions that there are images at, the one to use: the greatest that divides what
+    is asked for, or else the least; 0 if there is none.
+    """
+    fitting = [k for k in known if k > 0 and img_downscale % k == 0]
+    return max(fitting, default=min(known, default=0))
 
 
 def _above_hint(data_dir: Path, names: Sequence[str], folders: Sequence[str]) -> str:

@@ -70,13 +70,16 @@ def test_points_as_ply_place_a_model_without_others(tmp_path):
 
 def test_a_table_of_splits_beside_a_model(tmp_path):
     write_colmap(tmp_path, place="dense/sparse", images="dense/images")
-    lines = [f"view_{i:02d}.png\t{i}\t{'test' if i in (2, 3) else 'train'}\tx" for i in range(9)]
-    table = "\n".join(["filename\tid\tsplit\tdataset", *lines, "lost.png\t\ttrain\tx"])
+    lines = [f"view_{i:02d}.png\t{i}\t{'test' if i in (2, 3) else 'train'}\tx" for i in range(8)]
+    lines[5] = "view_05.png\t\ttrain\tx"  # left out by the authors; view_08 is not listed
+    table = "\n".join(["filename\tid\tsplit\tdataset", *lines])
     (tmp_path / "brandenburg.tsv").write_text(table)
-    with pytest.warns(SceneWarning, match=r"brandenburg\.tsv: says which 2 of 9 images"):
+    words = r"brandenburg\.tsv: says which 2 of 9 images are held out, and leaves 2 out"
+    with pytest.warns(SceneWarning, match=words):
         test = load_split(tmp_path, "test")
     assert_poses_are(test, POSES[2:4], colmap_poses()[1])
-    assert len(load_split(tmp_path, "train")) == 7
+    train = load_split(tmp_path, "train")
+    assert_poses_are(train, [POSES[i] for i in (0, 1, 4, 6, 7)], colmap_poses()[1])
     (tmp_path / "brandenburg.tsv").write_text(table.replace("\ttrain\t", "\ttest\t"))
     with pytest.raises(SceneError, match=r"brandenburg\.tsv: leaves no image for training"):
         load_split(tmp_path, "train")

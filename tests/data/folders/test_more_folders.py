@@ -206,6 +206,13 @@ def test_nsvf(tmp_path, box):
         assert scene.aabb == (3, -4, -1, 7, 0, 3)
 
 
+def test_nsvf_without_images_for_validation_is_tested_on_the_others(tmp_path):
+    write_nsvf(tmp_path, POSES)
+    for path in [*(tmp_path / "rgb").glob("2_*"), *(tmp_path / "pose").glob("2_*")]:
+        path.unlink()
+    assert len(load_split(tmp_path, "test")) == len(load_split(tmp_path, "val")) == 2
+
+
 def test_nerf_plus_plus(tmp_path):
     for i, pose in enumerate(POSES):
         split = "test" if i >= 7 else "train"

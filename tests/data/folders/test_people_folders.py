@@ -1,5 +1,7 @@
 """Which format a folder is in, and what of it is read."""
 
+import json
+
 import pytest
 from format_makers import (
     circle_poses,
@@ -14,6 +16,8 @@ from scene_makers import blender_transforms, random_rgba, write_blender_scene
 
 from taichi_pynerf.data import detect_dataset_type, load_split
 from taichi_pynerf.data.formats import nerfstudio
+from taichi_pynerf.data.loading import read_scene_files
+from taichi_pynerf.data.scene_files import LoadOptions
 from taichi_pynerf.errors import SceneError, SceneWarning
 from taichi_pynerf.runs.scene_source import SceneSource
 
@@ -55,6 +59,36 @@ def test_a_folder_above_or_below_the_scene_is_answered_with_its_place(tmp_path):
         load_split(tmp_path / "all", "train")
     with pytest.raises(SceneError, match=r"the folder above is a scene \(blender\): give .*lego"):
         load_split(tmp_path / "all" / "lego" / "train", "train")
+
+
+def test_scenes_beside_are_no_idle_images_whatever_the_folder_above_is_called(tmp_path, recwarn):
+    transforms = nerfstudio_transforms(circle_poses(4))
+    for name in ("castle", "tree"):
+        write_nerfstudio_scene(tmp_path / "photos/train" / name, transforms)
+    load_split(tmp_path / "photos/train/castle", "train")
+    assert not [str(w.message) for w in recwarn if "not used" in str(w.message)]
+    write_images(tmp_path / "photos/train/castle/images/more", ["a.png"], 18, 32)
+    with pytest.warns(SceneWarning, match=r"1 of 5 images in .*castle/images are of no view"):
+        load_split(tmp_path / "photos/train/castle", "train")
+
+
+@pytest.mark.parametrize(("asked", "taken", "width"), [(1, 4, 40), (4, 4, 40), (8, 8, 20)])
+def test_images_at_reduced_sizes_alone(tmp_path, recwarn, asked, taken, width):
+    transforms = nerfstudio_transforms(circle_poses(4), 160, 80)
+    names = [frame["file_path"] for frame in transforms["frames"]]
+    assert all(name.startswith("images/") for name in names)
+    (tmp_path / "transforms.json").write_text(json.dumps(transforms))
+    for k in (4, 8):
+        reduced = [name.replace("images/", f"images_{k}/") for name in names]
+        write_images(tmp_path, reduced, 160 // k, 80 // k)
+    files = read_scene_files(tmp_path, "train", None, LoadOptions(asked))
+    assert {path.parent.name for path in files.image_paths} == {f"images_{taken}"}
+    scene = load_split(tmp_path, "train", img_downscale=asked)
+    assert scene.cameras.width.tolist() == [width] * 3
+    whole = transforms["fl_x"] / 160
+    assert scene.cameras.fx.tolist() == pytest.approx([whole * width] * 3)
+    told = [str(w.message) for w in recwarn if "taken as they are" in str(w.message)]
+    assert len(told) == (asked == 1)
 
 
 def test_photos_without_cameras_are_sent_to_photos_to_scene(tmp_path):

@@ -27,7 +27,9 @@ from program_makers import (
 )  # fmt: skip
 
 from taichi_pynerf.data import Placement, load_split
+from taichi_pynerf.data.formats.programs import opensfm
 from taichi_pynerf.data.locating import detect_dataset_type
+from taichi_pynerf.data.scene_files import MAX_FILE_BYTES, LoadOptions
 from taichi_pynerf.errors import SceneError, SceneWarning
 from taichi_pynerf.geometry.rays import view_rays
 
@@ -164,6 +166,24 @@ def test_the_largest_of_several_reconstructions(tmp_path):
     with pytest.warns(SceneWarning, match=r"2 reconstructions.*of 9 images"):
         scene = load_split(folder, "train")
     assert len(scene) == 7
+
+
+def test_of_very_many_points_an_even_selection_places_the_scene(tmp_path, monkeypatch):
+    folder = write_opensfm(tmp_path / "scene", POSES)
+    assert len(opensfm.read(folder, LoadOptions()).points) == 5
+    monkeypatch.setattr(opensfm, "MAX_POINTS", 2)
+    points = opensfm.read(folder, LoadOptions()).points
+    assert points[:, 0].tolist() == [5.0, 8.0]
+
+
+def test_a_reconstruction_is_larger_than_other_descriptions(tmp_path, monkeypatch):
+    folder = write_opensfm(tmp_path / "scene", POSES)
+    path = folder / "reconstruction.json"
+    path.write_text(path.read_text() + " " * MAX_FILE_BYTES)
+    assert len(load_split(folder, "train")) == 7
+    monkeypatch.setattr(opensfm, "MAX_BYTES", MAX_FILE_BYTES)
+    with pytest.raises(SceneError, match="larger than 32 MiB"):
+        opensfm.read(folder, LoadOptions())
 
 
 def test_images_that_are_missing_are_counted(tmp_path):

@@ -146,6 +146,8 @@ def _splits(data_dir: Path, scene: Description) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for i, name in enumerate(names):
         found.setdefault(name, []).append(i)
+    if "val" in found and "test" not in found:  # NSVF's photographs, whose "1_" are the test views
+        found["test"] = found["val"]
     return found if "train" in found else {}
 
 
