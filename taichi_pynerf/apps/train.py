@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import shlex
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 from taichi_pynerf import PyNeRFConfig, runtime
@@ -24,14 +23,14 @@ from taichi_pynerf.apps.scene_flags import (
     placement_of,
 )
 from taichi_pynerf.apps.setting_flags import add_setting_flags, settings_given
+from taichi_pynerf.apps.training_report import report
 from taichi_pynerf.apps.web_flags import add_web_flags, audience_of, check_web_flags
+from taichi_pynerf.data.drawing.store import check_data_device
 from taichi_pynerf.data.locating import FORMATS
 from taichi_pynerf.errors import CheckpointError, ConfigError
-from taichi_pynerf.evaluation.evaluation import MEANINGS, Dataset, evaluate, metrics_for
-from taichi_pynerf.files import atomic_write_text, json_text
+from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.presets import PRESETS
-from taichi_pynerf.rendering.preview import median_view, write_preview
 from taichi_pynerf.runs.checkpoint import (
     FILE_NAME,
     checkpoint_path,
@@ -43,14 +42,12 @@ from taichi_pynerf.runs.run_lock import run_lock
 from taichi_pynerf.runs.runs import source_of
 from taichi_pynerf.runs.scene_source import MULTISCALE, SceneSource
 from taichi_pynerf.training.distributed import Workers, claim_device, join, launched_by_torchrun
-from taichi_pynerf.training.log import FILE_NAME as LOG_NAME
-from taichi_pynerf.training.log import write_curves
+from taichi_pynerf.training.log import require_tensorboard
 from taichi_pynerf.training.setup import (
     DEMO_STEPS,
     check_memory,
     check_settings,
     clear_run_folder,
-    dispensable,
     fitted_preset,
     images_in_words,
     new_trainer,
@@ -140,23 +137,44 @@ def main(argv: list[str]) -> None:
 
 def train(args: argparse.Namespace, backend: str, workers: Workers) -> None:
     """Train as one of the workers; only the first one writes files and shows progress."""
-    resumed = None
+    run_dir = checkpoint_path(args.resume).parent if args.resume else new_run_dir(args)
+    with contextlib.ExitStack() as held:
+        # Before anything is read: another training may be about to save.
+        if workers.first and run_dir.is_dir():
+            held.enter_context(run_lock(run_dir))
+        train_in(run_dir, args, backend, workers, held)
+
+
+def train_in(
+    run_dir: Path,
+    args: argparse.Namespace,
+    backend: str,
+    workers: Workers,
+    held: contextlib.ExitStack,
+) -> None:
+    """Train in a run folder, which is locked if it is there; `held` takes the lock of a new one."""
+    device, resumed = runtime.torch_device(), None
+    is_new = not run_dir.is_dir()
+    if args.tensorboard:
+        require_tensorboard()
     if args.resume:
         resumed = read_checkpoint(args.resume)
         source, config = resumed_settings(args, resumed)
-        run_dir = resumed_run_dir(args.resume)
+        check_resumed_file(args.resume)
+        check_data_device(config.data_device, device)
     else:
-        run_dir = new_run_dir(args)
         preset, settings = args.preset or preset_for(backend), new_settings(args)
         check_settings(preset, **settings)
+        check_data_device(settings.get("data_device", "auto"), device)
         source = new_source(args)
+        check_settings(preset, source.files("train").unbounded, **settings)
 
     schedule = parse_schedule(args.scale_schedule, source) if args.scale_schedule else None
     train_set = source.load("train")
     val_set, test_set = source.load_or_none("val"), source.load_or_none("test")
     if not resumed:
         config = fitted_preset(preset, train_set, **settings)
-    check_memory(config, runtime.torch_device())
+    check_memory(config, device)
     model = model_from_checkpoint(resumed, args.resume) if resumed else PyNeRF(config)
     if workers.first:
         together = f", {workers.count} processes" if workers.count > 1 else ""
@@ -181,9 +199,10 @@ def train(args: argparse.Namespace, backend: str, workers: Workers) -> None:
         return
 
     # Nothing is written until all of the above has been checked.
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with run_lock(run_dir):
-        train_and_report(args, trainer, source, test_set or val_set, run_dir, backend)
+    if is_new:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        held.enter_context(run_lock(run_dir))
+    train_and_report(args, trainer, source, test_set or val_set, run_dir, backend)
 
 
 def train_and_report(
@@ -254,7 +273,7 @@ def resumed_settings(args: argparse.Namespace, content: dict) -> tuple[SceneSour
     given = [name for name in flags if getattr(args, name) is not None]
     given = [f"--{name}" for name in given]
     given += [
-        f"--{name}" if getattr(args, name) is not None else f"--set {name}"
+        f"--{name}" if getattr(args, name, None) is not None else f"--set {name}"
         for name in changes
         if name not in ("max_steps", "max_seconds", "data_device", "skip_bad_steps")
     ]
@@ -297,15 +316,14 @@ def new_run_dir(args: argparse.Namespace) -> Path:
     return Path(args.output_dir or "outputs") / name
 
 
-def resumed_run_dir(run_or_file: str) -> Path:
-    """The folder in which a run continues."""
+def check_resumed_file(run_or_file: str) -> None:
+    """Refuse a checkpoint that would not be the one that its run goes on to write."""
     path = checkpoint_path(run_or_file)
     if path.name != FILE_NAME:
         raise CheckpointError(
             f"{path}: resuming would overwrite the {FILE_NAME} beside this file; put this "
             f"file as {FILE_NAME} into a new folder and resume that folder"
         )
-    return path.parent
 
 
 def watch(
@@ -319,76 +337,6 @@ def watch(
         return WebTraining(audience, audience.server, trainer)
     print("watching: press H in the window for help; training continues when it is closed")
     return LiveTraining(make_viewer(), Window(title), trainer)
-
-
-def report(trainer: PyNeRFTrainer, dataset: Dataset | None, run_dir: Path, backend: str) -> None:
-    """Test, write `metrics.json` and pictures, and say what to do next."""
-    if find_spec("matplotlib") is not None and (run_dir / LOG_NAME).exists():
-        with dispensable(run_dir / "curves.png"):
-            write_curves(run_dir / LOG_NAME, run_dir / "curves.png")
-    if dataset is None:
-        print(f"no test images; checkpoint: {run_dir / 'checkpoint.pth'}")
-        return
-    model = trainer.model.eval()
-    response, why = trainer.exposure_response()
-    wanted = metrics_for(trainer.config, response)
-    results = evaluate(model, dataset, metrics=wanted, progress=True)
-    metrics = {
-        dataset.split: results,
-        "steps": trainer.step,
-        "train_seconds": round(trainer.train_seconds, 3),
-        "samples_per_second": round(trainer.num_samples / max(trainer.train_seconds, 1e-9), 1),
-        "backend": backend,
-        "device": runtime.device_name(),
-        "seed": trainer.config.seed,
-    }
-    if trainer.colors is not None:
-        metrics["meanings"] = {name: text for name, text in MEANINGS.items() if name in wanted}
-        metrics["exif_exposure"] = (
-            {"left_out": why} if response is None
-            else {**response.to_dict(), "unknown": int(dataset.exposures.isnan().sum())}
-        )  # fmt: skip
-    motion = None if trainer.poses is None else trainer.poses.motion()
-    if motion is not None:
-        metrics["poses"] = motion
-    with dispensable(run_dir / "metrics.json"):
-        atomic_write_text(run_dir / "metrics.json", json_text(metrics, indent=2) + "\n")
-    with dispensable(run_dir / "preview.png"):
-        write_preview(model, dataset, run_dir / "preview.png", median_view(results["images"]))
-    print(f"\n{dataset.split} images   PSNR [dB]   SSIM")
-    for scale, values in results["scales"].items():
-        print(f"  1/{scale:<9} {values['psnr']:9.2f}   {values['ssim']:.4f}")
-    print(f"  {'mean':<11} {results['psnr']:9.2f}   {results['ssim']:.4f}")
-    if "psnr_exif" in results:
-        unknown = int(dataset.exposures.isnan().sum())
-        print(
-            f"  with the exposure that EXIF predicts ({why}): {results['psnr_exif']:.2f} dB, "
-            f"{results['ssim_exif']:.4f}"
-            + (f"; {unknown} of {len(dataset)} have none, and the mean exposure" if unknown else "")
-        )
-    elif trainer.colors is not None:
-        print(f"  all with the mean exposure, EXIF says nothing: {why}")
-    if "psnr_fitted" in results:
-        print(
-            "  right halves, with exposure and white balance fitted on the left ones: "
-            f"{results['psnr_fitted']:.2f} dB, {results['ssim_fitted']:.4f}"
-        )
-    if trainer.poses is not None and motion is not None:
-        print(
-            f"cameras moved by {motion['shift_median']:.2g} and turned by "
-            f"{motion['turn_median']:.2g} degrees in the median, by {motion['shift_greatest']:.2g} "
-            f"and {motion['turn_greatest']:.2g} at most; the scene box is {trainer.poses.unit:g} "
-            "wide"
-        )
-    print(
-        f"{trainer.step} steps in {trainer.train_seconds:.0f} s; pictures: "
-        f"{run_dir / 'preview.png'}; checkpoint: {run_dir / 'checkpoint.pth'}"
-    )
-    config = trainer.config
-    more = f"--max_steps {2 * config.max_steps}"
-    if config.max_seconds and trainer.step < config.max_steps:
-        more = f"--max_seconds {2 * config.max_seconds:g}"
-    print(f"continue with:  {command('train')} --resume {shlex.quote(str(run_dir))} {more}")
 
 
 def start() -> None:

@@ -7,6 +7,7 @@ right half is measured.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,9 +31,14 @@ class FittedMetric:
     def __call__(
         self, rgb: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = None
     ) -> float:
-        """The metric of a render and a photograph, [H, W, 3] each, where mask [H, W] is true."""
+        """The metric of a render and a photograph, [H, W, 3] each, where mask [H, W] is true.
+
+        NaN if no pixel of the right half is.
+        """
         half = rgb.shape[1] // 2
         left, right = slice(None, half), slice(half, None)
+        if mask is not None and not mask[:, right].any():
+            return math.nan
         weights = None if mask is None else mask[:, left].reshape(-1)
         colors = fit_colors(rgb[:, left].reshape(-1, 3), target[:, left].reshape(-1, 3), weights)
         fitted = apply_colors(colors, rgb[:, right])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
 import torch
@@ -157,18 +157,20 @@ def summarise(results: Sequence[dict], names: Sequence[str]) -> dict:
 
     Returns:
         {metric: mean, "scales": {"1": {metric: mean}, …}, "images": results}. Per scale there is
-        the mean over its images, in dB for PSNR. The means at the top are over the scales; they
-        are NaN if there are no results.
+        the mean over its images, in dB for PSNR. The means at the top are over the scales. Values
+        that are NaN do not count, and means of none are NaN.
     """
     by_scale: dict[int, list[dict]] = {}
     for result in results:
         by_scale.setdefault(result["scale"], []).append(result)
     scales = {
-        str(scale): {name: fmean(result[name] for result in of_scale) for name in names}
+        str(scale): {name: _mean(result[name] for result in of_scale) for name in names}
         for scale, of_scale in sorted(by_scale.items())
     }
-    means = {
-        name: fmean(values[name] for values in scales.values()) if scales else math.nan
-        for name in names
-    }
+    means = {name: _mean(values[name] for values in scales.values()) for name in names}
     return {**means, "scales": scales, "images": list(results)}
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return fmean(known) if known else math.nan

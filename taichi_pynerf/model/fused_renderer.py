@@ -73,7 +73,6 @@ class FusedRenderer:
             levels_resolution=trained_levels.resolution,
         )
         self._packed: PackedNetworks | None = None
-        self._packed_versions: list[tuple[int, int]] = []
 
     def sums(self, rays: Rays, step_size: float, level: float | None = None) -> torch.Tensor:
         """Weighted sums [N, 6] along rays: rgb, opacity, distance, level.
@@ -105,13 +104,11 @@ class FusedRenderer:
         )
 
     def _networks(self) -> PackedNetworks:
-        """The networks' matrices, packed again only if they changed."""
-        heads, color_heads = self.field.heads, self.field.color_heads
-        versions = [
-            (parameter.data_ptr(), parameter._version)
-            for parameter in (*heads.parameters(), *color_heads.parameters())
-        ]
-        if self._packed is None or versions != self._packed_versions:
-            self._packed = pack_networks(heads, color_heads)
-            self._packed_versions = versions
+        """The networks' matrices; those that are on the device already, if they are the same.
+
+        Their values are compared: torch's fused Adam changes them without counting a version.
+        """
+        packed = pack_networks(self.field.heads, self.field.color_heads)
+        if self._packed is None or not torch.equal(packed.weights, self._packed.weights):
+            self._packed = packed
         return self._packed

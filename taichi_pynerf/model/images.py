@@ -128,22 +128,23 @@ def render_image(
     k = options.supersample
     camera = cameras.select([view])
     camera = camera.resized(k * camera.width, k * camera.height) if k > 1 else camera
+    is_orthographic, camera = camera.is_orthographic(0), camera.to(model.device)
     chunk_size = options.chunk_size or fitting_chunk_size(model)
     box = model.renderer.box
     # Bands of whole rows keep the memory bounded.
     num_rows = max(1, BAND * chunk_size // (k * k * width))
     # The first place of each pixel to render, and the k places within it.
     starts = k * options.stride * torch.arange(max(width, height)).unsqueeze(1)
-    places = starts + torch.arange(k)
+    places = (starts + torch.arange(k)).to(model.device)
     columns = places[:width].flatten()
     bands = []
     for top in range(0, height, num_rows):
         rows = min(num_rows, height - top)
         lines = places[top : top + rows].flatten()
         x, y = columns.repeat(len(lines)), lines.repeat_interleave(len(columns))
-        rays = generate_rays(camera, torch.zeros_like(x), x, y, (near, far)).to(model.device)
+        rays = generate_rays(camera, torch.zeros_like(x), x, y, (near, far))
         shift = 0.0
-        if camera.is_orthographic(0):
+        if is_orthographic:
             # Steps of unbounded scenes grow with the distance from the origin.
             back = 0.0 if box.unbounded else PARALLEL_BACK
             rays, shift = parallel_as_cones(rays, box.center, box.size, back)

@@ -39,7 +39,9 @@ def write_preview(model: PyNeRF, dataset: Dataset, path: str | Path, view: int =
         out, truth = render_view(model, dataset, index), dataset.image(index)
         headings = list(_COLUMNS)
         headings[0] += f", 1/{int(dataset.scales[index])}" if len(indices) > 1 else ""
-        headings[1] += f", {compute_psnr(out['rgb'], truth):.1f} dB"
+        mask = dataset.mask(index)
+        if mask is None or mask.any():
+            headings[1] += f", {compute_psnr(out['rgb'], truth, mask=mask):.1f} dB"
         pictures = (
             to_bytes(truth),
             to_bytes(out["rgb"]),

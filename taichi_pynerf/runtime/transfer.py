@@ -17,6 +17,12 @@ def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
+def wait_for(device: torch.device) -> None:
+    """Wait until a device has done all the work that it was given; the processor always has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 class Reading:
     """A small tensor on its way to the processor.
 

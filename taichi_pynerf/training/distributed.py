@@ -195,12 +195,13 @@ def claim_device() -> None:
     """Take one CUDA device for this process, by the process's number on this machine.
 
     Call it before anything else touches CUDA: Taichi takes the first device that it sees. A process
-    that no device is left for sees none, as NCCL wants one for each; see `join`.
+    that no device is left for sees none, as NCCL wants one for each; see `join`. An empty list of
+    visible devices means none, as for CUDA.
     """
     if launched_by_torchrun():
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        local = int(os.environ["LOCAL_RANK"])
-        devices = visible.split(",") if visible else [str(number) for number in range(local + 1)]
+        local = int(os.environ.get("LOCAL_RANK", "0"))
+        devices = visible.split(",") if visible is not None else list(map(str, range(local + 1)))
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[local] if local < len(devices) else "-1"
 
 

@@ -23,6 +23,16 @@ TENSORBOARD_FOLDER = "tensorboard"
 MOST_STEPS = 10**15  # a line with a step beyond that is none of ours
 
 
+def require_tensorboard() -> Any:
+    """TensorBoard's writer of files.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    optional("tensorboard", "log")
+    return optional("torch.utils.tensorboard", "log").SummaryWriter
+
+
 class TrainingLog:
     """Writes the figures of a training, a line at a time, and pictures for TensorBoard.
 
@@ -40,8 +50,7 @@ class TrainingLog:
             tensorboard = find_spec("tensorboard") is not None
         self._writer_class: Any = None
         if tensorboard and self.folder is not None:
-            optional("tensorboard", "log")
-            self._writer_class = optional("torch.utils.tensorboard", "log").SummaryWriter
+            self._writer_class = require_tensorboard()
         self._writer: Any = None
         self._failed: set[str] = set()  # the parts of which the user has been told
 

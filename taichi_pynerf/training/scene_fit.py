@@ -7,7 +7,7 @@ import torch
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.data.aim import meets_box
 from taichi_pynerf.data.training_images import TrainingImages
-from taichi_pynerf.errors import SceneError
+from taichi_pynerf.errors import ConfigError, SceneError
 from taichi_pynerf.geometry.rays import generate_rays
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.pyramid import create_pyramid_hierarchy
@@ -57,6 +57,20 @@ def fit_to_scene(config: PyNeRFConfig, dataset: TrainingImages) -> PyNeRFConfig:
             config.scale_factor,
         )
     )
+
+
+def check_fitted(config: PyNeRFConfig) -> None:
+    """Refuse a configuration that leaves to the scene what a training has to know.
+
+    Raises:
+        ConfigError: `background` or `color_correction` is "auto".
+    """
+    for name in ("background", "color_correction"):
+        if getattr(config, name) == AUTO:
+            raise ConfigError(
+                f'{name} is "auto": choose a value, or let `fit_to_scene` take it from the '
+                "training images"
+            )
 
 
 def check_rays_meet(dataset: TrainingImages, box: SceneBox) -> None:

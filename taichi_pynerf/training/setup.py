@@ -41,6 +41,9 @@ DEMO_STEPS = 1000
 WRITTEN_LATER = (LOG_NAME, "metrics.json", "preview.png", "curves.png")
 """Files that a run writes as it trains and when it ends."""
 
+EARLIER_NAME = "checkpoint_before.pth"
+"""The checkpoint of the run that had the name before."""
+
 RUN_FILES = (*WRITTEN_LATER, "config.json", CHECKPOINT_NAME)
 """All files of a run folder."""
 
@@ -80,8 +83,13 @@ def fitted_preset(preset: str, dataset: Dataset, **settings: Any) -> PyNeRFConfi
     return fit_to_scene(config, dataset)
 
 
-def check_settings(preset: str, **settings: Any) -> None:
+def check_settings(preset: str, unbounded: bool = False, **settings: Any) -> None:
     """Refuse wrong settings before any image is read.
+
+    Args:
+        preset: one of `PRESETS`.
+        unbounded: whether the scene is, if that is known yet.
+        settings: fields of `PyNeRFConfig` that the caller gives.
 
     Raises:
         ConfigError: as for `fitted_preset`, or for a setting that only the scene may give.
@@ -90,7 +98,7 @@ def check_settings(preset: str, **settings: Any) -> None:
     of_scene = [name for name in settings if name in known and known[name].of_scene]
     if of_scene:
         raise ConfigError(f"{of_scene[0]} cannot be set: the scene gives it")
-    PyNeRFConfig.preset(preset, **settings)
+    PyNeRFConfig.preset(preset, **settings, unbounded=unbounded)
 
 
 def check_memory(config: PyNeRFConfig, device: torch.device) -> None:
@@ -159,8 +167,14 @@ def images_in_words(train_set: Dataset) -> str:
 
 
 def clear_run_folder(run_dir: Path) -> None:
-    """Make a run folder, and remove what an earlier run of that name left in it."""
+    """Make a run folder, and remove what an earlier run of that name left in it.
+
+    The earlier run's checkpoint becomes `EARLIER_NAME`. Under its own name `--resume` would go on
+    with it, if the new run ended before it has saved one.
+    """
     run_dir.mkdir(parents=True, exist_ok=True)
+    if (run_dir / CHECKPOINT_NAME).exists():
+        (run_dir / CHECKPOINT_NAME).replace(run_dir / EARLIER_NAME)
     for name in WRITTEN_LATER:
         (run_dir / name).unlink(missing_ok=True)
     shutil.rmtree(run_dir / TENSORBOARD_FOLDER, ignore_errors=True)

@@ -12,15 +12,14 @@ from torch import nn
 from tqdm import tqdm
 
 from taichi_pynerf.config import PyNeRFConfig
-from taichi_pynerf.errors import CheckpointError, ConfigError
+from taichi_pynerf.errors import CheckpointError
 from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.evaluation.exif_exposure import ExposureResponse
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.model.samples import draws_per_ray
-from taichi_pynerf.presets import AUTO
 from taichi_pynerf.runs.checkpoint import FILE_NAME, save_pyramid_model
 from taichi_pynerf.runs.finite import check_before_saving, fault_of_gradients, fault_of_training
-from taichi_pynerf.runtime.transfer import to_device
+from taichi_pynerf.runtime.transfer import to_device, wait_for
 from taichi_pynerf.training.carving import possible_cells
 from taichi_pynerf.training.color_correction import LEARNING_RATE as COLOR_LEARNING_RATE
 from taichi_pynerf.training.color_correction import ColorCorrection, within_range
@@ -40,6 +39,7 @@ from taichi_pynerf.training.optimization.schedules import (
     sighted_rays,
 )
 from taichi_pynerf.training.pose_refinement import PoseRefinement
+from taichi_pynerf.training.scene_fit import check_fitted
 from taichi_pynerf.training.step_figures import BadSteps, EmptySteps, StepFigures, suspects_of
 from taichi_pynerf.training.validation import validate
 
@@ -90,12 +90,7 @@ class PyNeRFTrainer:
             val_dataset, output_dir, progress, tensorboard = None, None, False, False
         self.model = model
         self.config = config = config or model.config
-        for name in ("background", "color_correction"):
-            if getattr(config, name) == AUTO:
-                raise ConfigError(
-                    f'{name} is "auto": choose a value, or let `fit_to_scene` take it from the '
-                    "training images"
-                )
+        check_fitted(config)
         self.train_dataset, self.val_dataset = train_dataset, val_dataset
         self.loss = loss or PyNeRFLoss(config)
         self.output_dir = None if output_dir is None else Path(output_dir)
@@ -164,6 +159,8 @@ class PyNeRFTrainer:
             while not self.finished():
                 started = time.perf_counter()
                 figures = self.train_step()
+                if on_step is not None or self.step % LOG_INTERVAL == 0:
+                    wait_for(self.model.device)  # else what comes next would wait, uncounted
                 self.train_seconds, stop = self.workers.agree(
                     self.train_seconds + time.perf_counter() - started, self.stop_requested
                 )
@@ -323,6 +320,7 @@ class PyNeRFTrainer:
             "num_rays": self.num_rays,
             "num_samples": self.num_samples,
             "train_seconds": self.train_seconds,
+            "bad_steps": self.bad_steps.num_left_out,
             "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
             "poses": None if self.poses is None else self.poses.state_dict(),
             "colors": None if self.colors is None else self.colors.state_dict(),
@@ -360,12 +358,15 @@ class PyNeRFTrainer:
             self.step, self.num_rays = int(state["step"]), int(state["num_rays"])
             self.num_samples = int(state["num_samples"])
             self.train_seconds = float(state["train_seconds"])
-            counts = (self.step, self.num_samples, self.train_seconds, self.num_rays - 1)
+            self.bad_steps.num_left_out = int(state.get("bad_steps", 0))
+            counts = (self.step, self.num_samples, self.train_seconds, self.num_rays - 1,
+                      self.bad_steps.num_left_out)  # fmt: skip
             most_rays = max(self.config.batch_size, MAX_RAYS_PER_STEP)
             if not all(0 <= count < 2**53 for count in counts) or self.num_rays > most_rays:
                 raise ValueError("its numbers of steps, rays and seconds are impossible")
-            seed = self.config.seed + self.step  # needed if the state is another device's
-            self.workers.resume_draws(self.generator, state["generator"], seed)
+            self.workers.resume_draws(
+                self.generator, state["generator"], self.config.seed + self.step
+            )
         except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise CheckpointError(f"the checkpoint cannot be resumed: {error!r}") from None
         if (fault := fault_of_training(self.model, self.state_dict())) is not None:
@@ -387,8 +388,7 @@ class PyNeRFTrainer:
         if self.config.background == "random":
             colors = torch.rand(self.num_rays, 3, generator=self.pixel_generator)
             return to_device(colors, self.model.device)
-        white = float(self.config.background == "white")
-        return torch.full((3,), white, device=self.model.device)
+        return torch.full((3,), float(self.config.background == "white"), device=self.model.device)
 
     def _validation_due(self) -> bool:
         interval = self.config.val_interval

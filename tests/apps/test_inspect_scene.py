@@ -156,7 +156,7 @@ def test_it_says_what_is_taken_and_what_is_ignored_and_why(scene, tmp_path, caps
     (scene / "notes.txt").write_text("")
     (scene / "clip.mp4").write_bytes(b"")
     (scene / "train" / "raw.cr2").write_bytes(b"")
-    for name in ("train/depth_0.png", "images_2/r_0.png", "masks/none.png"):
+    for name in ("train/depth_0.png", "train_2/r_0.png", "cam_3/a.png", "masks/none.png"):
         (scene / name).parent.mkdir(exist_ok=True)
         Image.new("L", (16, 8), 255).save(scene / name)
     printed, error = inspected(scene, tmp_path, capsys)
@@ -166,8 +166,8 @@ def test_it_says_what_is_taken_and_what_is_ignored_and_why(scene, tmp_path, caps
         "format     blender fits: transforms_test.json, transforms_train.json",
         "taken      poses of 24 views",
         "taken      images: 12 from test/, 12 from train/",
-        "ignored    1 files (train/depth_0.png): images that no view names",
-        "ignored    1 files (images_2/r_0.png): reduced images: --img_downscale 2 takes those",
+        "ignored    1 files (train_2/r_0.png): reduced images: --img_downscale 2 takes those",
+        "ignored    2 files (cam_3/a.png, train/depth_0.png): images that no view names",
         "ignored    1 files (masks/none.png): masks that are called like no image",
         "ignored    1 files (train/raw.cr2): .cr2 images are not read: convert them",
         "ignored    1 files (clip.mp4): videos: pynerf-photos makes a scene of one",

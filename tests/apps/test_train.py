@@ -269,6 +269,31 @@ def test_two_trainings_do_not_write_into_one_folder(train, scene, tmp_path):
     train.main(arguments(scene, tmp_path, max_steps=2))  # the lock is gone
 
 
+def test_a_checkpoint_is_read_after_the_other_training_has_let_go(train, old_run, monkeypatch):
+    read = []
+    monkeypatch.setattr(train, "read_checkpoint", read.append)
+    with run_lock(old_run), pytest.raises(RunFolderError, match="another training"):
+        train.main(["--resume", str(old_run), "--max_steps", "99"])
+    assert read == []
+
+
+def test_a_new_run_that_ends_early_leaves_no_other_run_under_its_name(
+    train, scene, tmp_path, monkeypatch
+):
+    train.main(arguments(scene, tmp_path, max_steps=2))
+    earlier = (tmp_path / "noise/checkpoint.pth").read_bytes()
+
+    def killed(*_, **__):
+        raise SystemExit(9)
+
+    monkeypatch.setattr(PyNeRFTrainer, "train", killed)
+    with pytest.raises(SystemExit):
+        train.main(arguments(scene, tmp_path, "--seed", "5"))
+    with pytest.raises(CheckpointError, match="noise"):
+        train.main(["--resume", str(tmp_path / "noise"), "--max_steps", "4"])
+    assert (tmp_path / "noise/checkpoint_before.pth").read_bytes() == earlier
+
+
 # ---- bad input -----------------------------------------------------------------------------
 
 
@@ -373,6 +398,7 @@ def test_a_broken_scene_is_refused(train, broken, old_run, spoil):
         (["--set", "num_level=8"], "num_level"),
         (["--set", "num_levels"], "--set num_levels"),
         (["--set", "unbounded=true"], "unbounded"),
+        (["--set", "data_device=cuda"], "data_device"),
         (["--experiment_name", "../elsewhere"], "--experiment_name"),
         (["--scale_schedule", "0:8"], "--scale_schedule"),
         (["--multiscale", "--scale_schedule", "0:3"], "--scale_schedule 0:3"),
@@ -475,7 +501,9 @@ def test_a_copy_of_a_checkpoint_does_not_write_over_its_run(train, multiscale_ru
 
 
 @pytest.mark.parametrize(
-    "given", [["--seed", "1"], ["--single_level"], ["--set", "hidden_dim=8"]], ids=lambda g: g[0]
+    "given",
+    [["--seed", "1"], ["--single_level"], ["--set", "hidden_dim=8"], ["--set", "max_step=9"]],
+    ids=lambda given: given[-1],
 )
 def test_a_run_that_goes_on_keeps_its_settings(train, multiscale_run, given):
     run_dir, _ = multiscale_run

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from taichi_pynerf.evaluation.color_fit import FITTED_METRICS, apply_colors, fit_colors
-from taichi_pynerf.evaluation.evaluation import METRICS, measure
+from taichi_pynerf.evaluation.evaluation import METRICS, measure, summarise
 
 
 def picture(height=24, width=40, seed=0):
@@ -49,6 +49,18 @@ def test_the_left_half_is_fitted_and_the_right_half_is_measured():
     rgb[:5, 30:] += 0.2  # a fault on the right, which the fit must not see
     expected = -10 * math.log10(0.04 * 5 * 10 / (24 * 20))
     assert measure(rgb, truth, FITTED_METRICS)["psnr_fitted"] == pytest.approx(expected, abs=0.1)
+
+
+def test_a_photograph_without_a_right_half_does_not_count_in_the_mean():
+    truth = picture()
+    mask = torch.ones(24, 40, dtype=torch.bool)
+    whole = {"scale": 1, **measure(0.9 * truth, truth, FITTED_METRICS, mask)}
+    mask[:, 20:] = False
+    half = {"scale": 1, **measure(truth, truth, FITTED_METRICS, mask)}
+    assert all(math.isnan(half[name]) for name in FITTED_METRICS)
+    means = summarise([whole, half], list(FITTED_METRICS))
+    assert all(means[name] == whole[name] for name in FITTED_METRICS)
+    assert all(math.isnan(summarise([half], [name])[name]) for name in FITTED_METRICS)
 
 
 def test_masked_pixels_are_neither_fitted_nor_measured():

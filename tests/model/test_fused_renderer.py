@@ -9,6 +9,7 @@ from tiny import rays_through_box, roughen, tiny_model
 
 from taichi_pynerf.model import renderer as renderer_module
 from taichi_pynerf.model.renderer import PyramidRenderer
+from taichi_pynerf.training.optimization.optimizers import build_optimizers, network_parameters
 
 MODELS = {
     "embedding": {},
@@ -84,6 +85,19 @@ def test_what_training_changes_is_followed():
     model.occupancy.restrict(torch.arange(model.occupancy.possible.numel()) % 3 > 0)
     after = fused.render_rays(rays)
     assert (before.rgb - after.rgb).abs().max() > 0.05
+    assert_same(after, packed.render_rays(rays))
+
+
+def test_networks_that_an_optimizer_changes_are_followed():
+    model, rays = rough_model(), rays_through_box(100)
+    packed, fused = renderers(model)
+    before = fused.render_rays(rays)
+    optimizer = build_optimizers(model, 0.1)["networks"]
+    for parameter in network_parameters(model):
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    after = fused.render_rays(rays)
+    assert (before.rgb - after.rgb).abs().max() > 0.02
     assert_same(after, packed.render_rays(rays))
 
 

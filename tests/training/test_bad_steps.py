@@ -189,6 +189,22 @@ def test_one_bad_step_too_many_ends_the_training():
         trainer.train()
 
 
+def test_steps_left_out_count_after_resuming_too(monkeypatch):
+    trainer = make_trainer(max_steps=8, skip_bad_steps=2)
+    spoil_batches(trainer, monkeypatch, "rgb", (0, 0), math.nan, steps=[1])
+    trainer.train_step()
+    with pytest.warns(Notice, match=r"step left out \(1 of 2\)"):
+        trainer.train_step()
+    trainer.train_step()
+    other = make_trainer(max_steps=8, skip_bad_steps=2)
+    other.load_state_dict(trainer.state_dict())
+    spoil_gradients(other, math.nan, steps=[4])
+    with pytest.warns(Notice, match=r"step left out \(2 of 2\)"):
+        other.train()
+    with pytest.raises(CheckpointError, match="impossible"):
+        other.load_state_dict({**trainer.state_dict(), "bad_steps": -5})
+
+
 def test_a_run_may_leave_out_steps_when_it_is_resumed(tmp_path):
     trainer = make_trainer(tmp_path, max_steps=1)
     trainer.scene = SceneSource(data_dir=str(tmp_path)).to_dict()

@@ -121,11 +121,15 @@ def test_processors_are_shared_by_the_processes_here(monkeypatch):
     assert runtime.hardware.available_cpus() == 1
 
 
-@pytest.mark.parametrize(("visible", "claimed"), [(None, "3"), ("4,5,6,7", "7"), ("4,5", "-1")])
+@pytest.mark.parametrize(
+    ("visible", "claimed"), [(None, "3"), ("4,5,6,7", "7"), ("4,5", "-1"), ("", "-1")]
+)
 def test_each_process_claims_a_device_of_its_own(monkeypatch, visible, claimed):
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("LOCAL_RANK", "3")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")  # empty as good as absent
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")  # restored later, whatever it was
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     distributed.claim_device()
     assert os.environ["CUDA_VISIBLE_DEVICES"] == claimed
 

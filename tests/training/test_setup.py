@@ -5,7 +5,8 @@ from tiny import ball_scene
 
 from taichi_pynerf.config import UNLIMITED_STEPS
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
-from taichi_pynerf.training.setup import DEMO_STEPS, fitted_preset, with_limit
+from taichi_pynerf.errors import ConfigError
+from taichi_pynerf.training.setup import DEMO_STEPS, check_settings, fitted_preset, with_limit
 
 
 @pytest.mark.parametrize("preset", ["default", "cpu", "gpu"])
@@ -31,3 +32,9 @@ def test_seconds_alone_are_the_only_limit(is_demo):
     assert with_limit(seconds, is_demo) == {**seconds, "max_steps": UNLIMITED_STEPS}
     both = {**seconds, "max_steps": 7}
     assert with_limit(both, is_demo) == both
+
+
+def test_settings_that_do_not_fit_an_unbounded_scene_are_known_before_its_images():
+    check_settings("cpu", occupancy_resolution=50)
+    with pytest.raises(ConfigError, match="multiple of 4"):
+        check_settings("cpu", unbounded=True, occupancy_resolution=50)

@@ -12,6 +12,19 @@ from taichi_pynerf.runtime.memory import free_memory
 LARGEST_SHARE = 0.5  # of a device's free memory that images may take by themselves
 
 
+def check_data_device(choice: str, device: torch.device) -> None:
+    """Refuse `data_device` "cuda" for a model that is elsewhere.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if choice == "cuda" and device.type == "cpu":
+        raise ConfigError(
+            'data_device is "cuda", and the model is on the CPU: leave it at "auto", or train '
+            "with --backend cuda"
+        )
+
+
 class PixelStore(NamedTuple):
     """All pixels of V images, in one place.
 
@@ -35,11 +48,7 @@ class PixelStore(NamedTuple):
         Raises:
             ConfigError: they are to be on a CUDA device, and the model is not.
         """
-        if choice == "cuda" and device.type == "cpu":
-            raise ConfigError(
-                'data_device is "cuda", and the model is on the CPU: leave it at "auto", or train '
-                "with --backend cuda"
-            )
+        check_data_device(choice, device)
         if choice == "cpu" or device.type == "cpu":
             return self
         depths = self.depths

@@ -346,7 +346,7 @@ class ProgressiveRenderer:
         cameras = shot.camera.cameras(shot.width, shot.height)
         cameras = cameras.resized(*(torch.tensor([side]) for side in plan.size))
         far = farthest(cameras, self.model.config.aabb, self.far)
-        rays = view_rays(cameras, 0, (self.near, far)).to(self.model.device)
+        rays = view_rays(cameras.to(self.model.device), 0, (self.near, far))
         rays = rays if shot.crop is None else shot.crop.clip(rays)
         begin = self._renderers[plan.kind].begin
         begin = partial(begin, level=shot.level, at_once=self._at_once(plan.kind))
