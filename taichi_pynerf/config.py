@@ -141,7 +141,9 @@ class PyNeRFConfig:
     cone_angle: float = _sampling.number(
         1 / 256, "least step as a share of the distance (unbounded scenes)", below=1
     )
-    max_samples_per_ray: int = _sampling.whole(1024, "samples of a ray at most", 1)
+    max_samples_per_ray: int = _sampling.whole(
+        1024, "samples of a ray at most, in training (occupancy)", 1
+    )
     occupancy_resolution: int = _sampling.whole(
         128, "cells of the occupancy grid along each axis", 1, 512
     )
@@ -150,11 +152,15 @@ class PyNeRFConfig:
         0.01, "least opacity of one step in a cell that counts as occupied", below=1
     )
     carve: bool = _sampling.flag(
-        True, "cells that fall on transparent pixels in some image are empty from the start"
+        True,
+        "cells that fall on transparent pixels in some image are empty from the start (occupancy)",
     )
     early_stop_eps: float = _sampling.number(1e-5, "transmittance at which a ray ends", below=1)
     cull_hidden: float = _sampling.number(
-        0.0, "share of the light that must reach a sample for it to be trained; 0: none", below=1
+        0.0,
+        "share of the light that must reach a sample for it to be trained (occupancy, "
+        "hierarchical); 0: none",
+        below=1,
     )
     thin_below: float = _sampling.number(
         0.0,

@@ -44,6 +44,11 @@ class LinearHeader(NamedTuple):
         return self.channels[3] is not None
 
 
+def light_of(values: np.ndarray) -> np.ndarray:
+    """The inverse of `srgb`: light in [0, 1] of display values in [0, 1]."""
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
 def srgb(values: np.ndarray) -> np.ndarray:
     """sRGB's transfer curve, from light in [0, 1] to display values in [0, 1]."""
     values = np.clip(values, 0.0, 1.0)

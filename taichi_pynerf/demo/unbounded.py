@@ -18,7 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from taichi_pynerf.data.authoring.scene_folder import new_scene_folder
-from taichi_pynerf.data.linear_images import srgb
+from taichi_pynerf.data.linear_images import light_of, srgb
 from taichi_pynerf.demo.scene import SPLITS, DemoSceneSettings, view_poses
 from taichi_pynerf.demo.still_life import GROUND, PLINTH_HEIGHT, PLINTH_RADIUS, still_life
 from taichi_pynerf.demo.tracer import NEAREST_COLUMN, DemoRenderer, render_surroundings
@@ -131,8 +131,7 @@ def exposed(image: np.ndarray, gains: np.ndarray) -> np.ndarray:
     """Display colours [H, W, 3] (sRGB) of a picture whose light is multiplied by `gains` [3]."""
     if (gains == 1.0).all():
         return image
-    linear = np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4) * gains
-    return srgb(linear)
+    return srgb(light_of(image) * gains)
 
 
 def _view(

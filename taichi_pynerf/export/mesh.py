@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from taichi_pynerf.data.linear_images import light_of
 from taichi_pynerf.data.placement import SceneTransform
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.export.points import fits_float32
@@ -28,7 +29,9 @@ MESH_SUFFIXES = (".ply", ".obj", ".glb")
 Z_TO_Y = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 """The rotation from axes in which z is up to glTF's, in which y is."""
 MAX_RESOLUTION = 2048
+_OWN_COLORS = "_LIGHT"  # trimesh's own attribute of colours has 8 bits, too few in the dark
 LAYER = 0.03  # thickness of a surface layer, in sides of the scene box
+_AGREE = 0.7  # cosine, from which on a normal by density is that of the triangles, but finer
 
 
 def default_density(model: PyNeRF) -> float:
@@ -87,11 +90,23 @@ def extract_mesh(
             f"no part of the mesh has {min_faces} triangles: lower --min_faces, or train longer"
         )
     vertices = torch.from_numpy(np.array(mesh.vertices)).float()
-    normals = surface.normal(vertices)
+    normals = outward_normals(mesh, surface)
     mesh.vertex_normals = normals.numpy()
     rgbs = look_head_on(model, vertices, normals, surface.width)
     mesh.visual.vertex_colors = (rgbs * 255).round().byte().numpy()
     return mesh
+
+
+def outward_normals(mesh: trimesh.Trimesh, surface: Surface) -> torch.Tensor:
+    """Unit normals [V, 3] of a surface's vertices, by the density.
+
+    Where that is constant or says otherwise, the triangles give them: where a crop or the scene box
+    cuts through what is dense, the density knows nothing of the cut.
+    """
+    by_density = surface.normal(torch.from_numpy(np.array(mesh.vertices)).float())
+    by_triangles = torch.from_numpy(np.array(mesh.vertex_normals)).float()
+    agree = (by_density * by_triangles).sum(-1, keepdim=True) > _AGREE
+    return torch.where(agree, by_density, by_triangles)
 
 
 def sample_opacity(
@@ -137,7 +152,7 @@ def look_head_on(
     Args:
         model: the model.
         points, normals: [K, 3] each, world coordinates.
-        width: width that each colour stands for, world units.
+        width: width that each colour stands for, world units: the rays' footprint at the points.
         offset: distance from the surface at which rays start, world units; None: two widths.
     """
     offset = 2 * width if offset is None else offset
@@ -145,7 +160,7 @@ def look_head_on(
     rays = Rays(
         points + offset * normals,
         -normals,
-        torch.full((len(points),), (width / length) ** 2),
+        torch.full((len(points),), (width / offset) ** 2),
         torch.tensor([[0.0, length]]).repeat(len(points), 1),
     )
     out = render_rays(model, rays.to(model.device))
@@ -195,6 +210,7 @@ def write_mesh(
     suffix = path.suffix.lower()
     if suffix not in MESH_SUFFIXES:
         raise ConfigError(f"{path}: a mesh is written as one of {', '.join(MESH_SUFFIXES)}")
+    content: str | bytes
     offset_path = None
     vertices = np.array(mesh.vertices)
     if suffix != ".obj" and not fits_float32(vertices):
@@ -205,14 +221,42 @@ def write_mesh(
         offset_path = path.with_name(f"{path.name}.offset.json")
         atomic_write_text(offset_path, json_text({"offset": offset.tolist()}) + "\n")
     if suffix == ".glb":
-        upright = np.eye(4)
-        upright[:3, :3] = Z_TO_Y @ (np.eye(3) if to_scene is None else to_scene)
-        scene = optional("trimesh", "export").Scene()
-        scene.add_geometry(mesh, transform=upright)
-        content = scene.export(file_type="glb", include_normals=True)
+        content = glb_of(mesh, Z_TO_Y @ (np.eye(3) if to_scene is None else to_scene))
     else:
         normals = "vertex_normal" if suffix == ".ply" else "include_normals"
         content = mesh.export(file_type=suffix[1:], **{normals: True})
     with atomic_write(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
     return offset_path
+
+
+def glb_of(mesh: trimesh.Trimesh, rotation: np.ndarray) -> bytes:
+    """A mesh as binary glTF 2.0, turned by its node.
+
+    glTF multiplies a vertex's colour with the light, so it is no display value, and wants a
+    material: without one, surfaces count as metal.
+    """
+    trimesh = optional("trimesh", "export")
+    transform = np.eye(4)
+    transform[:3, :3] = rotation
+    if mesh.visual.kind == "vertex":
+        light = light_of(mesh.visual.vertex_colors[:, :3] / 255).astype(np.float32)
+        mesh = trimesh.Trimesh(
+            mesh.vertices, mesh.faces, vertex_normals=mesh.vertex_normals, process=False,
+            vertex_attributes={_OWN_COLORS: light},
+        )  # fmt: skip
+    scene = trimesh.Scene()
+    scene.add_geometry(mesh, transform=transform)
+    return scene.export(file_type="glb", include_normals=True, tree_postprocessor=_paint)
+
+
+def _paint(tree: dict) -> None:
+    """Let glTF's meshes have the colours that trimesh wrote as an attribute of our own."""
+    for mesh in tree["meshes"]:
+        for primitive in mesh["primitives"]:
+            colors = primitive["attributes"].pop(_OWN_COLORS, None)
+            if colors is not None:
+                primitive["attributes"]["COLOR_0"] = colors
+                matte = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
+                tree["materials"] = [{"pbrMetallicRoughness": matte}]
+                primitive["material"] = 0

@@ -49,8 +49,9 @@ class Surface:
     def _density(self, points: torch.Tensor) -> torch.Tensor:
         unit = self.box.to_unit(points)
         inside = torch.ones(len(points), dtype=torch.bool, device=points.device)
-        if not self.box.unbounded:
-            inside = ((unit >= 0) & (unit <= 1)).all(-1)
+        if not self.box.unbounded:  # which may be flatter than its cube
+            low, high = (points.new_tensor(self.box.aabb[i : i + 3]) for i in (0, 3))
+            inside = ((points >= low) & (points <= high)).all(-1)
         if self.model.config.sampler == "occupancy":
             inside &= self.model.occupancy.at(unit)
         inside = inside.nonzero().squeeze(-1)

@@ -11,7 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.export.mesh import look_head_on
+from taichi_pynerf.export.mesh import look_head_on, outward_normals
 from taichi_pynerf.export.surface import Surface
 from taichi_pynerf.extras import optional
 from taichi_pynerf.model.model import PyNeRF
@@ -54,10 +54,7 @@ def simplify(model: PyNeRF, mesh: trimesh.Trimesh, max_faces: int) -> trimesh.Tr
     simple = trimesh.Trimesh(vertices, faces, process=False)
     edges = simple.edges_unique_length
     surface = Surface(model, float(np.median(edges)))
-    normals = surface.normal(torch.from_numpy(np.array(simple.vertices)).float())
-    # Where the density is constant, the triangles give the normal.
-    flat = (normals.norm(dim=-1) < 0.5).numpy()
-    simple.vertex_normals = np.where(flat[:, None], simple.vertex_normals, normals.numpy())
+    simple.vertex_normals = outward_normals(simple, surface).numpy()
     return simple
 
 

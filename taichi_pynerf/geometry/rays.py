@@ -178,10 +178,13 @@ def along_rays(
 ) -> torch.Tensor:
     """[N] distances along rays of depths [N] along the optical axes of their views [N].
 
-    0 where a ray is all but perpendicular to the axis.
+    0 where a ray is all but perpendicular to the axis. A panorama has no axis: its depths are
+    distances already.
     """
     backward = cameras.c2w[:, :, 2].index_select(0, view_indices)
     cosines = -(rays.rays_d * backward).sum(-1)
+    if cameras.panorama is not None:
+        cosines = cosines.where(~cameras.panorama.index_select(0, view_indices), 1.0)
     return torch.where(cosines > 1e-3, depths / cosines.clamp_min(1e-3), 0.0)
 
 

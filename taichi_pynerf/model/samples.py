@@ -61,7 +61,8 @@ def hierarchical_samples(
     """
     num_rays, device = len(rays), rays.rays_o.device
     coarse, fine = config.num_samples, config.num_importance
-    near, far = box.clip(rays.rays_o, rays.rays_d, rays.bounds).split(1, 1)
+    # Distances count as constants, also where the poses of cameras learn.
+    near, far = box.clip(rays.rays_o.detach(), rays.rays_d.detach(), rays.bounds).split(1, 1)
     near, far = box.to_spacing(near), box.to_spacing(far)
     steps = torch.linspace(0, 1, coarse + 1, device=device).repeat(num_rays, 1)
     in_share = torch.full((num_rays, fine), 0.5, device=device)

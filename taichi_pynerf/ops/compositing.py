@@ -78,8 +78,9 @@ def transmittance(
     trans = torch.zeros_like(sigmas)
     if sigmas.shape[0]:
         compositing_kernels(taichi_dtype(sigmas)).transmit(
-            sigmas.detach().contiguous(), t_starts.contiguous(), t_ends.contiguous(),
-            packed_info.contiguous(), initial_trans.contiguous(), float(early_stop_eps), trans,
+            sigmas.detach().contiguous(), t_starts.detach().contiguous(),
+            t_ends.detach().contiguous(), packed_info.contiguous(), initial_trans.contiguous(),
+            float(early_stop_eps), trans,
         )  # fmt: skip
     return trans
 

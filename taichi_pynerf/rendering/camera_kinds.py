@@ -51,14 +51,16 @@ def cameras_of_kind(
             return cameras
         eyes = torch.full((num_frames,), float(eye_distance))
         return replace(cameras, width=2 * cameras.width, eye_distance=eyes)
+    if kind == "fisheye":  # whose image has angles in proportion to lengths
+        cameras = frame_cameras(poses, height / angles.double(), width, height)
+        return replace(cameras, fisheye=flags)
     half = torch.tan(0.5 * angles.double().clamp_max(WIDEST))
     if kind == "orthographic":
         ahead = ((torch.tensor(center) - poses[:, :, 3]) * -poses[:, :, 2]).sum(-1).double()
         distances = torch.where(ahead > 1e-6, ahead, (poses[:, :, 3]).double().norm(dim=-1))
         cameras = frame_cameras(poses, 0.5 * height / (half * distances), width, height)
         return replace(cameras, orthographic=flags)
-    cameras = frame_cameras(poses, 0.5 * height / half, width, height)
-    return replace(cameras, fisheye=flags) if kind == "fisheye" else cameras
+    return frame_cameras(poses, 0.5 * height / half, width, height)
 
 
 def vertical_angles(cameras: Cameras) -> torch.Tensor:

@@ -21,6 +21,7 @@ from taichi_pynerf.rendering.camera_kinds import (
     CAMERA_KINDS,
     EYE_DISTANCE,
     PANORAMIC,
+    WIDEST,
     cameras_of_kind,
     usual_size,
     vertical_angles,
@@ -153,6 +154,9 @@ def _of_nerfstudio(path: Path, content: dict, frames: list, scene: PathScene, ki
     angles = torch.full((len(frames),), math.pi / 2)
     if kind not in PANORAMIC:
         angles = torch.tensor([_angle(where, frame) for where, frame in frames])
+    if kind == content.get("camera_type") == "fisheye":
+        # nerfstudio takes the focal length that the angle would give a perspective camera.
+        angles = 2 * torch.tan(0.5 * angles.clamp_max(WIDEST))
     return poses, angles, width, height
 
 

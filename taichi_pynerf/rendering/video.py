@@ -18,6 +18,7 @@ from taichi_pynerf.files import atomic_write
 QUALITY = 18  # H.264's constant rate factor: 18 is nearly lossless, 28 gives small files
 FPS_RANGE = (1e-3, 1000.0)  # frames per second that films can have
 _WEBP_QUALITY = 80
+_BT709, _LIMITED = 1, 1  # FFmpeg's numbers for colours of HD television, and their usual range
 
 
 def check_fps(name: str, fps: float) -> None:
@@ -77,9 +78,16 @@ def _write_mp4(
                 stream = container.add_stream("h264", rate=Fraction(fps).limit_denominator(1001))
                 stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
                 stream.options = {"crf": str(quality), "preset": "medium"}
+                # BT.709, and said so: players take other films for it, if these are large.
+                context = stream.codec_context
+                context.colorspace = context.color_primaries = context.color_trc = _BT709
+                context.color_range = _LIMITED
                 for frame in frames:
                     pixels = np.ascontiguousarray(_at_least_2(frame)[:height, :width])
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+                    picture = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(
+                        format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+                    )
+                    container.mux(stream.encode(picture))
                 container.mux(stream.encode())
         except av.FFmpegError as error:
             raise OSError(error.errno, error.strerror or str(error)) from None

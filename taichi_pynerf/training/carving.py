@@ -40,8 +40,8 @@ def possible_cells(
         bool [K * resolution^3] on the CPU, cascade by cascade, x slowest.
     """
     if not box.unbounded:
-        possible = torch.ones(resolution**3, dtype=torch.bool)
-        return carve(dataset, box, resolution) if use_alpha else possible
+        possible = _cells_within(box, resolution)
+        return possible & carve(dataset, box, resolution) if use_alpha else possible
     cascades = []
     for k in range(box.num_cascades):
         possible = seen_cells(dataset, box.cascade(k), resolution)
@@ -52,6 +52,17 @@ def possible_cells(
             possible &= carve(dataset, box.cascade(k), resolution)
         cascades.append(possible)
     return torch.cat(cascades)
+
+
+def _cells_within(box: SceneBox, resolution: int) -> torch.Tensor:
+    """Which cells of the cube [resolution^3] reach into a box that is no cube, or almost.
+
+    No ray goes on outside, so that nothing would be learned there. Its last step may begin inside
+    and have its middle beyond: hence two radii.
+    """
+    centers, radius = _cell_balls(box, resolution)
+    low, high = (torch.tensor(box.aabb[i : i + 3]) for i in (0, 3))
+    return ((centers > low - 2 * radius) & (centers < high + 2 * radius)).all(-1)
 
 
 @torch.no_grad()

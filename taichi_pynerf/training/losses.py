@@ -14,7 +14,6 @@ from taichi_pynerf.model.proposals import Histogram
 from taichi_pynerf.model.renders import TrainingRender
 from taichi_pynerf.ops.ray_march import Samples
 from taichi_pynerf.training.depth_losses import DEPTH_LOSSES, urban_depth
-from taichi_pynerf.training.optimization.optimizers import network_parameters
 
 TOGETHER = 16  # pixels of a group whose SSIM is taken
 C1, C2 = 0.01**2, 0.03**2  # of SSIM, for colours in [0, 1]
@@ -41,7 +40,7 @@ def loss_inputs(
         "render": render,
         "resolutions": model.field.resolutions,
         "encoders": model.field.encoders,
-        "networks": network_parameters(model),
+        "networks": [*model.field.heads.parameters(), *model.field.color_heads.parameters()],
         "progress": progress,
     }
 
@@ -190,8 +189,8 @@ def pyramid_consistency(
 
     Args:
         field: the field's outputs for the M samples of a batch of rays.
-        positions: [M, 3] unit positions.
-        ray_indices: int64 [M] the samples' rays.
+        positions: [M, 3] positions in the field's unit cube, which holds a contracted scene.
+        ray_indices: int32 or int64 [M] the samples' rays.
         resolutions: cells across the scene box, per level of the pyramid.
 
     Returns:

@@ -42,12 +42,13 @@ class _Ball(torch.nn.Module):
         return FieldOutputs(self.density(positions, levels), rgbs, None, [])
 
 
-def ball_model(density: float = 300.0, centers=None, softness: float = 0.004) -> PyNeRF:
+def ball_model(density: float = 300.0, centers=None, softness: float = 0.004, **options) -> PyNeRF:
     """A model of one ball of `RADIUS` at the origin, or of (centre, radius) pairs.
 
-    The density is half of `density` on the surface, and changes within `softness` of it.
+    The density is half of `density` on the surface, and changes within `softness` of it. Further
+    options are settings of the model.
     """
-    model = tiny_model(march_resolution=512, render_step=0.5).eval()
+    model = tiny_model(march_resolution=512, render_step=0.5, **options).eval()
     centers = [(torch.zeros(3), RADIUS)] if centers is None else centers
     model.field = _Ball(model.field, model.renderer.box, density, centers, softness)
     model.renderer.field = model.field

@@ -1,7 +1,6 @@
 """Cameras without a lens: panoramas, stereo pairs, parallel rays."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ import torch
 from scene_makers import make_cameras, orbit_poses
 
 from taichi_pynerf.geometry.cameras import Cameras
-from taichi_pynerf.geometry.rays import generate_rays, parallel_as_cones, view_rays
+from taichi_pynerf.geometry.rays import along_rays, generate_rays, parallel_as_cones, view_rays
 from taichi_pynerf.rendering.camera_kinds import cameras_of_kind, usual_size, vertical_angles
 
 
@@ -43,6 +42,16 @@ def test_projection_is_the_inverse_of_the_rays(kind):
     torch.testing.assert_close(pixels, expected, atol=2e-2, rtol=0)
     assert (depth > 0).all()
     assert cameras.pixels_with_rays(1) is None
+
+
+def test_depths_of_a_panorama_are_distances():
+    cameras = Cameras.cat([kind_of_cameras("equirectangular"), kind_of_cameras("perspective")])
+    depths = torch.full((64 * 32,), 2.0)
+    for view, nearest in ((0, 2.0), (3, 2.0)):
+        views = torch.full((len(depths),), view)
+        along = along_rays(depths, view_rays(cameras, view), cameras, views)
+        assert float(along.min()) == pytest.approx(nearest, rel=1e-2)
+        assert (float(along.max()) > 2.1) == (view == 3)  # the corners of a plane are farther away
 
 
 def test_areas_of_a_panorama_are_those_of_its_pixels():
@@ -118,8 +127,9 @@ def test_sizes_and_angles():
     angles = vertical_angles(kind_of_cameras("perspective"))
     torch.testing.assert_close(angles, torch.full((3,), math.radians(50)))
     fisheye = kind_of_cameras("fisheye")
-    assert float(vertical_angles(replace(fisheye, fisheye=None))[0]) == pytest.approx(
-        math.radians(50)
-    )
+    assert float(vertical_angles(fisheye)[0]) == pytest.approx(math.radians(50))
+    up = view_rays(fisheye, 0).rays_d.view(32, 64, 3) @ fisheye.c2w[0, :, :3]
+    tilt = torch.atan2(up[0, 31:33, 1], -up[0, 31:33, 2]).mean()  # half a pixel below the edge
+    assert float(tilt) == pytest.approx(math.radians(25) * 31 / 32, rel=1e-3)
     with pytest.raises(ValueError, match="cubemap"):
         kind_of_cameras("cubemap")

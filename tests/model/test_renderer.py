@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from types import SimpleNamespace
 
@@ -492,6 +493,19 @@ def test_the_hierarchical_sampler_takes_so_many_samples_in_order(num_importance)
     assert torch.equal(t_starts[:, 1:], t_ends[:, :-1])  # no gaps, no overlaps
     ends = SceneBox(model.config.aabb).clip(rays.rays_o, rays.rays_d, rays.bounds)
     torch.testing.assert_close(torch.stack([t_starts[:, 0], t_ends[:, -1]], -1), ends)
+
+
+def test_distances_of_hierarchical_samples_are_constants_where_poses_learn():
+    rays = rays_through_box(20)
+    rays = dataclasses.replace(
+        rays, rays_o=rays.rays_o.requires_grad_(), rays_d=rays.rays_d.requires_grad_()
+    )
+    model = rough_model(sampler="hierarchical", num_samples=10, cull_hidden=1e-3)
+    render = model.renderer.train_rays(rays, seeded())
+    assert not render.samples.t_starts.requires_grad
+    assert not render.samples.t_ends.requires_grad
+    render.rgb.sum().backward()
+    assert rays.rays_o.grad.abs().sum() > 0
 
 
 def test_importance_samples_go_where_something_is():

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from scene_makers import orbit_poses
 from taichi_pynerf.data.placement import SceneTransform
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.crop_box import CropBox
+from taichi_pynerf.rendering.camera_kinds import vertical_angles
 from taichi_pynerf.rendering.camera_path_files import (
     PathScene,
     read_camera_path,
@@ -200,9 +202,17 @@ def test_kinds_of_cameras_in_a_file_and_by_request(tmp_path, kind):
     asked = read_camera_path(
         write(tmp_path / "plain.json", content()), PathScene(eye_distance=0.1), kind
     )
+    angle = vertical_angles(read_camera_path(tmp_path / "plain.json").cameras)
+    if kind == "fisheye":  # asked for, it keeps the angle; nerfstudio's own file is as there
+        torch.testing.assert_close(vertical_angles(asked.cameras), angle)
+        focal = 0.5 * path.cameras.height / torch.tan(0.5 * angle)
+        torch.testing.assert_close(path.cameras.fy, focal.float())
+        asked = replace(asked, cameras=replace(asked.cameras, fx=focal, fy=focal))
     for name, values in vars(path.cameras).items():
         if values is not None:
-            assert torch.equal(values, getattr(asked.cameras, name)), name
+            torch.testing.assert_close(values, getattr(asked.cameras, name), msg=name)
+    if kind == "vr180":
+        torch.testing.assert_close(path.cameras.eye_distance, torch.full((2,), 0.1))
     assert int(path.cameras.width[0]) == (1280 if kind == "vr180" else 640)
     if kind in ("equirectangular", "vr180"):
         frames = [{"camera_to_world": f["camera_to_world"]} for f in content()["camera_path"]]

@@ -32,6 +32,20 @@ def test_mp4_is_h264_in_even_sizes_with_the_frames_in_order(tmp_path, size, fps)
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
+def test_an_mp4_says_which_colors_it_has(tmp_path):
+    av = pytest.importorskip("av")
+    green = np.zeros((24, 32, 3), np.uint8)
+    green[..., 1] = 255
+    write_video(tmp_path / "film.mp4", [green], 24)
+    with av.open(str(tmp_path / "film.mp4")) as film:
+        context = film.streams.video[0].codec_context
+        tags = (context.colorspace, context.color_primaries, context.color_trc, context.color_range)
+        (picture,) = film.decode(video=0)
+    assert tuple(map(int, tags)) == (1, 1, 1, 1)  # BT.709, 16 to 235
+    luma = picture.to_ndarray()[:24]
+    assert luma.mean() == pytest.approx(16 + 219 * 0.7152, abs=2)
+
+
 @pytest.mark.parametrize("suffix", [".webp", ".gif"])
 def test_an_animation_has_all_frames(tmp_path, suffix):
     path = tmp_path / f"film{suffix}"

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from scene_makers import make_cameras
+from scene_makers import make_cameras, make_scene
 from tiny import roughen, tiny_model
 from torch.nn.functional import normalize
 
@@ -13,7 +13,12 @@ from taichi_pynerf.data.drawing.sightings import Sightings
 from taichi_pynerf.data.scene import Scene
 from taichi_pynerf.geometry.rays import view_rays
 from taichi_pynerf.geometry.scene_box import SceneBox
-from taichi_pynerf.training.carving import LEAST_POINTS, NEAR_MARGIN, close_to_cameras
+from taichi_pynerf.training.carving import (
+    LEAST_POINTS,
+    NEAR_MARGIN,
+    close_to_cameras,
+    possible_cells,
+)
 
 SIZE, NEAR, AABB = 16, 0.05, (-1.0,) * 3 + (1.0,) * 3
 FOCAL, DEPTH = 0.8, 1.5
@@ -124,3 +129,14 @@ def test_what_is_ruled_out_has_no_density(scene, sampler):
     assert (model.field(places, dirs, levels).sigmas == 0).all()
     ruled_out.rule_out(torch.zeros_like(cells))
     assert torch.equal(before.rgb, model.renderer.render_rays(rays).rgb)
+
+
+def test_nothing_is_looked_for_outside_of_a_flat_box():
+    box = SceneBox((-1.0, -1.0, -0.25, 1.0, 1.0, 0.25))
+    dataset = PyNeRFDataset.from_scene(make_scene())
+    possible = possible_cells(dataset, box, 32, use_alpha=False).view(32, 32, 32)
+    assert possible[:, :, 12:20].all()  # a quarter of the cube
+    assert not possible[:, :, :10].any()
+    assert not possible[:, :, 22:].any()
+    cube = SceneBox((-1.0,) * 3 + (1.0,) * 3)
+    assert possible_cells(dataset, cube, 32, use_alpha=False).all()

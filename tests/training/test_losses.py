@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_config, tiny_field
+from tiny import tiny_config, tiny_field, tiny_model
 
 from taichi_pynerf.model.proposals import Histogram
 from taichi_pynerf.ops.ray_march import Samples
@@ -12,13 +12,12 @@ from taichi_pynerf.training.losses import (
     TOGETHER,
     PyNeRFLoss,
     distortion,
+    loss_inputs,
     proposal_loss,
     pyramid_consistency,
     structure,
     table_energy,
 )
-
-NUM_LEVELS = 4
 
 
 def packed(counts, generator, dtype=torch.float32):
@@ -430,3 +429,13 @@ def test_the_proposal_loss_pulls_up_what_is_too_low():
     assert torch.autograd.gradcheck(
         lambda w: proposal_loss(*fine, few._replace(weights=w)), few.weights.requires_grad_()
     )
+
+
+def test_decay_of_weights_leaves_the_field_that_proposes_to_its_own_lessons():
+    model = tiny_model(sampler="proposal", proposal_resolution=64)
+    render = SimpleNamespace(rgb=torch.zeros(2, 3), acc=torch.ones(2), depth=torch.ones(2))
+    weights = loss_inputs(model, render, torch.zeros(3), 0.5)["networks"]
+    own = {
+        id(p) for part in (model.field.heads, model.field.color_heads) for p in part.parameters()
+    }
+    assert {id(weight) for weight in weights} == own

@@ -98,13 +98,18 @@ def pack(quantised: QuantisedModel) -> Packed:
         "chunks": {},
     }  # fmt: skip
     chunks.sort(key=_order)
+    levels.sort(key=lambda level: level["chunk"].startswith("level"))
     header["chunks"] = {chunk.name: len(chunk.data) for chunk in chunks}
     return Packed(header, chunks, texture)
 
 
 def _order(chunk: Chunk) -> tuple[int, int]:
-    """Networks and occupancy, the coarse levels, the trained levels, the finer levels."""
+    """Networks and occupancy, the field that proposes samples, which no picture is without, the
+    coarse levels, the trained levels, the finer levels.
+    """
     kind, _, number = chunk.name.partition("_")
+    if kind == "small":
+        return 0, 1
     if kind == "ranges":
         return 1, 2
     return (1, int(number)) if number else (0, 0)

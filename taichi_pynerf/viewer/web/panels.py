@@ -85,7 +85,7 @@ class Panels:
         least, most = (math.degrees(angle) for angle in FOV_RANGE)
 
         def degrees() -> int:
-            return round(math.degrees(viewer.camera.fov_y))
+            return round(min(max(math.degrees(viewer.camera.fov_y), least), most))
 
         fov = gui.add_slider(
             "view, deg", round(least), round(most), 1, degrees(), hint="vertical angle of view"
@@ -153,7 +153,9 @@ class Panels:
     def _add_crop(self, gui: Any) -> None:
         viewer, settings = self.viewer, self.viewer.settings
         on = gui.add_checkbox("crop", settings.cropping)
-        size = gui.add_vector3("sides", settings.crop.size, min=(1e-3,) * 3, step=0.01)
+        sides = settings.crop.size
+        least = tuple(min(1e-3, side) for side in sides)
+        size = gui.add_vector3("sides", sides, min=least, step=0.01)
 
         def set_cropping(value: Any) -> None:
             settings.cropping = bool(value)

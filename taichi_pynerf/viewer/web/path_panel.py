@@ -164,6 +164,8 @@ class PathPanel:
         if self._film is not None:
             raise UserError("one film at a time: Stop ends this one")
         cameras = self._cameras()
+        if self._size.value not in FILM_SIZES:  # a page may send anything
+            raise UserError(f"film size: choose one of {', '.join(FILM_SIZES)}")
         width, height = FILM_SIZES[self._size.value] or self.viewer.layout.picture_size
         # Others may be making one too, whose file is not there yet.
         path = self.viewer.free_path(f"film_{self.handle.client_id}", video_suffix())

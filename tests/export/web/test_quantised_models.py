@@ -8,6 +8,7 @@ from tiny import roughen, tiny_model
 
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.export.web import PageOptions, write_web_scene
+from taichi_pynerf.export.web.chunks import pack
 from taichi_pynerf.export.web.quantise import quantise
 from taichi_pynerf.export.web.ranges import UNSEEN, range_step, trained_shares
 from taichi_pynerf.export.web.reach import entries_reached
@@ -43,6 +44,18 @@ def pictures(model):
     cameras = make_cameras(3, width=20, height=16, focal=24.0)
     found = [render_image(model, cameras, view, 0.05, 8.0) for view in range(3)]
     return torch.cat([x["rgb"].flatten() for x in found])
+
+
+def test_what_proposes_samples_comes_before_what_they_show():
+    model = tiny_model(sampler="proposal", proposal_resolution=64).eval()
+    packed = pack(quantise(model))
+    chunks = [name for name in packed.header["chunks"] if "_" in name]
+    filled = [level["chunk"] for level in packed.header["levels"]]
+    for names in (chunks, filled):
+        kinds = [name.partition("_")[0] for name in names]
+        assert kinds == sorted(kinds, reverse=True)
+        assert set(kinds) == {"small", "level"}
+    assert [name for name in filled if "level" in name] == [f"level_{i}" for i in range(4)]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -69,6 +69,19 @@ def test_a_film_is_made_between_pictures_and_downloaded(stage):
         assert two.files == {}
 
 
+def test_a_size_of_film_that_there_is_not_is_refused(stage):
+    with page(stage) as one:
+        one.look(EYE, TARGET)
+        until(stage, lambda: len(stage.clients) == 1, "the page")
+        viewer = with_key_frames(stage, one)
+        push(stage, one, "film size", "9 x 9")
+        push(stage, one, "Render film", True)
+        until(stage, lambda: "film size: choose one of" in viewer.message, "a word")
+        push(stage, one, "film size", "1920 x 1080")
+        push(stage, one, "Render film", True)
+        until(stage, lambda: stage.clients[0].path.busy, "the film")
+
+
 def test_a_film_is_given_up_with_its_page_and_leaves_nothing(stage):
     with page(stage, (256, 192)) as one:
         one.look(EYE, TARGET)

@@ -1,5 +1,7 @@
 """The widgets of a page change its viewer."""
 
+import copy
+import dataclasses
 from functools import partial
 from types import SimpleNamespace
 
@@ -99,6 +101,27 @@ def test_sliders_show_what_other_input_has_changed(stage):
         until(stage, rested(one), "a picture")
         assert viewer.view == 0
         assert viewer.camera.fov_y == pytest.approx(fov, abs=1e-9)  # shown rounded, drawn as it is
+
+
+@pytest.mark.parametrize("degrees", [3.0, 130.0])
+def test_a_lens_beyond_the_sliders_range_ends_nothing(trained, tmp_path, degrees):
+    dataset = copy.copy(trained.train_dataset)
+    cameras = dataset.cameras
+    focal = 0.5 * cameras.height / np.tan(np.radians(degrees) / 2)
+    dataset.cameras = dataclasses.replace(cameras, fx=focal.float(), fy=focal.float())
+    make = partial(Viewer, trained.model, dataset, tmp_path)
+    stage = Audience(make, WebServer("test", port=0))
+    try:
+        with page(stage) as one:
+            one.look(EYE, TARGET)
+            until(stage, lambda: "view, deg" in one.widgets, "widgets")
+            viewer = stage.clients[0].viewer
+            stage.clients[0].later("frustum", lambda: viewer.show_view(2))
+            limit = 5 if degrees < 5 else 120
+            until(stage, lambda: one.shown("view, deg") == limit, "the angle")
+            assert np.degrees(viewer.camera.fov_y) == pytest.approx(degrees, rel=1e-4)
+    finally:
+        stage.server.close()
 
 
 def test_a_slider_is_not_sent_what_its_own_hand_set():

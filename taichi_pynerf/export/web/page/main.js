@@ -41,6 +41,7 @@ class App {
     element("fixed").addEventListener("change", () => this.setLevel());
     element("level").addEventListener("input", () => this.setLevel());
     window.addEventListener("resize", () => this.renderer.invalidate(true));
+    element("fullscreen").hidden = !document.fullscreenEnabled;  // as on telephones of Apple's
     document.addEventListener("fullscreenchange", () => this.renderer.invalidate(true));
     element("fold").addEventListener("click", () => this.toggleFold());
     if (window.innerWidth < SMALL || window.innerHeight < SMALL) this.toggleFold();
@@ -112,7 +113,7 @@ class App {
 
   toggleFullscreen() {
     if (document.fullscreenElement) document.exitFullscreen();
-    else document.documentElement.requestFullscreen().catch(() => {});
+    else document.documentElement.requestFullscreen?.().catch(() => {});
   }
 
   toggleKeys() {
