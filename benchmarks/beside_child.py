@@ -15,7 +15,6 @@ from taichi_pynerf import PyNeRFDataset, PyNeRFTrainer, compute_psnr, load_pyram
 import torch  # isort: skip  (after the package, which sets the thread policy)
 
 STEPS = 16  # a turn: one update of the occupancy grid among them
-FEW_RAYS = 8
 
 
 class Clock:

@@ -6,7 +6,9 @@ import glob
 import json
 import math
 import os
-import tempfile
+import secrets
+import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +16,7 @@ from typing import IO, Any
 from taichi_pynerf.errors import RunFolderError
 
 CACHE_VARIABLE = "TAICHI_PYNERF_CACHE"
+_WAITS = (0.05, 0.2, 0.5, 1.0, 2.0)  # seconds
 
 
 def cache_folder() -> Path:
@@ -42,23 +45,37 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
         OSError: the file cannot be written; its `filename` is `path`.
     """
     path = Path(path)
-    partial = None
+    # Not by `tempfile`, which on Windows tries for hours to make a file where none may be made.
+    partial, is_ours = path.with_name(f".{path.name}.{secrets.token_hex(4)}"), False
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            partial = Path(file.name)
+        with partial.open("xb") as file:
+            is_ours = True
             yield file
-        umask = os.umask(0)
-        os.umask(umask)
-        partial.chmod(0o666 & ~umask)  # temporary files are private, outputs are not
-        partial.replace(path)
+        put_in_place(partial, path)
     except BaseException as error:
-        if partial is not None:
+        if is_ours:
             partial.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None:
             error.filename = str(path)
         raise
+
+
+def put_in_place(source: Path, target: Path) -> None:
+    """Rename a file, in place of an earlier one, or a folder to a name that is free.
+
+    Windows refuses while another program has either of them open, as those do that look for viruses
+    or make backups: it is asked again for some seconds.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    for seconds in _WAITS if sys.platform == "win32" else ():
+        try:
+            source.replace(target)
+            return
+        except PermissionError:
+            time.sleep(seconds)
+    source.replace(target)
 
 
 def open_to_append(path: Path) -> IO[bytes]:

@@ -44,6 +44,7 @@ def write_description(folder, content, name="transforms.json", **how):
 
 def assert_poses_are(scene, poses, camera=CAMERA):
     """Check that rays of all views are those of these poses, in the files' world."""
+    assert len(scene.cameras) == len(poses)
     for view, pose in enumerate(poses):
         rays = view_rays(scene.cameras, view)
         rays_o, rays_d = file_rays(pose, *camera)

@@ -1,15 +1,18 @@
 """Writing of files: whole or not at all, and nothing left behind by a process that was killed."""
 
 import errno
+from pathlib import Path
 
 import pytest
 
+from taichi_pynerf import files
 from taichi_pynerf.errors import RunFolderError
 from taichi_pynerf.files import (
     atomic_write,
     atomic_write_text,
     is_there,
     open_to_append,
+    put_in_place,
     refuse_links,
     remove_leftovers,
 )
@@ -74,3 +77,30 @@ def test_what_has_too_long_a_name_is_not_there(tmp_path):
     assert is_there(tmp_path)
     assert not is_there(tmp_path / "x")
     assert not is_there(tmp_path / ("x" * 300) / "y")
+
+
+@pytest.mark.parametrize(("system", "refusals"), [("linux", 0), ("win32", 3), ("win32", 9)])
+def test_a_file_that_another_program_has_open_is_waited_for(
+    tmp_path, monkeypatch, system, refusals
+):
+    (tmp_path / "new").write_text("new")
+    (tmp_path / "old").write_text("old")
+    rename, waited, left = Path.replace, [], [refusals]
+
+    def refuse(source, target):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise PermissionError(13, "in use")
+        return rename(source, target)
+
+    monkeypatch.setattr(files.sys, "platform", system)
+    monkeypatch.setattr(files.time, "sleep", waited.append)
+    monkeypatch.setattr(Path, "replace", refuse)
+    if refusals == 9:
+        with pytest.raises(PermissionError):
+            put_in_place(tmp_path / "new", tmp_path / "old")
+        assert len(waited) == 5
+        return
+    put_in_place(tmp_path / "new", tmp_path / "old")
+    assert len(waited) == refusals
+    assert (tmp_path / "old").read_text() == "new"

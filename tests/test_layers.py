@@ -1,6 +1,8 @@
 """The imports of the package run one way: a module imports its own layer and lower ones only."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -213,3 +215,23 @@ def test_the_search_finds_imports_of_every_form(tmp_path):
 def test_the_search_finds_cycles():
     graph = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"d"}}
     assert [cycle_through(name, graph) for name in graph] == [[], ["b", "c"], ["c", "b"], ["d"]]
+
+
+WITHOUT_UNIX = """
+import importlib, sys, types
+import numpy, PIL.Image, taichi, torch, torch.distributed, tqdm
+import concurrent.futures, logging, multiprocessing, subprocess, tempfile, zipfile
+sys.modules["msvcrt"] = types.ModuleType("msvcrt")
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None  # an import of it fails
+sys.platform = "win32"
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+"""
+
+
+def test_no_module_needs_what_windows_lacks():
+    names = [f"{PACKAGE}.{name}" for name in modules() if not name.startswith("nerfstudio")]
+    command = [sys.executable, "-c", WITHOUT_UNIX, *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

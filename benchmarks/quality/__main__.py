@@ -33,7 +33,11 @@ def build_parser() -> Parser:
     parser.add_argument("--data_dir", type=Path, help="folder that holds lego, fern and the others")
     parser.add_argument("--output_dir", type=Path, default=Path("outputs/quality"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="each row runs with each")
-    parser.add_argument("--preset", choices=PRESETS, help="settings to start from (the row's)")
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        help="settings to start from, in place of the row's (gpu for a graphics card)",
+    )
     parser.add_argument("--backend", choices=runtime.BACKENDS, default="auto")
     parser.add_argument(
         "--tables_only", action="store_true", help="write the tables of what has been run"
@@ -100,12 +104,11 @@ def main(argv: list[str]) -> None:
     if not args.tables_only:
         if not args.rows:
             raise ConfigError("name rows or tables to run; --list shows them")
-        backend = runtime.start(args.backend)
-        preset = args.preset or ("gpu" if backend == "cuda" else None)
+        runtime.start(args.backend)
         for seed in args.seeds:
             for name in names:
                 print(f"{name}, seed {seed}", flush=True)
-                run_row(name, args.output_dir, args.data_dir, seed, preset)
+                run_row(name, args.output_dir, args.data_dir, seed, args.preset)
     for table in tables:
         text = markdown(table, found_results(args.output_dir, table))
         args.output_dir.mkdir(parents=True, exist_ok=True)

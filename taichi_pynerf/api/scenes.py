@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from taichi_pynerf.api.camera import Camera
+from taichi_pynerf.data.datasets import Dataset
 from taichi_pynerf.data.placement import SceneTransform
 from taichi_pynerf.data.scene import cameras_at
 from taichi_pynerf.data.scene_files import SceneFiles
 from taichi_pynerf.errors import SceneError
-from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.rendering.camera_paths import camera_path, path_cameras
 from taichi_pynerf.runs.scene_source import SceneSource

@@ -5,6 +5,7 @@ import errno
 import io
 import re
 import shlex
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable
@@ -54,8 +55,14 @@ def command(program: str) -> str:
         f"{started.parent.name}/{started.name}" in PROGRAMS.values()
         and not (checkout / "__init__.py").exists()  # the package has a folder "apps" too
     ):
-        return f"python {shlex.quote(str(checkout / file))}"
+        return f"python {word(checkout / file)}"
     return f"pynerf-{program}"
+
+
+def word(path: str | Path) -> str:
+    """A path as one word of a command, for the usual shell of the system."""
+    text = str(path)
+    return subprocess.list2cmdline([text]) if sys.platform == "win32" else shlex.quote(text)
 
 
 def in_commands_of_the_user(text: str) -> str:

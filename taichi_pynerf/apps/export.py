@@ -10,13 +10,12 @@ python apps/export.py --checkpoint outputs/lego/taichi-pynerf-synthetic/2026-01-
 
 import argparse
 import os
-import shlex
 from pathlib import Path
 
 from taichi_pynerf import convert_to_nerfstudio_format, runtime, save_pyramid_model
-from taichi_pynerf.apps.cli import Parser, run
-from taichi_pynerf.apps.crop_flags import add_crop_flag, crop_from
-from taichi_pynerf.apps.page_flags import add_page_flags, export_page, page_options_from
+from taichi_pynerf.apps.cli import Parser, run, word
+from taichi_pynerf.apps.flags.crop import add_crop_flag, crop_from
+from taichi_pynerf.apps.flags.page import add_page_flags, export_page, page_options_from
 from taichi_pynerf.data.placement import SceneTransform
 from taichi_pynerf.errors import ConfigError, SceneError
 from taichi_pynerf.export.mesh import MESH_SUFFIXES, extract_mesh, move_back, write_mesh
@@ -156,7 +155,7 @@ def main(argv: list[str]) -> None:
         settings = convert_to_nerfstudio_format(
             opened.model, opened.config, path, source, opened.step
         )
-        print(f"look at it with:  ns-viewer --load-config {shlex.quote(str(settings))}")
+        print(f"look at it with:  ns-viewer --load-config {word(settings)}")
     else:
         scene = None if opened.source is None else opened.source.to_dict()
         save_pyramid_model(opened.model, opened.config, path, scene=scene)

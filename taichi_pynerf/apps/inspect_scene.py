@@ -11,7 +11,7 @@ from taichi_pynerf.apps.cli import Parser, run
 
 
 def build_parser() -> Parser:
-    from taichi_pynerf.apps.scene_flags import add_placement_flags
+    from taichi_pynerf.apps.flags.scene import add_placement_flags
     from taichi_pynerf.data.locating import FORMATS
 
     parser = Parser(description=__doc__)
@@ -25,7 +25,7 @@ def build_parser() -> Parser:
 
 
 def main(argv: list[str] | None = None) -> None:
-    from taichi_pynerf.apps.scene_flags import exposure_of, holdout_of, placement_of
+    from taichi_pynerf.apps.flags.scene import exposure_of, holdout_of, placement_of
     from taichi_pynerf.data.authoring.folder_report import found_lines
     from taichi_pynerf.data.authoring.inspection import inspect_scene
     from taichi_pynerf.data.authoring.scene_drawing import draw_scene

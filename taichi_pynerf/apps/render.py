@@ -16,8 +16,8 @@ import torch
 
 from taichi_pynerf import runtime
 from taichi_pynerf.apps.cli import Parser, run
-from taichi_pynerf.apps.crop_flags import add_crop_flag, crop_from
-from taichi_pynerf.apps.path_flags import add_path_flags, chosen_path, leave_out_close_places
+from taichi_pynerf.apps.flags.crop import add_crop_flag, crop_from
+from taichi_pynerf.apps.flags.path import add_path_flags, chosen_path, leave_out_close_places
 from taichi_pynerf.errors import ConfigError, MissingPackageError
 from taichi_pynerf.evaluation.evaluation import MEANINGS, Metric, metrics_for, summarise
 from taichi_pynerf.evaluation.lpips import LPIPS, NETS

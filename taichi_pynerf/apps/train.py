@@ -9,26 +9,25 @@ torchrun --nproc_per_node=2 apps/train.py …           several processes, a sha
 
 import argparse
 import contextlib
-import shlex
 from functools import partial
 from pathlib import Path
 
 from taichi_pynerf import PyNeRFConfig, runtime
-from taichi_pynerf.apps.cli import Parser, command, run
-from taichi_pynerf.apps.scene_flags import NAMES as PLACEMENT_FLAGS
-from taichi_pynerf.apps.scene_flags import (
+from taichi_pynerf.apps.cli import Parser, command, run, word
+from taichi_pynerf.apps.flags.scene import NAMES as PLACEMENT_FLAGS
+from taichi_pynerf.apps.flags.scene import (
     add_placement_flags,
     exposure_of,
     holdout_of,
     placement_of,
 )
-from taichi_pynerf.apps.setting_flags import add_setting_flags, settings_given
+from taichi_pynerf.apps.flags.settings import add_setting_flags, settings_given
+from taichi_pynerf.apps.flags.web import add_web_flags, audience_of, check_web_flags
 from taichi_pynerf.apps.training_report import report
-from taichi_pynerf.apps.web_flags import add_web_flags, audience_of, check_web_flags
+from taichi_pynerf.data.datasets import Dataset
 from taichi_pynerf.data.drawing.store import check_data_device
 from taichi_pynerf.data.locating import FORMATS
 from taichi_pynerf.errors import CheckpointError, ConfigError
-from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.presets import PRESETS
 from taichi_pynerf.runs.checkpoint import (
@@ -225,12 +224,12 @@ def train_and_report(
     live = watch(args, trainer, source, run_dir) if args.gui or args.web else None
     with stop_on_interrupt(trainer):
         trainer.train(on_step=live)
-    checkpoint = trainer.save()
+        checkpoint = trainer.save()
     if live is not None:
         live.finish()
     if trainer.stop_requested:
         print(f"stopped at step {trainer.step}; checkpoint: {checkpoint}")
-        print(f"continue with:  {command('train')} --resume {shlex.quote(str(run_dir))}")
+        print(f"continue with:  {command('train')} --resume {word(run_dir)}")
         return
     report(trainer, tested, run_dir, backend)
 

@@ -1,12 +1,12 @@
 """The end of a training: the test, `metrics.json`, pictures, and what to do next."""
 
-import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
 from taichi_pynerf import runtime
-from taichi_pynerf.apps.cli import command
-from taichi_pynerf.evaluation.evaluation import MEANINGS, Dataset, evaluate, metrics_for
+from taichi_pynerf.apps.cli import command, word
+from taichi_pynerf.data.datasets import Dataset
+from taichi_pynerf.evaluation.evaluation import MEANINGS, evaluate, metrics_for
 from taichi_pynerf.files import atomic_write_text, json_text
 from taichi_pynerf.rendering.preview import median_view, write_preview
 from taichi_pynerf.training.log import FILE_NAME as LOG_NAME
@@ -82,4 +82,4 @@ def report(trainer: PyNeRFTrainer, dataset: Dataset | None, run_dir: Path, backe
     more = f"--max_steps {2 * config.max_steps}"
     if config.max_seconds and trainer.step < config.max_steps:
         more = f"--max_seconds {2 * config.max_seconds:g}"
-    print(f"continue with:  {command('train')} --resume {shlex.quote(str(run_dir))} {more}")
+    print(f"continue with:  {command('train')} --resume {word(run_dir)} {more}")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from taichi_pynerf import runtime
 from taichi_pynerf.apps.cli import Parser, run
-from taichi_pynerf.apps.crop_flags import add_crop_flag, crop_from
-from taichi_pynerf.apps.web_flags import (
+from taichi_pynerf.apps.flags.crop import add_crop_flag, crop_from
+from taichi_pynerf.apps.flags.web import (
     add_web_flags,
     audience_of,
     check_web_flags,

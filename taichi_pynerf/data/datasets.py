@@ -345,11 +345,8 @@ class MultiScaleDataset(_SceneDataset):
         scales: different positive integers. Columns and rows that do not fill a pixel of a scale
             are cut off at the right and the bottom.
         img_downscale: divisor of the files' size; the quotient counts as full size.
-        white_background: put transparent pixels on white instead of black.
-        dataset_type: the format; by default it is detected.
         sampling: "pixels", "scales" or "halved".
-        placement: how to place the scene in its coordinates; by default as its format does.
-        allow_external_paths, exposure, holdout, colmap_path: as in `PyNeRFDataset`.
+        white_background, dataset_type, …, colmap_path: as in `PyNeRFDataset`.
 
     Raises:
         SceneError: the scene cannot be loaded at these scales; the message says why.
@@ -397,3 +394,7 @@ class MultiScaleDataset(_SceneDataset):
         dataset = cls.__new__(cls)
         _SceneDataset.__init__(dataset, scene.with_scales(scales), white_background, sampling)
         return dataset
+
+
+Dataset = PyNeRFDataset | MultiScaleDataset
+"""The images that a model is trained or tested on."""

@@ -237,6 +237,8 @@ class ImageFinder:
         real, above = path.resolve(), self._root.parent
         if real.is_relative_to(self._root):
             return True
+        if path.anchor and path.drive != self.data_dir.absolute().drive:  # of Windows
+            return False
         written = self.data_dir.resolve() / os.path.relpath(path, self.data_dir)
         if not real.is_relative_to(above) or real != Path(os.path.normpath(written)):
             return False  # elsewhere, or by a link

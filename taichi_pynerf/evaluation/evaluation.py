@@ -10,7 +10,7 @@ from statistics import fmean
 import torch
 
 from taichi_pynerf.config import PyNeRFConfig
-from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
+from taichi_pynerf.data.datasets import Dataset
 from taichi_pynerf.errors import Notice
 from taichi_pynerf.evaluation.color_fit import FITTED_METRICS, FittedMetric
 from taichi_pynerf.evaluation.exif_exposure import ExposedMetric, ExposureResponse, exif_metrics
@@ -18,7 +18,6 @@ from taichi_pynerf.evaluation.metrics import compute_psnr, compute_ssim
 from taichi_pynerf.model.images import RenderOptions, rays_bar, render_image
 from taichi_pynerf.model.model import PyNeRF
 
-Dataset = PyNeRFDataset | MultiScaleDataset
 Metric = Callable[[torch.Tensor, torch.Tensor], float]
 METRICS: dict[str, Metric] = {"psnr": compute_psnr, "ssim": compute_ssim}
 

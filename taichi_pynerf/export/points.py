@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from taichi_pynerf.data.datasets import Dataset
 from taichi_pynerf.data.placement import SceneTransform
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.export.surface import Surface
 from taichi_pynerf.extras import optional
 from taichi_pynerf.files import atomic_write

@@ -22,7 +22,11 @@ def taichi_dtype(tensor: torch.Tensor) -> Any:
 
 
 def check_shape(name: str, tensor: torch.Tensor, shape: tuple[int | None, ...]) -> None:
-    """Raise ValueError unless the tensor has the shape; None matches any length."""
+    """Raise ValueError unless the tensor has the shape; None matches any length.
+
+    Every op begins with this. So Taichi is started here if an op is used by itself.
+    """
+    runtime.ensure_started()
     fits = tensor.dim() == len(shape) and all(
         want in (None, have) for want, have in zip(shape, tensor.shape, strict=True)
     )

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from taichi_pynerf.evaluation.evaluation import Dataset, render_view
+from taichi_pynerf.data.datasets import Dataset
+from taichi_pynerf.evaluation.evaluation import render_view
 from taichi_pynerf.evaluation.metrics import compute_psnr
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.rendering.colormaps import depth_colors, level_colors

@@ -9,9 +9,9 @@ from fractions import Fraction
 
 import torch
 
+from taichi_pynerf.data.datasets import Dataset
 from taichi_pynerf.data.placement import SceneTransform
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.rendering.camera_kinds import (
     EYE_DISTANCE,

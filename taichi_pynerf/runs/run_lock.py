@@ -10,16 +10,21 @@ from pathlib import Path
 
 from taichi_pynerf.errors import RunFolderError
 
-if sys.platform != "win32":
+if sys.platform == "win32":
+    import msvcrt
+else:
     import fcntl
+
+WINDOWS_NAME = ".lock"
 
 
 @contextlib.contextmanager
 def run_lock(run_dir: Path) -> Iterator[None]:
     """Hold a run folder while a training writes into it.
 
-    The lock is on the folder itself, so no file is left behind. The system removes it when the
-    process ends, however that happens.
+    The lock is on the folder itself, so no file is left behind; Windows, which has no locks on
+    folders, gets an empty file. The system removes the lock when the process ends, however that
+    happens.
 
     Args:
         run_dir: the folder, which must exist.
@@ -27,20 +32,33 @@ def run_lock(run_dir: Path) -> Iterator[None]:
     Raises:
         RunFolderError: another process holds it.
     """
-    if sys.platform == "win32":  # has no locks on folders, so two trainings are not kept apart
-        yield
-        return
-    handle = os.open(run_dir, os.O_RDONLY)
+    if sys.platform == "win32":
+        handle = os.open(run_dir / WINDOWS_NAME, os.O_RDWR | os.O_CREAT)
+    else:
+        handle = os.open(run_dir, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(handle):
             raise RunFolderError(
                 f"{run_dir}: another training writes into this folder; wait for it, or choose "
                 "another --experiment_name"
-            ) from None
-        except OSError:  # a file system without locks
-            pass
+            )
         yield
     finally:
         os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """Lock an open file or folder; false if another process has done so."""
+    if sys.platform == "win32":
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        pass
+    return True

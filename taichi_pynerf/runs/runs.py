@@ -77,7 +77,8 @@ def open_run(
     Args:
         run_or_file: a run folder or a checkpoint file, of `ns-train taichi-pynerf` too.
         data_dir: the scene folder, if it has moved since the training.
-        needs_scene: refuse a checkpoint without a scene, such as one saved from Python.
+        needs_scene: refuse a checkpoint without a scene, such as one saved from Python, unless
+            `data_dir` says which it is.
 
     Raises:
         CheckpointError: the checkpoint is absent, damaged, of another kind, or names no scene.
@@ -87,7 +88,7 @@ def open_run(
         checkpoint = newest_checkpoint(run_or_file)
     else:
         content, checkpoint = read_checkpoint(run_or_file), checkpoint_path(run_or_file)
-    has_scene = needs_scene or content.get("scene") is not None
+    has_scene = content.get("scene") is not None or (needs_scene and data_dir is None)
     source = source_of(content, run_or_file) if has_scene else None
     if data_dir is not None:
         source = source.at(data_dir) if source else SceneSource(str(data_dir))
@@ -112,5 +113,5 @@ def source_of(content: dict, run_or_file: str | Path) -> SceneSource:
         return SceneSource.from_dict(content.get("scene"))
     except (SceneError, TypeError):
         raise CheckpointError(
-            f"{run_or_file}: the checkpoint does not say which scene it is of; train anew"
+            f"{run_or_file}: the checkpoint does not say which scene it is of: --data_dir says it"
         ) from None

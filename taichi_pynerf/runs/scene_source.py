@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
+from taichi_pynerf.data.datasets import Dataset, MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.data.description import standing
 from taichi_pynerf.data.loading import exposures_of, read_scene, read_scene_files
 from taichi_pynerf.data.locating import detect_dataset_type
@@ -162,9 +162,7 @@ class SceneSource:
         scene = read_scene(self.folder(), self.dataset_type, self._options())
         return scene.held_out(self.holdout).split_names(with_images=with_images)
 
-    def load(
-        self, split: str, scales: Sequence[int] | None = None
-    ) -> PyNeRFDataset | MultiScaleDataset:
+    def load(self, split: str, scales: Sequence[int] | None = None) -> Dataset:
         """One split of the scene, with the images that this source names.
 
         Args:
@@ -289,7 +287,7 @@ class SceneSource:
             # Then files of another size may be taken, which are reduced already.
             source = replace(source, img_downscale=k * source.img_downscale)
 
-    def load_or_none(self, split: str) -> PyNeRFDataset | MultiScaleDataset | None:
+    def load_or_none(self, split: str) -> Dataset | None:
         """`load` for a split that the scene may lack."""
         return self.load(split) if split in self.splits() else None
 

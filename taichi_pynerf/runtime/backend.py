@@ -7,6 +7,7 @@ short `GOMP_SPINCOUNT` before it imports torch (see `taichi_pynerf/__init__.py`)
 
 import contextlib
 import io
+import sys
 
 import taichi as ti
 import torch
@@ -87,6 +88,12 @@ def start(backend: str = "auto", *, device_memory_fraction: float = DEVICE_MEMOR
     return backend
 
 
+def ensure_started() -> None:
+    """Start Taichi as by default, unless it runs: by `start`, or by the caller's own `ti.init`."""
+    if _started is None and ti.lang.impl.get_runtime().prog is None:
+        start()
+
+
 def _check_present(backend: str) -> None:
     """Raise BackendError where Taichi would quietly take the CPU instead."""
     if backend == "cuda":
@@ -94,6 +101,8 @@ def _check_present(backend: str) -> None:
             raise BackendError("backend 'cuda': torch finds no CUDA device; try --backend cpu")
         if not _has(ti.cuda):
             raise BackendError("backend 'cuda': Taichi finds no CUDA driver; try --backend cpu")
+    if backend == "vulkan" and sys.platform == "darwin":
+        raise BackendError("backend 'vulkan' is not offered on macOS: take --backend cpu")
     if backend == "vulkan" and not (hardware.vulkan_devices() and _has(ti.vulkan)):
         raise BackendError(
             "backend 'vulkan': no Vulkan device was found; install a driver (on Debian and Ubuntu "

@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -32,8 +33,10 @@ def writable_cache_folder() -> Path:
     folder = kernel_cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
+        probe = folder / f".{secrets.token_hex(4)}"
+        probe.touch(exist_ok=False)
+        probe.unlink()
+        return folder
     except OSError as error:
         warnings.warn(
             f"{folder}: {error.strerror or error}: kernels are compiled anew at each start; set "

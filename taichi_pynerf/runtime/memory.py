@@ -1,4 +1,4 @@
-"""The amount of free memory."""
+"""The amount of memory that is free, and that this process has."""
 
 import sys
 from pathlib import Path
@@ -28,6 +28,18 @@ def known_free_memory(device: torch.device) -> int | None:
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + cached
     return min((*_meminfo(), *_control_group(), *_address_space()), default=None)
+
+
+def resident_bytes() -> int | None:
+    """Main memory of this process now; where the system does not tell, its peak so far, or None."""
+    if sys.platform == "win32":
+        return None
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize()
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
 
 
 def _meminfo() -> list[int]:

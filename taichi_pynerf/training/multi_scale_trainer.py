@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.data.datasets import Dataset
 from taichi_pynerf.errors import CheckpointError
-from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.training.optimization.schedules import scale_at
 from taichi_pynerf.training.trainer import PyNeRFTrainer

@@ -14,9 +14,8 @@ from typing import Any
 import torch
 
 from taichi_pynerf.config import UNLIMITED_STEPS, PyNeRFConfig
-from taichi_pynerf.data.datasets import MultiScaleDataset
+from taichi_pynerf.data.datasets import Dataset, MultiScaleDataset
 from taichi_pynerf.errors import ConfigError, RunWarning
-from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.files import atomic_write_text, json_text, remove_leftovers
 from taichi_pynerf.model.encodings import table_bytes
 from taichi_pynerf.model.model import PyNeRF
@@ -220,11 +219,8 @@ def stop_on_interrupt(trainer: PyNeRFTrainer) -> Iterator[None]:
 
     def stop(*_: object) -> None:
         trainer.request_stop()
-        restore()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        # The other signals stay caught: a terminal that closes may send SIGHUP twice.
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
 
     numbers = [getattr(signal, name) for name in STOP_SIGNALS if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
@@ -235,4 +231,5 @@ def stop_on_interrupt(trainer: PyNeRFTrainer) -> Iterator[None]:
     try:
         yield
     finally:
-        restore()
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -12,8 +12,8 @@ from torch import nn
 from tqdm import tqdm
 
 from taichi_pynerf.config import PyNeRFConfig
+from taichi_pynerf.data.datasets import Dataset
 from taichi_pynerf.errors import CheckpointError
-from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.evaluation.exif_exposure import ExposureResponse
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.model.samples import draws_per_ray

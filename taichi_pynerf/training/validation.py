@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from taichi_pynerf.evaluation.evaluation import METRICS, Dataset, evaluate
+from taichi_pynerf.data.datasets import Dataset
+from taichi_pynerf.evaluation.evaluation import METRICS, evaluate
 from taichi_pynerf.model.images import RenderOptions
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.training.log import TrainingLog

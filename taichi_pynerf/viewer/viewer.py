@@ -9,8 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
+from taichi_pynerf.data.datasets import Dataset
 from taichi_pynerf.errors import UserError
-from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.geometry.crop_box import CropBox
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.rendering.crop_files import write_crop

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from taichi_pynerf.data.datasets import Dataset
 from taichi_pynerf.data.placement import focus_point
-from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.viewer.camera import ViewCamera
 

@@ -1,7 +1,6 @@
 """apps/export.py as its users meet it."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +17,6 @@ from taichi_pynerf.runs.scene_source import SceneSource
 
 plyfile = pytest.importorskip("plyfile")
 trimesh = pytest.importorskip("trimesh")
-APP = Path(__file__).parents[2] / "apps" / "export.py"
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 
-from taichi_pynerf.apps.setting_flags import add_setting_flags, settings_given
+from taichi_pynerf.apps.flags.settings import add_setting_flags, settings_given
 from taichi_pynerf.config import PyNeRFConfig
 from taichi_pynerf.errors import ConfigError
 from taichi_pynerf.settings import settings_of

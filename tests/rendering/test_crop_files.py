@@ -5,7 +5,7 @@ import json
 import pytest
 
 from taichi_pynerf.apps.cli import Parser
-from taichi_pynerf.apps.crop_flags import add_crop_flag, crop_from
+from taichi_pynerf.apps.flags.crop import add_crop_flag, crop_from
 from taichi_pynerf.errors import ConfigError, SceneError
 from taichi_pynerf.geometry.crop_box import CropBox
 from taichi_pynerf.rendering.crop_files import read_crop, write_crop

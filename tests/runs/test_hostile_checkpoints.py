@@ -167,14 +167,27 @@ MOMENTS = {"param_groups": [{"lr": 0.1}], "state": {}}
         {"optimizers": nested(60)},
         {"optimizers": {"tables": {**MOMENTS, "state": {7: {}}}, "networks": MOMENTS}},
         {"optimizers": {"tables": {**MOMENTS, "state": {0: {}}}, "networks": MOMENTS}},
-        {"optimizers": {"tables": {**MOMENTS, "state": {0: {"square_avg": torch.zeros(3)}}}}},
-        {"optimizers": {"tables": {**MOMENTS, "state": {0: {"square_avg": "x"}}}}},
         {"optimizers": {"tables": {"state": {}}, "networks": MOMENTS}},
     ],
 )
 def test_a_training_that_cannot_be_gone_on_with(good, training):
     state = {**content_of(good)["training"], **training}
     refused(lambda: make_trainer().load_state_dict(state), "cannot be resumed")
+
+
+@pytest.mark.parametrize(
+    ("moment", "fault"),
+    [
+        (torch.zeros(3), "square_avg of parameter 0 is of another kind"),
+        (torch.zeros(()), "square_avg of parameter 0 is too small"),
+        (torch.zeros((), dtype=torch.int64), "square_avg of parameter 0 is of another kind"),
+        ("x", "cannot be resumed"),
+    ],
+)
+def test_moments_of_another_shape_are_refused_for_their_shape(good, moment, fault):
+    tables = {**MOMENTS, "state": {0: {"square_avg": moment}}}
+    state = {**content_of(good)["training"], "optimizers": {"tables": tables, "networks": MOMENTS}}
+    refused(lambda: make_trainer().load_state_dict(state), fault)
 
 
 def test_what_else_is_in_the_training_costs_no_time(good):

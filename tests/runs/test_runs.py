@@ -53,6 +53,12 @@ def test_a_checkpoint_without_a_scene_is_refused(tmp_path, scene):
         open_run(tmp_path / "run")
 
 
+def test_a_checkpoint_without_a_scene_is_opened_with_its_folder(tmp_path, folder):
+    save(tmp_path / "run", None)
+    run = open_run(tmp_path / "run", data_dir=folder)
+    assert len(run.source.load("train")) == 3
+
+
 def test_a_source_keeps_folders_absolute_and_the_demo_scene_nameless(tmp_path, folder, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert SceneSource("scene").data_dir == str(folder)

@@ -158,3 +158,36 @@ def test_the_flags_of_programs_say_what_starts(backend):
     wrong = parser.parse_args(["--device_memory_fraction", "1.5"])
     with pytest.raises(BackendError, match=r"1\.5: it must lie between 0 and 1"):
         runtime.start_backend(wrong)
+
+
+ALONE = """
+import torch
+from taichi_pynerf.kernels.hash_grid import HashGridSpec
+from taichi_pynerf.ops.hash_grid import hash_encode
+spec = HashGridSpec(resolutions=(16, 32), features_per_level=2, hash_table_size=2**14)
+print(hash_encode(torch.rand(5, 3), torch.ones(spec.num_entries, 2), spec).sum().item())
+"""
+
+
+def test_an_op_by_itself_starts_the_backend():
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(20)
+
+
+@pytest.mark.parametrize(
+    ("backend", "words"),
+    [("cuda", "torch finds no CUDA device"), ("vulkan", "no Vulkan device was found")],
+)
+def test_a_backend_that_is_absent_is_refused_and_not_replaced(monkeypatch, backend, words):
+    begun = []
+    monkeypatch.setattr(backend_module, "_started", None)
+    monkeypatch.setattr(backend_module.ti, "init", lambda **options: begun.append(options))
+    monkeypatch.setattr(backend_module.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(backend_module.hardware, "vulkan_devices", list)
+    with pytest.raises(BackendError, match=words):
+        runtime.start(backend)
+    assert begun == []
+    assert backend_module._started is None

@@ -1,4 +1,6 @@
 import dataclasses
+import signal
+from types import SimpleNamespace
 
 import pytest
 from tiny import ball_scene
@@ -6,7 +8,13 @@ from tiny import ball_scene
 from taichi_pynerf.config import UNLIMITED_STEPS
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.training.setup import DEMO_STEPS, check_settings, fitted_preset, with_limit
+from taichi_pynerf.training.setup import (
+    DEMO_STEPS,
+    check_settings,
+    fitted_preset,
+    stop_on_interrupt,
+    with_limit,
+)
 
 
 @pytest.mark.parametrize("preset", ["default", "cpu", "gpu"])
@@ -38,3 +46,18 @@ def test_settings_that_do_not_fit_an_unbounded_scene_are_known_before_its_images
     check_settings("cpu", occupancy_resolution=50)
     with pytest.raises(ConfigError, match="multiple of 4"):
         check_settings("cpu", unbounded=True, occupancy_resolution=50)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+def test_a_terminal_that_closes_may_say_so_twice():
+    trainer = SimpleNamespace(asked=0)
+    trainer.request_stop = lambda: setattr(trainer, "asked", trainer.asked + 1)
+    before = [signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)]
+    with stop_on_interrupt(trainer):
+        for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM):
+            signal.raise_signal(number)
+        with pytest.raises(KeyboardInterrupt):  # only a Ctrl-C after that stops at once
+            signal.raise_signal(signal.SIGINT)
+    assert trainer.asked == 3
+    after = [signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)]
+    assert after == before

@@ -11,8 +11,8 @@ from tiny import ball_scene, roughen, tiny_model
 from taichi_pynerf.data.datasets import PyNeRFDataset
 from taichi_pynerf.rendering.camera_path_files import read_camera_path
 from taichi_pynerf.rendering.crop_files import read_crop
+from taichi_pynerf.runtime.memory import resident_bytes
 from taichi_pynerf.viewer.controls import ACTIONS, InputFrame
-from taichi_pynerf.viewer.ggui.resources import resident_bytes
 from taichi_pynerf.viewer.settings import Mode
 from taichi_pynerf.viewer.viewer import Viewer
 

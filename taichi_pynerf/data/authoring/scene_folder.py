@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from taichi_pynerf.errors import SceneError
+from taichi_pynerf.files import put_in_place
 
 
 @contextlib.contextmanager
@@ -65,14 +66,14 @@ def _check_free(out_dir: Path, overwrite: bool, contents: Sequence[str]) -> None
 def _take_place(folder: Path, target: Path) -> None:
     """Rename `folder` to `target`; the old content is deleted once the new one is in place."""
     if not target.exists():
-        folder.rename(target)
+        put_in_place(folder, target)
         return
     old = _sibling(target, "replaced")
-    target.rename(old)
+    put_in_place(target, old)
     try:
-        folder.rename(target)
+        put_in_place(folder, target)
     except BaseException:
-        old.rename(target)
+        put_in_place(old, target)
         raise
     shutil.rmtree(old, ignore_errors=True)
 

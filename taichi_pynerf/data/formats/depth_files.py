@@ -18,8 +18,6 @@ from taichi_pynerf.errors import SceneError
 MAX_BYTES = 8 * MAX_MEGAPIXELS * 1_000_000 + 4096
 """Largest array: float64 of as many pixels as an image may have, and a header."""
 
-SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".exr")
-
 BEYOND = 65504.0  # greatest half float, which Blender writes for the background
 MILLIMETRES = 1e-3
 """Metres per step of an integer depth, in nerfstudio's scenes and in those of depth cameras."""

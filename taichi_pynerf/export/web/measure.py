@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from taichi_pynerf.evaluation.evaluation import METRICS, Dataset, evaluate
+from taichi_pynerf.data.datasets import Dataset
+from taichi_pynerf.evaluation.evaluation import METRICS, evaluate
 from taichi_pynerf.model.images import RenderOptions
 from taichi_pynerf.model.model import PyNeRF
 

@@ -6,11 +6,13 @@ import math
 import time
 from typing import Any
 
+import torch
+
 from taichi_pynerf import runtime
 from taichi_pynerf.geometry.crop_box import CropBox
+from taichi_pynerf.runtime.memory import resident_bytes
 from taichi_pynerf.viewer.camera import FOV_RANGE
 from taichi_pynerf.viewer.controls import help_lines
-from taichi_pynerf.viewer.ggui.resources import memory_text
 from taichi_pynerf.viewer.settings import EXPOSURE_RANGE, Mode
 from taichi_pynerf.viewer.viewer import Viewer
 
@@ -72,7 +74,7 @@ def _training_panel(gui: Any, viewer: Viewer) -> bool:
     gui.text(f"backend {runtime.start()}")
     for line in _wrapped(runtime.device_name())[:2]:
         gui.text(line)
-    gui.text(f"memory {memory_text(viewer.model.device)}")
+    gui.text(f"memory {_memory_text(viewer.model.device)}")
     for line in _wrapped(viewer.message)[:4]:
         gui.text(line, color=(0.95, 0.8, 0.45))
     return (share.share, settings.paused, settings.drawing) != before
@@ -172,3 +174,12 @@ def _picture_text(viewer: Viewer) -> str:
 def _wrapped(text: str) -> list[str]:
     """Wrap text to the panel's width; paths have few spaces to break at."""
     return [text[i : i + _WRAP] for i in range(0, len(text), _WRAP)]
+
+
+def _memory_text(device: torch.device) -> str:
+    """Main memory of this process, if it is known, and what torch has on a graphics card."""
+    resident = resident_bytes()
+    parts = [] if resident is None else [f"{resident / 2**20:.0f} MiB"]
+    if device.type == "cuda":
+        parts.append(f"GPU {torch.cuda.memory_allocated(device) / 2**20:.0f} MiB")
+    return ", ".join(parts) or "not known"

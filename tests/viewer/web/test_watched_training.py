@@ -24,13 +24,30 @@ def watched(trainer, tmp_path):
     return WebTraining(audience, audience.server, trainer), audience
 
 
+def thread_of(act, end=lambda: None):
+    """A thread that has begun to act, and the list that gets its fault; `end` comes after it."""
+    faults = []
+
+    def run():
+        try:
+            act()
+        except BaseException as fault:
+            faults.append(fault)
+        finally:
+            end()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, faults
+
+
 def test_a_training_watched_by_two_pages_gives_the_same_model_to_the_bit(tmp_path):
     plain = new_trainer()
     plain.train()
     trainer = new_trainer()
     live, audience = watched(trainer, tmp_path)
     audience.share.share = 0.2
-    done = threading.Event()
+    done, shown = threading.Event(), set()
 
     def look_on():
         with page(audience) as one, page(audience, (50, 40)) as two:
@@ -42,9 +59,9 @@ def test_a_training_watched_by_two_pages_gives_the_same_model_to_the_bit(tmp_pat
                 two.look((2.2, 0.1 * (step % 20), 0.4), TARGET)
                 if "mode" in two.widgets and step % 10 == 0:
                     two.set("mode", modes[step // 10 % len(modes)])
+                shown.update(c.viewer.settings.mode for c in list(audience.clients.values()))
 
-    hands = threading.Thread(target=look_on)
-    hands.start()
+    hands, faults = thread_of(look_on)
     try:
         until(audience, lambda: len(audience.clients) == 2, "both pages")
         trainer.train(on_step=live)
@@ -53,6 +70,8 @@ def test_a_training_watched_by_two_pages_gives_the_same_model_to_the_bit(tmp_pat
         done.set()
         hands.join()
         audience.server.close()
+    assert faults == []
+    assert len(shown) > 1
     assert drawn > 1000
     want, got = training_tensors(plain), training_tensors(trainer)
     assert want.keys() == got.keys()
@@ -86,15 +105,14 @@ def test_a_pause_lasts_until_it_is_ended_or_nobody_is_left(tmp_path):
         while trainer.step <= seen["left"] + 2 and time.monotonic() < end:
             time.sleep(0.01)
         seen["after"] = trainer.step
-        trainer.request_stop()
 
-    thread = threading.Thread(target=hands)
-    thread.start()
+    thread, faults = thread_of(hands, trainer.request_stop)
     try:
         trainer.train(on_step=live)
     finally:
         thread.join()
         live.finish()
+    assert faults == []
     assert seen["still"] == seen["paused"]
     assert seen["after"] > seen["left"] + 2
     assert not audience.server.open

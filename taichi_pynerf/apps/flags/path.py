@@ -3,9 +3,9 @@
 import argparse
 from dataclasses import replace
 
+from taichi_pynerf.data.datasets import Dataset
 from taichi_pynerf.data.training_images import SightedImages
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.rendering.camera_kinds import (
     CAMERA_KINDS,
     EYE_DISTANCE,

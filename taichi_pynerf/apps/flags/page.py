@@ -5,8 +5,8 @@ import math
 from pathlib import Path
 
 from taichi_pynerf.apps.cli import Parser
+from taichi_pynerf.data.datasets import Dataset
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.evaluation.evaluation import Dataset
 from taichi_pynerf.export.web import PageOptions, check_can_export, write_web_scene
 from taichi_pynerf.export.web.measure import psnr_of_views, spread_views
 from taichi_pynerf.runs.runs import Run
