@@ -46,8 +46,9 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     assert load(tmp_path / "model.pth").steps == 80
 
 
-def test_the_loss_with_depth_runs_and_depth_helps(tmp_path):
+def test_the_loss_with_depth_runs_and_depth_helps(tmp_path, monkeypatch):
     """The README's loss, from two views of the unbounded demo scene, which has depth images."""
+    monkeypatch.chdir(tmp_path)
     _, example = blocks("python")
     settings = DemoSceneSettings(64, 2, 1, 1, DISTANCES, 4)
     make_unbounded_demo(tmp_path / "scene", settings, depth=True, progress=False)
@@ -65,6 +66,7 @@ def test_the_loss_with_depth_runs_and_depth_helps(tmp_path):
         known = truth > 0
         errors[weight] = (out["depth"] - truth).abs()[known].median().item()
     assert errors["0.1"] < 0.8 * errors["0.0"]
+    assert load("model.pth").steps == 120
 
 
 def test_links_to_files_lead_somewhere():
