@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from taichi_pynerf.api.camera import Camera
 from taichi_pynerf.data.datasets import Dataset
 from taichi_pynerf.data.placement import SceneTransform
 from taichi_pynerf.data.scene import cameras_at
-from taichi_pynerf.data.scene_files import SceneFiles
+from taichi_pynerf.data.scene_files import SceneFiles, finest_views
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.rendering.camera_paths import camera_path, path_cameras
@@ -77,7 +76,7 @@ class LoadedScene:
             IndexError: there is no such image.
         """
         dataset = self.dataset(split)
-        full_size = (dataset.scales == dataset.scales.min()).nonzero().squeeze(1).tolist()
+        full_size = finest_views(dataset.scales)
         if not 0 <= index < len(full_size):
             raise IndexError(f"image {index} of {len(full_size)}")
         return dataset.image(full_size[index]).numpy()
@@ -135,12 +134,9 @@ class LoadedScene:
 
     def _cameras(self, split: str) -> Cameras:
         """One split's cameras at full size."""
-        files = self.files(split)
+        files = self.files(split).at_full_size()
         factor = self.source.img_downscale // files.reduction
-        cameras = cameras_at(files.cameras, [max(factor, 1)], files.names)
-        if files.scales is None:
-            return cameras
-        return cameras.select(torch.nonzero(files.scales == files.scales.min()).squeeze(1))
+        return cameras_at(files.cameras, [max(factor, 1)], files.names)
 
     def _check(self, split: str, known: list[str]) -> None:
         if split not in known:

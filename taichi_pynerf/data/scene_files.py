@@ -119,6 +119,15 @@ class SceneFiles:
             pixel_weights=None if self.pixel_weights is None else self.pixel_weights[indices],
         )
 
+    def at_full_size(self) -> SceneFiles:
+        """Without the coarser images of formats that hold several scales."""
+        return self if self.scales is None else self.select(finest_views(self.scales))
+
+
+def finest_views(scales: torch.Tensor) -> list[int]:
+    """The images that count as full size: those at the least of the scales int64 [V]."""
+    return (scales == scales.min()).nonzero().squeeze(1).tolist()
+
 
 _noted: ContextVar[set[Path] | None] = ContextVar("_noted", default=None)
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from taichi_pynerf.data.formats.poses import checked_pose
+from taichi_pynerf.data.formats.poses import checked_pose, opengl_pose
 from taichi_pynerf.data.placement import SceneTransform
 from taichi_pynerf.data.scene_files import read_json, shown
 from taichi_pynerf.errors import SceneError
 from taichi_pynerf.files import atomic_write_text, json_text
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.crop_box import CropBox
+from taichi_pynerf.geometry.rotations import rotation_of_quaternion
 from taichi_pynerf.rendering.camera_kinds import (
     CAMERA_KINDS,
     EYE_DISTANCE,
@@ -168,20 +169,11 @@ def _of_instant_ngp(path: Path, content: dict, frames: list, scene: PathScene, k
     scale, offset = scene.unit_cube
     poses, angles = [], []
     for where, frame in frames:
-        x, y, z, w = _numbers(where, frame, "R", 4)
-        length = math.sqrt(x * x + y * y + z * z + w * w)
-        if length < 1e-6:
+        quaternion = _numbers(where, frame, "R", 4)
+        if np.linalg.norm(quaternion) < 1e-6:
             raise SceneError(f"{where}: R is not the quaternion of a rotation")
-        x, y, z, w = (value / length for value in (x, y, z, w))
-        rotation = np.array(
-            [
-                [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-                [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-                [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-            ]
-        )
         position = np.array(_numbers(where, frame, "T", 3))
-        pose = np.concatenate([rotation * [1.0, -1.0, -1.0], position[:, None]], axis=1)[[2, 0, 1]]
+        pose = opengl_pose(rotation_of_quaternion(*quaternion), position)[[2, 0, 1]]
         pose[:, 3] = (pose[:, 3] - offset) / scale
         poses.append(pose)
         angles.append(_angle(where, frame))

@@ -222,10 +222,7 @@ class SceneSource:
         Raises:
             SceneError: there is no such split, or the scene cannot be read.
         """
-        files = self.files(split)
-        if files.scales is not None:
-            finest = files.scales == files.scales.min()
-            files = files.select(finest.nonzero().squeeze(1).tolist())
+        files = self.files(split).at_full_size()
         factor = max(self.img_downscale // files.reduction, 1)
         return Views(
             cameras=cameras_at(files.cameras, [factor], files.names),

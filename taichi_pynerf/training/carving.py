@@ -13,6 +13,7 @@ import math
 import torch
 from torch.nn.functional import max_pool2d
 
+from taichi_pynerf.data.scene_files import finest_views
 from taichi_pynerf.data.training_images import SightedImages, TrainingImages
 from taichi_pynerf.geometry.cameras import Cameras
 from taichi_pynerf.geometry.rays import generate_rays
@@ -176,7 +177,7 @@ def close_to_cameras(
 
 def _nearest_shown(dataset: SightedImages) -> tuple[list[int], dict[int, float]]:
     """The views at full size, and from which distance on they show something, where it is known."""
-    views = (dataset.scales == dataset.scales.min()).nonzero().squeeze(-1).tolist()
+    views = finest_views(dataset.scales)
     sightings, nearest = dataset.sightings, {}
     if sightings is not None:
         for view in views:
@@ -215,7 +216,7 @@ def carve(dataset: TrainingImages, box: SceneBox, resolution: int) -> torch.Tens
     possible = torch.ones(resolution**3, dtype=torch.bool)
     if not dataset.has_alpha:
         return possible
-    full_size = (dataset.scales == dataset.scales.min()).nonzero().squeeze(-1).tolist()
+    full_size = finest_views(dataset.scales)
     for view in full_size[:: -(-len(full_size) // MAX_VIEWS)]:
         if bool((dataset.alpha(view) > 0).all()):
             continue

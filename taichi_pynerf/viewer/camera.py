@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from taichi_pynerf.geometry.cameras import Cameras, look_at
+from taichi_pynerf.geometry.rotations import rotation_about
 
 POLE = math.radians(1.0)  # closest angle of an orbit to straight above or below, radians
 FOV_RANGE = (math.radians(5.0), math.radians(120.0))
@@ -159,7 +160,7 @@ class ViewCamera:
 
     def _turned(self, yaw: float, pitch: float) -> np.ndarray:
         """The rotation after turning its backward axis; keeps roll, avoids the poles."""
-        rotation = _rotation_about(self.world_up, yaw) @ self.rotation
+        rotation = rotation_about(self.world_up, yaw) @ self.rotation
         backward = rotation[:, 2]
         angle = math.acos(float(np.clip(backward @ self.world_up, -1.0, 1.0)))  # from above
         axis = np.cross(self.world_up, backward)
@@ -167,13 +168,6 @@ class ViewCamera:
         axis = axis / length if length > 1e-9 else rotation[:, 0]
         if pitch:
             wanted = min(max(angle - pitch, POLE), math.pi - POLE)
-            rotation = _rotation_about(axis, wanted - angle) @ rotation
+            rotation = rotation_about(axis, wanted - angle) @ rotation
         u, _, vh = np.linalg.svd(rotation)  # rounding must not add up over thousands of turns
         return u @ vh
-
-
-def _rotation_about(axis: np.ndarray, angle: float) -> np.ndarray:
-    """[3, 3] rotation by `angle` radians about a unit axis (Rodrigues' formula)."""
-    x, y, z = axis
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + math.sin(angle) * cross + (1.0 - math.cos(angle)) * cross @ cross

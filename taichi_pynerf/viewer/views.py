@@ -7,6 +7,7 @@ import torch
 
 from taichi_pynerf.data.datasets import Dataset
 from taichi_pynerf.data.placement import focus_point
+from taichi_pynerf.data.scene_files import finest_views
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.viewer.camera import ViewCamera
 
@@ -29,7 +30,7 @@ class TrainingViews:
 
     def __init__(self, dataset: Dataset, size: float):
         self.dataset, self.size = dataset, size
-        self._indices = (dataset.scales == dataset.scales.min()).nonzero().squeeze(-1).tolist()
+        self._indices = finest_views(dataset.scales)
         self.cameras = dataset.cameras.select(self._indices).to("cpu")
         self.c2w = self.cameras.c2w.double().numpy()
         up = self.c2w[:, :, 1].mean(0)

@@ -112,7 +112,7 @@ class Inspection:
         if upside_down.any():
             found.append(f"{upside_down.sum()} of {num_views} cameras are upside down to the rest")
         pictured = {name: f for name, f in self.splits.items() if f.has_images}
-        images = {path for f in pictured.values() for path in _full_size(f).image_paths}
+        images = {path for f in pictured.values() for path in f.at_full_size().image_paths}
         distinct = np.concatenate([f.cameras.c2w.double().numpy() for f in pictured.values()])
         num_pictured = len(np.unique(distinct, axis=0))
         if num_pictured < len(images):
@@ -150,16 +150,8 @@ def _middle(aabb: tuple[float, ...]) -> np.ndarray:
     return 0.5 * (np.array(aabb[:3]) + np.array(aabb[3:]))
 
 
-def _full_size(files: SceneFiles) -> SceneFiles:
-    """The files without the coarser images of formats that hold several scales."""
-    if files.scales is None:
-        return files
-    finest = files.scales == files.scales.min()
-    return files.select(finest.nonzero().squeeze(1).tolist())
-
-
 def _away_names(files: SceneFiles) -> list[str]:
-    files = _full_size(files)
+    files = files.at_full_size()
     away = looks_away(files.cameras.c2w.double().numpy(), files.aabb)
     return [name for name, is_away in zip(files.names, away, strict=True) if is_away]
 

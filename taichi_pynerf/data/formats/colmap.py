@@ -24,7 +24,7 @@ from taichi_pynerf.data.formats.fit import Fit
 from taichi_pynerf.data.formats.lenses import Lens, lens_from_colmap
 from taichi_pynerf.data.formats.listed_splits import listed_splits
 from taichi_pynerf.data.formats.photos import image_folder, tell_idle, tell_missing
-from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL, check_rigid
+from taichi_pynerf.data.formats.poses import check_rigid, opengl_pose_of_extrinsics
 from taichi_pynerf.data.formats.sparse_points import (
     NEAR_MARGIN,
     NEAREST_SHARE,
@@ -342,9 +342,7 @@ def read_model(folder: Path) -> SparseModel:
         matrix = (world_to_camera() if callable(world_to_camera) else world_to_camera).matrix()
         if not np.isfinite(matrix).all():
             raise SceneError(f"{folder}: the pose of {name} is not finite")
-        rotation = matrix[:, :3].T
-        position = -rotation @ matrix[:, 3:]
-        pose = np.concatenate([rotation @ OPENCV_TO_OPENGL, position], axis=1)
+        pose = opengl_pose_of_extrinsics(matrix[:, :3], matrix[:, 3])
         check_rigid(f"{folder}: {name}", pose, "the pose")
         names.append(name)
         poses.append(pose)

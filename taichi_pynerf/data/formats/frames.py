@@ -25,7 +25,7 @@ from taichi_pynerf.data.formats.lenses import (
     panorama_lens,
 )
 from taichi_pynerf.data.formats.photos import nearest_reduction
-from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL, checked_pose
+from taichi_pynerf.data.formats.poses import checked_pose, opengl_pose
 from taichi_pynerf.data.image_files import ImageFinder, subfolders
 from taichi_pynerf.data.scene_files import (
     LoadOptions,
@@ -95,7 +95,7 @@ class Frame(NamedTuple):
         pose = checked_pose(self.where, self.entry.get(name), name, may_be_scaled=True)
         if _axes_in(self.entry)[1] not in OPENCV_AXES:
             return pose
-        return np.column_stack([pose[:, :3] @ OPENCV_TO_OPENGL, pose[:, 3]])
+        return opengl_pose(pose[:, :3], pose[:, 3])
 
     def says_its_size(self) -> bool:
         return any(self.entry.get(name) is not None for name in ("w", "h"))

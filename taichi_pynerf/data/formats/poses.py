@@ -16,6 +16,26 @@ OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0])
 """Changes the columns of a rotation from OpenCV's axes (y down, looking along +z) to OpenGL's."""
 
 
+def opengl_pose(rotation: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """The pose [3, 4] in OpenGL's axes of a camera that is described in OpenCV's.
+
+    Args:
+        rotation: [3, 3] from the camera to the world.
+        position: [3] the camera's place.
+    """
+    return np.column_stack([rotation @ OPENCV_TO_OPENGL, position])
+
+
+def opengl_pose_of_extrinsics(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """`opengl_pose` from what brings points of the world to a camera with OpenCV's axes.
+
+    Args:
+        rotation: [3, 3] from the world to the camera.
+        translation: [3] the world's origin as the camera has it.
+    """
+    return opengl_pose(rotation.T, -(rotation.T @ translation))
+
+
 def checked_pose(
     where: str, matrix: object, name: str, *, may_be_scaled: bool = False
 ) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from taichi_pynerf.data.datasets import Dataset
+from taichi_pynerf.data.scene_files import finest_views
 from taichi_pynerf.evaluation.evaluation import METRICS, evaluate
 from taichi_pynerf.model.images import RenderOptions
 from taichi_pynerf.model.model import PyNeRF
@@ -29,7 +30,7 @@ def psnr_of_views(
 
 def spread_views(dataset: Dataset, count: int = NUM_VIEWS) -> list[int]:
     """A few views of the finest scale, evenly spread."""
-    finest = (dataset.scales == dataset.scales.min()).nonzero().squeeze(-1).tolist()
+    finest = finest_views(dataset.scales)
     if len(finest) <= count:
         return finest
     return [finest[round(i * (len(finest) - 1) / (count - 1))] for i in range(count)]

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from taichi_pynerf.data.formats.poses import opengl_pose
 from taichi_pynerf.errors import UserError
 from taichi_pynerf.extras import optional
+from taichi_pynerf.geometry.rotations import rotation_of_quaternion
 from taichi_pynerf.viewer.camera import FOV_RANGE, ViewCamera
 from taichi_pynerf.viewer.controls import InputFrame
 from taichi_pynerf.viewer.viewer import Viewer
@@ -256,8 +258,8 @@ def browser_camera(viewer: Viewer, place: Any, wxyz: Any, look_at: Any, fov: Any
     farthest = float(np.abs(np.stack([place, look_at]) - np.array(box.center)).max())
     if not 1e-6 * box.size < distance or farthest > _FARTHEST * box.size:
         raise UserError("it is too far away, or looks at where it stands")
-    rotation = rotation_of(wxyz / length) @ np.diag([1.0, -1.0, -1.0])
-    pose = np.concatenate([rotation, place[:, None]], axis=1)
+    w, x, y, z = wxyz
+    pose = opengl_pose(rotation_of_quaternion(x, y, z, w), place)
     fov = min(max(float(fov), FOV_RANGE[0]), FOV_RANGE[1])
     return ViewCamera.from_pose(pose, distance, fov, viewer.camera.world_up)
 
@@ -274,18 +276,6 @@ def wxyz_of(camera: ViewCamera) -> np.ndarray:
     """The rotation of a camera with OpenCV's axes, as a quaternion [4]."""
     rotation = camera.rotation @ np.diag([1.0, -1.0, -1.0])
     return optional("viser.transforms", "web").SO3.from_matrix(rotation).wxyz
-
-
-def rotation_of(wxyz: np.ndarray) -> np.ndarray:
-    """The rotation [3, 3] of a unit quaternion [4]."""
-    w, x, y, z = wxyz
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
 
 
 def _same(camera: ViewCamera, known: ViewCamera) -> bool:

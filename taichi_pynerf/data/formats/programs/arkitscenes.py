@@ -15,7 +15,7 @@ import numpy as np
 from taichi_pynerf.data.description import Description
 from taichi_pynerf.data.formats.fit import Fit
 from taichi_pynerf.data.formats.lenses import Lens
-from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL
+from taichi_pynerf.data.formats.poses import opengl_pose_of_extrinsics
 from taichi_pynerf.data.formats.programs.views import (
     View,
     description_of,
@@ -91,8 +91,7 @@ def _trajectory(path: Path) -> tuple[np.ndarray, np.ndarray]:
     rows = [numbers(f"{path}: line {i + 1}", "a pose", line, 7) for i, line in enumerate(lines)]
     poses = []
     for row in rows:
-        turn = rotation_of_vector(row[1:4]).T
-        poses.append(np.column_stack([turn @ OPENCV_TO_OPENGL, -turn @ row[4:]]))
+        poses.append(opengl_pose_of_extrinsics(rotation_of_vector(row[1:4]), row[4:]))
     return np.array([row[0] for row in rows]), np.stack(poses)
 
 

@@ -14,14 +14,14 @@ import numpy as np
 from taichi_pynerf.data.description import Description
 from taichi_pynerf.data.formats.fit import Fit
 from taichi_pynerf.data.formats.lenses import Lens, lens_from_colmap
-from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL
+from taichi_pynerf.data.formats.poses import opengl_pose_of_extrinsics
 from taichi_pynerf.data.formats.programs.views import (
     View,
+    checked_quaternion,
     description_of,
     image_side,
     number,
     numbers,
-    rotation_of_quaternion,
 )
 from taichi_pynerf.data.scene_files import LoadOptions, read_text, shown, warn_once
 from taichi_pynerf.errors import SceneError
@@ -60,9 +60,8 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
         if len(values) != 7 or not all(values):
             continue  # part of the pose is unknown
         w, x, y, z, *translation = numbers(where, "the pose", values, 7).tolist()
-        rotation = rotation_of_quaternion(where, x, y, z, w).T
-        place = -rotation @ np.array(translation)
-        poses[time, sensor] = np.column_stack([rotation @ OPENCV_TO_OPENGL, place])
+        rotation = checked_quaternion(where, x, y, z, w)
+        poses[time, sensor] = opengl_pose_of_extrinsics(rotation, np.array(translation))
     views, lonely = [], []
     for where, (time, sensor, name, *_) in _lines(folder / FILES[2], 3):
         if sensor not in lenses or (time, sensor) not in poses:

@@ -15,7 +15,7 @@ import numpy as np
 from taichi_pynerf.data.description import Description
 from taichi_pynerf.data.formats.fit import Fit
 from taichi_pynerf.data.formats.lenses import Lens, panorama_lens
-from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL
+from taichi_pynerf.data.formats.poses import opengl_pose
 from taichi_pynerf.data.formats.programs.views import (
     View,
     description_of,
@@ -73,11 +73,9 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
             continue
         matrix = numbers(where, "transform", transform.text or "", 16).reshape(4, 4)
         rotation, translation, scale = worlds.get(camera.get("component_id")) or own
-        turn = rotation @ matrix[:3, :3] @ OPENCV_TO_OPENGL
         place = scale * rotation @ matrix[:3, 3] + translation
-        views.append(
-            View(where, label, np.column_stack([turn, place]), lenses[camera.get("sensor_id")])
-        )
+        pose = opengl_pose(rotation @ matrix[:3, :3], place)
+        views.append(View(where, label, pose, lenses[camera.get("sensor_id")]))
     for names, what in (
         (lonely, "are not aligned"),
         (unknown, "have a sensor that is not calibrated"),

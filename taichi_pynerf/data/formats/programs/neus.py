@@ -16,7 +16,7 @@ import numpy as np
 from taichi_pynerf.data.description import Description
 from taichi_pynerf.data.formats.fit import Fit
 from taichi_pynerf.data.formats.lenses import Lens
-from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL
+from taichi_pynerf.data.formats.poses import opengl_pose
 from taichi_pynerf.data.formats.programs.views import View, description_of
 from taichi_pynerf.data.image_files import list_images
 from taichi_pynerf.data.images import read_header
@@ -99,4 +99,4 @@ def _camera(where: str, projection: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     signs = np.diag(np.sign(np.diag(matrix)))
     matrix, rotation = matrix @ signs, signs @ rotation
     position = -np.linalg.solve(projection[:, :3], projection[:, 3])
-    return np.column_stack([rotation.T @ OPENCV_TO_OPENGL, position]), matrix / matrix[2, 2]
+    return opengl_pose(rotation.T, position), matrix / matrix[2, 2]

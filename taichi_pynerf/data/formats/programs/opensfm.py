@@ -16,7 +16,7 @@ import numpy as np
 from taichi_pynerf.data.description import Description
 from taichi_pynerf.data.formats.fit import Fit
 from taichi_pynerf.data.formats.lenses import Lens, panorama_lens
-from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL
+from taichi_pynerf.data.formats.poses import opengl_pose_of_extrinsics
 from taichi_pynerf.data.formats.programs.views import (
     View,
     description_of,
@@ -78,11 +78,9 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
         lens = lenses.get(str(shot.get("camera"))) if isinstance(shot, dict) else None
         if lens is None:
             raise SceneError(f"{where} must be a JSON object with the name of a camera")
-        rotation = rotation_of_vector(numbers(where, "rotation", shot.get("rotation"), 3)).T
+        rotation = rotation_of_vector(numbers(where, "rotation", shot.get("rotation"), 3))
         translation = numbers(where, "translation", shot.get("translation"), 3)
-        pose = np.concatenate(
-            [rotation @ OPENCV_TO_OPENGL, -(rotation @ translation)[:, None]], axis=1
-        )
+        pose = opengl_pose_of_extrinsics(rotation, translation)
         views.append(View(where, name, pose, lens))
     return description_of(
         data_dir, path, views, options, folders=IMAGE_FOLDERS[:-1], points=_points(path, content)

@@ -16,7 +16,7 @@ import numpy as np
 from taichi_pynerf.data.description import Description
 from taichi_pynerf.data.formats.fit import Fit
 from taichi_pynerf.data.formats.lenses import Lens
-from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL
+from taichi_pynerf.data.formats.poses import opengl_pose
 from taichi_pynerf.data.formats.programs.views import View, description_of, numbers
 from taichi_pynerf.data.image_files import list_images
 from taichi_pynerf.data.images import read_header
@@ -70,7 +70,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
             if lens is None:
                 raise SceneError(f"{data_dir}: no {LENS_FILES[0]}, and no {own}")
             size = (1, 1) if image is None else read_header(image).stored_size
-            pose = np.column_stack([matrix[:, :3] @ OPENCV_TO_OPENGL, matrix[:, 3]])
+            pose = opengl_pose(matrix[:, :3], matrix[:, 3])
             views.append(View(str(path), name, pose, _lens(lens, size)))
     if lost:
         warn_once(

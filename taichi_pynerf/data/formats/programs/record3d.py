@@ -16,10 +16,10 @@ from taichi_pynerf.data.formats.fit import Fit
 from taichi_pynerf.data.formats.lenses import Lens
 from taichi_pynerf.data.formats.programs.views import (
     View,
+    checked_quaternion,
     description_of,
     image_side,
     numbers,
-    rotation_of_quaternion,
 )
 from taichi_pynerf.data.image_files import list_images
 from taichi_pynerf.data.scene_files import LoadOptions, read_json, warn_once
@@ -69,7 +69,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
     for i, values in enumerate(poses):
         where = f"{path}: poses[{i}]"
         x, y, z, w, *position = numbers(where, "a pose", values, 7).tolist()
-        rotation = rotation_of_quaternion(where, x, y, z, w)
+        rotation = checked_quaternion(where, x, y, z, w)
         lens = common if each is None else numbers(where, "its lens", each[i], 4)
         image = images.pop(str(i), None)
         name = str(Path(IMAGES) / f"{i}.jpg") if image is None else str(image.relative_to(data_dir))

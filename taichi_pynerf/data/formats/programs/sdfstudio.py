@@ -15,7 +15,7 @@ import numpy as np
 from taichi_pynerf.data.description import Description
 from taichi_pynerf.data.formats.fit import Fit, frames_in
 from taichi_pynerf.data.formats.lenses import Lens
-from taichi_pynerf.data.formats.poses import OPENCV_TO_OPENGL, checked_pose
+from taichi_pynerf.data.formats.poses import checked_pose, opengl_pose
 from taichi_pynerf.data.formats.programs.views import View, description_of, image_side, numbers
 from taichi_pynerf.data.placement import AS_IT_IS, MAX_COORDINATE
 from taichi_pynerf.data.scene_files import LoadOptions, checked_text, read_json, shown
@@ -54,7 +54,7 @@ def read(data_dir: Path, options: LoadOptions) -> Description:
         if not isinstance(frame, dict):
             raise SceneError(f"{where} must be a JSON object, not {shown(frame)}")
         pose = checked_pose(where, frame.get("camtoworld"), "camtoworld")
-        pose = np.column_stack([pose[:, :3] @ OPENCV_TO_OPENGL, pose[:, 3]])
+        pose = opengl_pose(pose[:, :3], pose[:, 3])
         matrix = _matrix(where, frame.get("intrinsics", content.get("intrinsics")))
         lens = Lens(
             width, height, fx=matrix[0, 0], fy=matrix[1, 1], cx=matrix[0, 2], cy=matrix[1, 2]

@@ -18,6 +18,7 @@ from taichi_pynerf.data.image_files import ImageFinder, image_names
 from taichi_pynerf.data.placement import FROM_CAMERAS, SceneTransform
 from taichi_pynerf.data.scene_files import LoadOptions, shown
 from taichi_pynerf.errors import SceneError
+from taichi_pynerf.geometry.rotations import rotation_about, rotation_of_quaternion
 
 IMAGE_FOLDERS = (".", "images", "input", "rgb", "photos", "undistorted")
 """Where images may be, relative to the export."""
@@ -144,32 +145,21 @@ def image_side(where: str, name: str, value: object) -> int:
     return round(side)
 
 
-def rotation_of_quaternion(where: str, x: float, y: float, z: float, w: float) -> np.ndarray:
+def checked_quaternion(where: str, x: float, y: float, z: float, w: float) -> np.ndarray:
     """The rotation [3, 3] of a quaternion of any length.
 
     Raises:
         SceneError: the quaternion is 0 or not finite.
     """
-    quaternion = np.array([x, y, z, w])
-    length = np.linalg.norm(quaternion)
-    if not 1e-6 < length < 1e6:
+    if not 1e-6 < np.linalg.norm([x, y, z, w]) < 1e6:
         raise SceneError(f"{where}: {shown([x, y, z, w])} is not the quaternion of a rotation")
-    cross, real = cross_matrix(quaternion[:3] / length), w / length
-    return np.eye(3) + 2 * real * cross + 2 * cross @ cross
+    return rotation_of_quaternion(x, y, z, w)
 
 
 def rotation_of_vector(vector: np.ndarray) -> np.ndarray:
-    """The rotation [3, 3] about a vector, by its length in radians (Rodrigues' formula)."""
-    angle = np.linalg.norm(vector)
-    if angle < 1e-12:
-        return np.eye(3)
-    cross = cross_matrix(vector / angle)
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-
-
-def cross_matrix(v: np.ndarray) -> np.ndarray:
-    """The matrix [3, 3] whose product with a vector is the cross product of `v` with it."""
-    return np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])
+    """The rotation [3, 3] about a vector, by its length in radians."""
+    angle = float(np.linalg.norm(vector))
+    return np.eye(3) if angle < 1e-12 else rotation_about(vector / angle, angle)
 
 
 def _check_lens(where: str, lens: Lens) -> None:
