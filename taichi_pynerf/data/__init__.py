@@ -1,14 +1,12 @@
 """Scenes: images with cameras, from files to batches of rays."""
 
 from taichi_pynerf.data.datasets import MultiScaleDataset, PyNeRFDataset
-from taichi_pynerf.data.drawing.batch import Batch
 from taichi_pynerf.data.loading import load_split
 from taichi_pynerf.data.locating import detect_dataset_type
 from taichi_pynerf.data.placement import Placement, SceneTransform
 from taichi_pynerf.data.scene import Scene
 
 __all__ = [
-    "Batch",
     "MultiScaleDataset",
     "Placement",
     "PyNeRFDataset",

@@ -66,7 +66,7 @@ def tiles_of(width: int) -> int:
     return -(-width // TILE)
 
 
-class Scene(NamedTuple):
+class SceneArrays(NamedTuple):
     """The kernel's arrays that are the same for all rays, in order."""
 
     occupied: Any
@@ -227,7 +227,7 @@ def fused_render_kernel(spec: FusedSpec) -> Kernel:
     ):
         """Add up to `max_samples` samples to each ray that has not ended, starting at `t_next`."""
         scene = ti.static(
-            Scene(
+            SceneArrays(
                 occupied, blocks, level_min, level_max, knots, table, grid_levels, layers,
                 weights,
             )

@@ -1,4 +1,6 @@
-"""Samples along rays: stratified sampling, packing, and less gradient near cameras."""
+"""Samples along rays: stratified sampling, packing, leaving out hidden ones and some of little
+weight, and less gradient near cameras.
+"""
 
 import dataclasses
 import math

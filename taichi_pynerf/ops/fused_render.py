@@ -12,11 +12,10 @@ from taichi_pynerf.kernels.fused_render import (
     NOT_BEGUN,
     TILE,
     FusedSpec,
+    SceneArrays,
     fused_render_kernel,
     tiles_of,
 )
-from taichi_pynerf.kernels.fused_render import Scene as _Arrays
-from taichi_pynerf.kernels.hash_grid import HashGridSpec
 from taichi_pynerf.ops.bridge import check_dtype, check_shape
 from taichi_pynerf.ops.hash_grid import level_table
 from taichi_pynerf.ops.ray_march import block_size
@@ -24,7 +23,6 @@ from taichi_pynerf.ops.residence import device_memory, keep_on_device, to_host
 
 __all__ = [
     "FusedSpec",
-    "HashGridSpec",
     "PackedNetworks",
     "fused_render",
     "linear_layers",
@@ -90,7 +88,7 @@ def fused_render(
     level_min: torch.Tensor,
     level_max: torch.Tensor,
     knots: torch.Tensor,
-    box_size: float,
+    level_size: float,
     step_size: float,
     early_stop_eps: float,
     level: float | None = None,
@@ -112,7 +110,7 @@ def fused_render(
         occupied, blocks: uint8 [1, G, G, G] and [1, B, B, B], as for `march_rays`.
         level_min, level_max: float32 [R^3], the levels trained at each place.
         knots: float32 [num_heads], `pyramid.level_knots` of the heads' resolutions.
-        box_size: side of the unit cube, world units, times `config.cells_per_footprint`.
+        level_size: side of the unit cube, world units, times `config.cells_per_footprint`.
         step_size: length of a step, in units of t; the first step is offset by half of it.
         early_stop_eps: share of light below which a ray ends.
         level: a fixed level instead of each sample's own.
@@ -141,7 +139,7 @@ def fused_render(
     sums = rays_o.new_zeros(num_rays, 6)
     if num_rays == 0:
         return sums
-    arrays = _Arrays(
+    arrays = SceneArrays(
         occupied=occupied, blocks=blocks, level_min=level_min, level_max=level_max, knots=knots,
         table=table, grid_levels=level_table(spec.grid, rays_o.device), layers=networks.layers,
         weights=networks.weights,
@@ -157,7 +155,8 @@ def fused_render(
         num_alive.zero_()
         kernel(
             *geometry,
-            step_size, early_stop_eps, math.log2(box_size), -1.0 if level is None else float(level),
+            step_size, early_stop_eps, math.log2(level_size),
+            -1.0 if level is None else float(level),
             *(device_memory(array) for array in arrays), SAMPLES_PER_LAUNCH,
             device_memory(t_next, writes=True), device_memory(sums, writes=True), num_alive,
         )  # fmt: skip

@@ -71,11 +71,11 @@ def test_a_missing_package_names_the_extra(monkeypatch):
 
 
 def test_a_torchvision_of_another_torch_is_one_line(monkeypatch):
-    def broken(module, extra):
+    def broken(module):
         raise RuntimeError("operator torchvision::nms does not exist")
 
-    monkeypatch.setattr("taichi_pynerf.evaluation.lpips.optional", broken)
-    with pytest.raises(MissingPackageError, match="does not fit torch"):
+    monkeypatch.setattr("taichi_pynerf.extras.importlib.import_module", broken)
+    with pytest.raises(MissingPackageError, match="take torch and torchvision of one build"):
         LPIPS()
 
 

@@ -93,7 +93,7 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
             file.write(content)
 
 
-def remove_old_levels(folder: Path, files: dict[str, bytes]) -> None:
+def remove_old_parts(folder: Path, files: dict[str, bytes]) -> None:
     """Remove the parts of an older page that the newer one does not have."""
     for path in folder.glob("*.bin"):
         if path.name not in files:

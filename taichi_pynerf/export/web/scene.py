@@ -14,7 +14,7 @@ from taichi_pynerf.export.web.page import (
     check_folder,
     folder_files,
     page_text,
-    remove_old_levels,
+    remove_old_parts,
     write_files,
 )
 from taichi_pynerf.export.web.quantise import QuantisedModel, quantise, without_finest_levels
@@ -144,7 +144,7 @@ def write_web_scene(
     folder = Path(path) if options.folder else Path(path).parent
     write_files(folder, files)
     if options.folder:
-        remove_old_levels(folder, files)
+        remove_old_parts(folder, files)
     page = folder / ("index.html" if options.folder else Path(path).name)
     return WebScene(page, num_bytes, quantised, whole - num_levels)
 
