@@ -1,9 +1,9 @@
 import dataclasses
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
+from analytic import COLOR, RESOLUTIONS, AnalyticField
 from tiny import random_samples, rays_through_box, roughen, tiny_config, tiny_model
 from torch.nn import functional
 
@@ -15,40 +15,6 @@ from taichi_pynerf.model.pyramid import compute_sample_area, get_pyramid_level
 from taichi_pynerf.model.renderer import PyramidRenderer
 
 SAMPLERS = ["occupancy", "hierarchical"]
-RESOLUTIONS = (4, 8, 16, 32)
-COLOR = (0.25, 0.5, 0.75)
-
-
-class AnalyticField:
-    """Stands in for a field: a density that is known, one colour, and a record of what was asked.
-
-    Args:
-        density: world positions [M, 3] to densities [M]; the scene box is (-1, 1)^3.
-    """
-
-    num_heads, resolutions, one_pass = 4, RESOLUTIONS, False
-
-    def __init__(self, density):
-        self.of_world = density
-        self.positions, self.levels = [], []
-
-    def new_features(self, num_samples):
-        return None
-
-    def density(self, positions, levels, keep=None):
-        self.positions.append(positions)
-        self.levels.append(levels)
-        return self.of_world(2 * positions - 1)
-
-    def codes(self, positions, levels):
-        return SimpleNamespace(sigmas=self.density(positions, levels))
-
-    def colors(self, codes, index, dirs):
-        return torch.tensor(COLOR).repeat(len(index), 1)
-
-    def __call__(self, positions, dirs, levels, known=None):
-        sigmas = self.density(positions, levels)
-        return SimpleNamespace(sigmas=sigmas, rgbs=torch.tensor(COLOR).repeat(len(sigmas), 1))
 
 
 def analytic_renderer(density, **overrides):

@@ -1,11 +1,11 @@
 """Unbounded scenes: the maps of space, the cascades, and what is rendered through them."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from analytic import COLOR, RESOLUTIONS, AnalyticField
 from scene_makers import make_cameras
 from tiny import tiny_config, tiny_model
 from torch.nn.functional import normalize
@@ -13,9 +13,7 @@ from torch.nn.functional import normalize
 from taichi_pynerf.data.datasets import PyNeRFDataset
 from taichi_pynerf.data.scene import Scene
 from taichi_pynerf.errors import ConfigError
-from taichi_pynerf.geometry.contraction import uncontract
 from taichi_pynerf.geometry.rays import Rays, view_rays
-from taichi_pynerf.geometry.ruled_out import RuledOut
 from taichi_pynerf.geometry.scene_box import SceneBox
 from taichi_pynerf.model.occupancy import OccupancyGrid, TrainedLevels
 from taichi_pynerf.model.renderer import PyramidRenderer
@@ -30,7 +28,6 @@ BOX = SceneBox(
     (-1.0, 0.0, 2.0, 3.0, 2.0, 3.0), unbounded=True, num_cascades=3
 )  # around (1, 1, 2.5)
 SAMPLERS = ["occupancy", "hierarchical", "proposal"]
-COLOR = (0.25, 0.5, 0.75)
 
 
 def seeded(seed=0):
@@ -52,33 +49,10 @@ def room_scene(num_views=5, size=16, focal=0.8, **changes):
     return Scene.from_images(images, cameras, **{**settings, **changes})
 
 
-class AnalyticField:
-    """Stands in for a field: density and one colour known at world positions, box (-1, 1)^3."""
-
-    def __init__(self, density, resolutions=(4, 8, 16, 32)):
-        self.of_world, self.levels = density, []
-        self.num_heads, self.resolutions = len(resolutions), resolutions
-        self.ruled_out = RuledOut(unbounded=True)
-
-    def density(self, positions, levels):
-        self.levels.append(levels)
-        return self.of_world(uncontract(4 * positions.double() - 2).float())
-
-    def codes(self, positions, levels):
-        return SimpleNamespace(sigmas=self.density(positions, levels))
-
-    def colors(self, codes, index, dirs):
-        return torch.tensor(COLOR).repeat(len(index), 1)
-
-    def __call__(self, positions, dirs, levels, known=None):
-        sigmas = self.density(positions, levels)
-        return SimpleNamespace(sigmas=sigmas, rgbs=torch.tensor(COLOR).repeat(len(sigmas), 1))
-
-
-def analytic_renderer(density, resolutions=(4, 8, 16, 32), **overrides):
+def analytic_renderer(density, resolutions=RESOLUTIONS, **overrides):
     config = tiny_config(unbounded=True, num_cascades=5, march_resolution=256, **overrides)
     grid = OccupancyGrid(config.occupancy_resolution, config.num_cascades)
-    field = AnalyticField(density, resolutions)
+    field = AnalyticField(density, resolutions, unbounded=True)
     return PyramidRenderer(
         config, field, grid, TrainedLevels(), proposals=lambda x: field.density(x, None)
     )

@@ -1,4 +1,3 @@
-import copy
 import json
 import math
 import re
@@ -6,8 +5,6 @@ import re
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from scene_makers import blender_transforms, random_rgba, write_blender_scene
 
@@ -324,61 +321,3 @@ def test_unused_fields_may_hold_anything(scene_dir):
     transforms["note"] = {"deep": [[[None]]], "huge": 10**400}
     write_transforms(scene_dir, transforms)
     assert len(load_split(scene_dir, "train").images) == 3
-
-
-junk = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.floats()
-    | st.integers()
-    | st.just(10**400)
-    | st.text(max_size=8)
-    | st.sampled_from(["./train/r_0", "..", "/", "train", "\0", "\ud800"]),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
-    ),
-    max_leaves=8,
-)
-
-
-@st.composite
-def damaged_transforms(draw):
-    """A good description with one to three places replaced by junk or removed."""
-    transforms = copy.deepcopy(blender_transforms())
-    for _ in range(draw(st.integers(1, 3))):
-        place = transforms
-        while True:
-            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
-            if not keys:
-                break
-            key = draw(st.sampled_from(keys))
-            if isinstance(place[key], (dict, list)) and draw(st.integers(0, 4)):
-                place = place[key]
-                continue
-            if draw(st.integers(0, 3)):
-                place[key] = draw(junk)
-            else:
-                del place[key]
-            break
-    return json.dumps(transforms).encode()
-
-
-@pytest.fixture(scope="module")
-def fuzzed_dir(tmp_path_factory):
-    return write_blender_scene(tmp_path_factory.mktemp("fuzz") / "scene", width=2, height=2)
-
-
-@settings(max_examples=150, deadline=None)
-@given(content=damaged_transforms() | st.binary(max_size=60))
-def test_any_description_loads_or_fails_in_one_line(fuzzed_dir, content):
-    (fuzzed_dir / "transforms_train.json").write_bytes(content)
-    try:
-        scene = load_split(fuzzed_dir, "train", dataset_type="blender")
-    except SceneError as error:
-        message = str(error)
-        assert "transforms_train.json" in message
-        assert "\n" not in message
-        message.encode()  # can be printed
-    else:
-        assert torch.isfinite(scene.cameras.c2w).all()
-        assert torch.isfinite(scene.cameras.fx).all()

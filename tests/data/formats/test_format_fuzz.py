@@ -20,7 +20,7 @@ from format_makers import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from scene_makers import random_rgba
+from scene_makers import blender_transforms, random_rgba, write_blender_scene
 
 from taichi_pynerf.data import load_split
 from taichi_pynerf.errors import SceneError
@@ -35,7 +35,18 @@ junk = st.recursive(
     | st.just(10**400)
     | st.text(max_size=8)
     | st.sampled_from(
-        ["images/0000.png", "..", "/", "images", "\0", "\ud800", "OPENCV_FISHEYE", "../../etc"]
+        [
+            "images/0000.png",
+            "./train/r_0",
+            "..",
+            "/",
+            "images",
+            "train",
+            "\0",
+            "\ud800",
+            "OPENCV_FISHEYE",
+            "../../etc",
+        ]
     ),
     lambda inner: (
         st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
@@ -93,6 +104,18 @@ def loads_or_fails_in_one_line(scene_dir, dataset_type, name):
         assert torch.isfinite(tensor).all()
     assert 0.0 < scene.near < scene.far < np.inf
     assert all(low < high for low, high in zip(scene.aabb[:3], scene.aabb[3:], strict=True))
+
+
+@pytest.fixture(scope="module")
+def blender_dir(tmp_path_factory):
+    return write_blender_scene(tmp_path_factory.mktemp("fuzz") / "scene", width=2, height=2)
+
+
+@settings(max_examples=NUM_EXAMPLES, deadline=None)
+@given(content=damaged(blender_transforms()) | st.binary(max_size=60))
+def test_transforms_of_blender(blender_dir, content):
+    (blender_dir / "transforms_train.json").write_bytes(content)
+    loads_or_fails_in_one_line(blender_dir, "blender", "transforms_train.json")
 
 
 NERFSTUDIO = nerfstudio_transforms(circle_poses(4), width=6, height=8)
