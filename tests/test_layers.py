@@ -220,7 +220,7 @@ def test_the_search_finds_cycles():
 WITHOUT_UNIX = """
 import importlib, sys, types
 import numpy, PIL.Image, taichi, torch, torch.distributed, tqdm
-import concurrent.futures, logging, multiprocessing, subprocess, tempfile, zipfile
+import asyncio, concurrent.futures, logging, multiprocessing, subprocess, tempfile, zipfile
 sys.modules["msvcrt"] = types.ModuleType("msvcrt")
 for name in ("fcntl", "resource", "pwd", "grp", "termios"):
     sys.modules[name] = None  # an import of it fails

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from taichi_pynerf.apps import train
+from taichi_pynerf.apps import train, training_report
 from taichi_pynerf.training.log import TrainingLog
 from taichi_pynerf.training.trainer import PyNeRFTrainer
 
@@ -26,10 +26,10 @@ _PLACES: tuple[tuple[str, Any, str], ...] = (
     ("log", TrainingLog, "write"),
     ("validation", PyNeRFTrainer, "validate"),
     ("checkpoint", PyNeRFTrainer, "save"),
-    ("test", train, "evaluate"),
-    ("curves", train, "write_curves"),
-    ("metrics", train, "atomic_write_text"),
-    ("preview", train, "write_preview"),
+    ("test", training_report, "evaluate"),
+    ("curves", training_report, "write_curves"),
+    ("metrics", training_report, "atomic_write_text"),
+    ("preview", training_report, "write_preview"),
 )
 
 

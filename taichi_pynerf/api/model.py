@@ -23,7 +23,7 @@ from taichi_pynerf.rendering.camera_paths import farthest
 from taichi_pynerf.rendering.pictures import to_bytes
 from taichi_pynerf.rendering.video import check_fps, write_video
 from taichi_pynerf.runs.checkpoint import save_pyramid_model
-from taichi_pynerf.runs.run_lock import run_lock
+from taichi_pynerf.runs.run_lock import run_folder_held
 from taichi_pynerf.runs.runs import open_run
 from taichi_pynerf.training.setup import (
     check_settings,
@@ -294,21 +294,22 @@ def train(
     check_settings(preset, **settings)
     if scale_schedule and not source.several_scales:
         raise ConfigError("scale_schedule needs a scene at several scales: multiscale=True")
-    dataset = scene.dataset("train")
-    config = fitted_preset(preset, dataset, **settings)
     run_dir = None if output_dir is None else Path(output_dir)
-    trainer = new_trainer(
-        PyNeRF(config), config, dataset,
-        scene.dataset("val") if "val" in scene.splits else None,
-        source=source, scale_schedule=scale_schedule, output_dir=run_dir, progress=progress,
-    )  # fmt: skip
     with contextlib.ExitStack() as held:
-        if run_dir is not None:
-            held.enter_context(run_lock(run_dir))
+        make_folder = None if run_dir is None else held.enter_context(run_folder_held(run_dir))
+        dataset = scene.dataset("train")
+        config = fitted_preset(preset, dataset, **settings)
+        trainer = new_trainer(
+            PyNeRF(config), config, dataset,
+            scene.dataset("val") if "val" in scene.splits else None,
+            source=source, scale_schedule=scale_schedule, output_dir=run_dir, progress=progress,
+        )  # fmt: skip
+        if run_dir is not None and make_folder is not None:
+            make_folder()
             clear_run_folder(run_dir)
             write_settings(run_dir, config, source)
         with stop_on_interrupt(trainer):
             trainer.train(on_step)
-        if run_dir is not None:
-            trainer.save()
+            if run_dir is not None:
+                trainer.save()
     return TrainedModel(trainer.model, scene, trainer.step)

@@ -9,6 +9,7 @@ torchrun --nproc_per_node=2 apps/train.py …           several processes, a sha
 
 import argparse
 import contextlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from taichi_pynerf.runs.checkpoint import (
     model_from_checkpoint,
     read_checkpoint,
 )
-from taichi_pynerf.runs.run_lock import run_lock
+from taichi_pynerf.runs.run_lock import run_folder_held
 from taichi_pynerf.runs.runs import source_of
 from taichi_pynerf.runs.scene_source import MULTISCALE, SceneSource
 from taichi_pynerf.training.distributed import Workers, claim_device, join, launched_by_torchrun
@@ -136,12 +137,16 @@ def main(argv: list[str]) -> None:
 
 def train(args: argparse.Namespace, backend: str, workers: Workers) -> None:
     """Train as one of the workers; only the first one writes files and shows progress."""
-    run_dir = checkpoint_path(args.resume).parent if args.resume else new_run_dir(args)
-    with contextlib.ExitStack() as held:
-        # Before anything is read: another training may be about to save.
-        if workers.first and run_dir.is_dir():
-            held.enter_context(run_lock(run_dir))
-        train_in(run_dir, args, backend, workers, held)
+    if args.resume:
+        path = checkpoint_path(args.resume)
+        run_dir, is_there = path.parent, path.is_file()
+    else:
+        run_dir, is_there = new_run_dir(args), True
+    if workers.first and is_there:
+        with run_folder_held(run_dir) as make_folder:
+            train_in(run_dir, args, backend, workers, make_folder)
+    else:
+        train_in(run_dir, args, backend, workers)
 
 
 def train_in(
@@ -149,11 +154,10 @@ def train_in(
     args: argparse.Namespace,
     backend: str,
     workers: Workers,
-    held: contextlib.ExitStack,
+    make_folder: Callable[[], None] = lambda: None,
 ) -> None:
-    """Train in a run folder, which is locked if it is there; `held` takes the lock of a new one."""
+    """Train in a run folder; `make_folder` is called before the first file is written."""
     device, resumed = runtime.torch_device(), None
-    is_new = not run_dir.is_dir()
     if args.tensorboard:
         require_tensorboard()
     if args.resume:
@@ -166,7 +170,7 @@ def train_in(
         check_settings(preset, **settings)
         check_data_device(settings.get("data_device", "auto"), device)
         source = new_source(args)
-        check_settings(preset, source.files("train").unbounded, **settings)
+        check_settings(preset, of_unbounded=source.files("train").unbounded, **settings)
 
     schedule = parse_schedule(args.scale_schedule, source) if args.scale_schedule else None
     train_set = source.load("train")
@@ -198,9 +202,7 @@ def train_in(
         return
 
     # Nothing is written until all of the above has been checked.
-    if is_new:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        held.enter_context(run_lock(run_dir))
+    make_folder()
     train_and_report(args, trainer, source, test_set or val_set, run_dir, backend)
 
 
@@ -281,10 +283,7 @@ def resumed_settings(args: argparse.Namespace, content: dict) -> tuple[SceneSour
             f"{', '.join(given)} cannot change with --resume: a run keeps its settings"
         )
     config = config_of(content, args.resume)
-    source = source_of(content, args.resume)
-    if args.data_dir is not None:
-        source = source.at(args.data_dir)
-    return source, config.replace(**with_limit(changes))
+    return source_of(content, args.resume, args.data_dir), config.replace(**with_limit(changes))
 
 
 def parse_schedule(text: str, source: SceneSource) -> dict[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from taichi_pynerf.errors import RunFolderError
@@ -45,6 +45,30 @@ def run_lock(run_dir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def run_folder_held(run_dir: Path) -> Iterator[Callable[[], None]]:
+    """Hold a run folder from the start, before anything is read from it, if it is there.
+
+    Yields:
+        A function to be called before the first file is written: it makes a folder that was not
+        there, and holds it.
+
+    Raises:
+        RunFolderError: another process holds it, then or when the function is called.
+    """
+    with contextlib.ExitStack() as held:
+        is_new = not run_dir.is_dir()
+        if not is_new:
+            held.enter_context(run_lock(run_dir))
+
+        def make() -> None:
+            if is_new:
+                run_dir.mkdir(parents=True, exist_ok=True)
+                held.enter_context(run_lock(run_dir))
+
+        yield make
 
 
 def _locked(handle: int) -> bool:

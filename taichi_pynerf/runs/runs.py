@@ -88,10 +88,9 @@ def open_run(
         checkpoint = newest_checkpoint(run_or_file)
     else:
         content, checkpoint = read_checkpoint(run_or_file), checkpoint_path(run_or_file)
-    has_scene = content.get("scene") is not None or (needs_scene and data_dir is None)
-    source = source_of(content, run_or_file) if has_scene else None
-    if data_dir is not None:
-        source = source.at(data_dir) if source else SceneSource(str(data_dir))
+    source = None
+    if needs_scene or data_dir is not None or content.get("scene") is not None:
+        source = source_of(content, run_or_file, data_dir)
     model = model_from_checkpoint(content, run_or_file).eval()
     return Run(
         model=model,
@@ -103,15 +102,25 @@ def open_run(
     )
 
 
-def source_of(content: dict, run_or_file: str | Path) -> SceneSource:
+def source_of(
+    content: dict, run_or_file: str | Path, data_dir: str | Path | None = None
+) -> SceneSource:
     """The scene that a checkpoint was trained on.
 
+    Args:
+        content: the checkpoint.
+        run_or_file: where it is from, for messages.
+        data_dir: the scene folder, if it has moved since, or if the checkpoint does not say.
+
     Raises:
-        CheckpointError: the content does not say.
+        CheckpointError: neither says.
     """
+    if data_dir is not None and content.get("scene") is None:
+        return SceneSource(str(data_dir))
     try:
-        return SceneSource.from_dict(content.get("scene"))
+        source = SceneSource.from_dict(content.get("scene"))
     except (SceneError, TypeError):
         raise CheckpointError(
             f"{run_or_file}: the checkpoint does not say which scene it is of: --data_dir says it"
         ) from None
+    return source if data_dir is None else source.at(data_dir)

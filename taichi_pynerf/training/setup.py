@@ -16,7 +16,7 @@ import torch
 from taichi_pynerf.config import UNLIMITED_STEPS, PyNeRFConfig
 from taichi_pynerf.data.datasets import Dataset, MultiScaleDataset
 from taichi_pynerf.errors import ConfigError, RunWarning
-from taichi_pynerf.files import atomic_write_text, json_text, remove_leftovers
+from taichi_pynerf.files import atomic_write_text, json_text, put_in_place, remove_leftovers
 from taichi_pynerf.model.encodings import table_bytes
 from taichi_pynerf.model.model import PyNeRF
 from taichi_pynerf.presets import SEVERAL_SCALES_PRESETS
@@ -82,12 +82,12 @@ def fitted_preset(preset: str, dataset: Dataset, **settings: Any) -> PyNeRFConfi
     return fit_to_scene(config, dataset)
 
 
-def check_settings(preset: str, unbounded: bool = False, **settings: Any) -> None:
+def check_settings(preset: str, *, of_unbounded: bool = False, **settings: Any) -> None:
     """Refuse wrong settings before any image is read.
 
     Args:
         preset: one of `PRESETS`.
-        unbounded: whether the scene is, if that is known yet.
+        of_unbounded: whether the scene is unbounded, if that is known yet.
         settings: fields of `PyNeRFConfig` that the caller gives.
 
     Raises:
@@ -97,7 +97,7 @@ def check_settings(preset: str, unbounded: bool = False, **settings: Any) -> Non
     of_scene = [name for name in settings if name in known and known[name].of_scene]
     if of_scene:
         raise ConfigError(f"{of_scene[0]} cannot be set: the scene gives it")
-    PyNeRFConfig.preset(preset, **settings, unbounded=unbounded)
+    PyNeRFConfig.preset(preset, **settings, unbounded=of_unbounded)
 
 
 def check_memory(config: PyNeRFConfig, device: torch.device) -> None:
@@ -173,7 +173,7 @@ def clear_run_folder(run_dir: Path) -> None:
     """
     run_dir.mkdir(parents=True, exist_ok=True)
     if (run_dir / CHECKPOINT_NAME).exists():
-        (run_dir / CHECKPOINT_NAME).replace(run_dir / EARLIER_NAME)
+        put_in_place(run_dir / CHECKPOINT_NAME, run_dir / EARLIER_NAME)
     for name in WRITTEN_LATER:
         (run_dir / name).unlink(missing_ok=True)
     shutil.rmtree(run_dir / TENSORBOARD_FOLDER, ignore_errors=True)

@@ -136,6 +136,7 @@ def test_wrong_settings_are_named_before_anything_is_written(scene, tmp_path):
         ({"steps": 5}, "unknown settings: steps"),
         ({"max_steps": 0}, "max_steps is 0"),
         ({"aabb": [0, 0, 0, 1, 1, 1]}, "aabb cannot be set: the scene gives it"),
+        ({"unbounded": True}, "unbounded cannot be set: the scene gives it"),
         ({"preset": "tpu"}, "unknown preset 'tpu'"),
         ({"scale_schedule": {0: 4}}, "scale_schedule needs a scene at several scales"),
     ):

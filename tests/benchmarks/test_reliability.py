@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks.reliability import __main__ as program
+from benchmarks.reliability import phases as phases_module
 from benchmarks.reliability import soak, surroundings
 from benchmarks.reliability.campaign import Options, Outcome, table
 from benchmarks.reliability.children import Done
@@ -93,6 +94,11 @@ def test_the_end_of_a_program(done, status, fault):
     found = done.fault(status, *words)
     assert (found is None) == (fault is None)
     assert fault is None or fault in found
+
+
+def test_phases_are_those_of_the_program():
+    for _, place, name in phases_module._PLACES:
+        assert callable(getattr(place, name)), name
 
 
 def test_lengths_of_phases():

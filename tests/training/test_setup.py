@@ -45,19 +45,24 @@ def test_seconds_alone_are_the_only_limit(is_demo):
 def test_settings_that_do_not_fit_an_unbounded_scene_are_known_before_its_images():
     check_settings("cpu", occupancy_resolution=50)
     with pytest.raises(ConfigError, match="multiple of 4"):
-        check_settings("cpu", unbounded=True, occupancy_resolution=50)
+        check_settings("cpu", of_unbounded=True, occupancy_resolution=50)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
 def test_a_terminal_that_closes_may_say_so_twice():
     trainer = SimpleNamespace(asked=0)
     trainer.request_stop = lambda: setattr(trainer, "asked", trainer.asked + 1)
-    before = [signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)]
-    with stop_on_interrupt(trainer):
-        for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM):
-            signal.raise_signal(number)
-        with pytest.raises(KeyboardInterrupt):  # only a Ctrl-C after that stops at once
-            signal.raise_signal(signal.SIGINT)
-    assert trainer.asked == 3
-    after = [signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)]
-    assert after == before
+    usual = {signal.SIGHUP: signal.SIG_DFL, signal.SIGTERM: signal.SIG_DFL,
+             signal.SIGINT: signal.default_int_handler}  # fmt: skip
+    own = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    try:
+        with stop_on_interrupt(trainer):
+            for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM):
+                signal.raise_signal(number)
+            with pytest.raises(KeyboardInterrupt):  # only a Ctrl-C after that stops at once
+                signal.raise_signal(signal.SIGINT)
+        assert trainer.asked == 3
+        assert {number: signal.getsignal(number) for number in usual} == usual
+    finally:
+        for number, handler in own.items():
+            signal.signal(number, handler)
