@@ -307,7 +307,7 @@ def _masks(files: SceneFiles, cameras: Cameras, factors: list[int]) -> np.ndarra
     circles = files.circle_radii or [None] * num_views
     if not any(given) and not blind and not any(circles):
         return None
-    masks = allocate(int(offsets_of(cameras)[-1]), 1, np.bool_).reshape(-1)
+    masks = allocate(int(offsets_of(cameras)[-1]), 1, np.bool_, "masks").reshape(-1)
     masks.fill(True)
     parts = windows(masks, cameras)
     for view, (path, rays) in enumerate(zip(given, seen, strict=True)):
@@ -325,7 +325,7 @@ def _depths(files: SceneFiles, cameras: Cameras, factors: list[int]) -> np.ndarr
     if files.depth_paths is None or files.depth_units is None or not any(files.depth_paths):
         return None
     num_views = len(files.image_paths)
-    depths = allocate(int(offsets_of(cameras)[-1]), 1, np.float32).reshape(-1)
+    depths = allocate(int(offsets_of(cameras)[-1]), 1, np.float32, "depths").reshape(-1)
     depths.fill(0.0)
     parts = windows(depths, cameras)
     sizes = list(zip(files.cameras.width.tolist(), files.cameras.height.tolist(), strict=True))

@@ -53,8 +53,14 @@ def windows(pixels: np.ndarray, cameras: Cameras) -> list[np.ndarray]:
     ]
 
 
-def allocate(num_pixels: int, channels: int, dtype: type[np.generic] = np.uint8) -> np.ndarray:
+def allocate(
+    num_pixels: int, channels: int, dtype: type[np.generic] = np.uint8, what: str = "images"
+) -> np.ndarray:
     """An uninitialised buffer [P, C] of a type, in memory or, if large, in a temporary file.
+
+    Args:
+        num_pixels, channels, dtype: its shape and type.
+        what: what it is for, in the message if there is no room.
 
     Raises:
         SceneError: there is no room for it.
@@ -68,7 +74,7 @@ def allocate(num_pixels: int, channels: int, dtype: type[np.generic] = np.uint8)
         return _map_temporary_file(shape, dtype, num_bytes)
     except (MemoryError, OSError) as error:
         raise SceneError(
-            f"the images need {num_bytes / 2**30:.1f} GiB, and there is no room for them "
+            f"the {what} need {num_bytes / 2**30:.1f} GiB, and there is no room for them "
             f"({error}); load them smaller with img_downscale (--img_downscale)"
         ) from None
 

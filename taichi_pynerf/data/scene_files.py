@@ -63,6 +63,7 @@ class SceneFiles:
         unbounded: whether there is something outside of the scene box too.
         transform: the transform from the coordinates of the files to those of `cameras`.
         reduction: factor by which the files are already smaller than full size.
+        file_scale: factor by which all files are that are there; 1 if there are any of full size.
         upright: [V] whether to turn each image as its EXIF orientation says; None turns all.
         mask_paths: V masks, None where all pixels count; None if no image has a mask.
         circle_radii: V radii in pixels beyond which pixels do not count; None where all count.
@@ -84,6 +85,7 @@ class SceneFiles:
     unbounded: bool = False
     transform: SceneTransform = field(default_factory=SceneTransform)
     reduction: int = 1
+    file_scale: int = 1
     upright: list[bool] | None = None
     mask_paths: list[Path | None] | None = None
     circle_radii: list[float | None] | None = None
@@ -191,6 +193,8 @@ def read_json(path: Path, *, most: int = MAX_FILE_BYTES) -> object:
         _check_size(path, path.stat().st_size, most)
         # Parsing Python's unlimited integers can take minutes; floats are quick.
         data = path.read_bytes()
+        if len(data) > MAX_FILE_BYTES and sum(map(data.count, b",[{")) > MAX_FILE_BYTES:
+            raise SceneError(f"{path}: holds more than {MAX_FILE_BYTES} values and lists of values")
         return json.loads(data, parse_int=float)
     except json.JSONDecodeError as error:
         what = _other_than_json(data)

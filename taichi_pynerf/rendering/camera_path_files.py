@@ -96,7 +96,8 @@ def read_camera_path(
     """Read a camera path.
 
     - nerfstudio's file has "camera_path". Its entries have "camera_to_world", 16 numbers row by row
-      in OpenGL axes and the scene's coordinates, and "fov", the vertical angle of view in degrees.
+      in OpenGL axes and the scene's coordinates, and "fov", the vertical angle of view in degrees
+      (of a file of fisheyes, the one that a perspective camera of their focal length has).
       "render_height" and "render_width" are the size of the frames, or for "vr180" of one eye's.
       Pixels are square, so "aspect" is not needed. "camera_type" is one of `CAMERA_KINDS`.
     - instant-ngp's file has "path". Its key frames have "R" (a quaternion x, y, z, w), "T" and

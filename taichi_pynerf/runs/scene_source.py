@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -281,8 +282,9 @@ class SceneSource:
                 k *= 2
             if k == 1:
                 return source
-            # Then files of another size may be taken, which are reduced already.
-            source = replace(source, img_downscale=k * source.img_downscale)
+            # Other files may be taken then. If all are reduced, their reduction has to divide it.
+            k = math.lcm(k * source.img_downscale, files.file_scale)
+            source = replace(source, img_downscale=k)
 
     def load_or_none(self, split: str) -> Dataset | None:
         """`load` for a split that the scene may lack."""

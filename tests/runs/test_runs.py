@@ -86,12 +86,13 @@ def test_long_images_are_halved_until_they_fit(folder, monkeypatch):
         assert source.reduced_to_fit().img_downscale == k
 
 
-def test_reduced_images_that_are_long_too_are_halved_until_they_fit(tmp_path, monkeypatch):
-    write_llff_scene(tmp_path, forward_poses(4), 64, 48)
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_reduced_images_that_are_long_too_are_halved_until_they_fit(tmp_path, monkeypatch, k):
+    write_llff_scene(tmp_path, forward_poses(4), 32 * k, 24 * k)
     for path in (tmp_path / "images").iterdir():
         path.unlink()
-    (tmp_path / "images").rename(tmp_path / "images_2")
-    write_images(tmp_path / "images_2", [f"view_{i:03d}.png" for i in range(4)], 32, 24)
+    (tmp_path / "images").rename(tmp_path / f"images_{k}")
+    write_images(tmp_path / f"images_{k}", [f"view_{i:03d}.png" for i in range(4)], 32, 24)
     for longest, width in ((64, 32), (32, 32), (16, 16), (8, 8)):
         monkeypatch.setattr(scene_source, "LONGEST_SIDE", longest)
         source = SceneSource(str(tmp_path)).reduced_to_fit()

@@ -144,10 +144,12 @@ def _reason(path: Path, scene: Description, others: list[str]) -> str:
             return "another description: give the file itself to load it"
         return "JSON without frames: of something else"
     if suffix in PHOTO_SUFFIXES:
+        taken = {p.parent.name.rpartition("_")[0] for p in scene.image_paths if p is not None}
         for depth, top in enumerate(tops):
             name, _, k = top.rpartition("_")
             is_whole = name != "" and folder.joinpath(*tops[:depth], name).is_dir()
-            if is_whole and k.isdecimal() and int(k) > 1:
+            is_sibling = scene.file_scale > 1 and name in taken
+            if (is_whole or is_sibling) and k.isdecimal() and int(k) > 1:
                 return f"reduced images: --img_downscale {k} takes those of {top}"
         if any(top in MASK_FOLDERS for top in tops) or is_mask_name(path):
             return "masks that are called like no image"

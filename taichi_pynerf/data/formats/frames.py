@@ -24,7 +24,7 @@ from taichi_pynerf.data.formats.lenses import (
     checked_model,
     panorama_lens,
 )
-from taichi_pynerf.data.formats.photos import nearest_reduction
+from taichi_pynerf.data.formats.photos import count_present, nearest_reduction
 from taichi_pynerf.data.formats.poses import checked_pose, opengl_pose
 from taichi_pynerf.data.image_files import ImageFinder, subfolders
 from taichi_pynerf.data.scene_files import (
@@ -173,16 +173,17 @@ def _at_reduced_size(
     top = tops.pop()
     if tops or top in ("..", "/") or is_there(data_dir / top):
         return file_paths, 1
+    names = ["/".join(part[1:]) for part in parts]
     reduced = {
         int(k): folder.name
         for folder in subfolders(data_dir)
         for name, _, k in (folder.name.rpartition("_"),)
-        if name == top and k.isdecimal()
+        if name == top and k.isdecimal() and count_present(folder, names)
     }
     chosen = nearest_reduction(reduced, img_downscale)
     if not chosen:
         return file_paths, 1
-    return ["/".join((reduced[chosen], *part[1:])) for part in parts], chosen
+    return [f"{reduced[chosen]}/{name}" for name in names], chosen
 
 
 def _tell_times(path: Path, frames: list[Frame]) -> None:

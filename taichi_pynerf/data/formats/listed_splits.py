@@ -30,11 +30,11 @@ def listed_splits(data_dir: Path, names: list[str]) -> dict[str, list[int]] | No
         rows = list(csv.DictReader(read_text(path).splitlines(), delimiter="\t"))
         if not rows or not set(COLUMNS) <= set(rows[0]):
             continue
+        if not {row["filename"] for row in rows} & set(names):
+            continue  # a table of other images
         used = {row["filename"]: row["split"] for row in rows if row.get("id", "all") != ""}
-        train, held = (
-            [i for i, name in enumerate(names) if used.get(name) == split]
-            for split in ("train", "test")
-        )
+        held = [i for i, name in enumerate(names) if used.get(name) == "test"]
+        train = [i for i, name in enumerate(names) if used.get(name, "test") != "test"]
         if not train:
             raise SceneError(f"{path}: leaves no image for training")
         idle = len(names) - len(train) - len(held)

@@ -122,7 +122,7 @@ def image_folder(
         SceneError: no folder has any; the message lists those searched.
     """
     whole = [data_dir / folder for folder in folders]
-    counts = {folder: _count_present(folder, names) for folder in whole}
+    counts = {folder: count_present(folder, names) for folder in whole}
     best = max(counts.values(), default=0)
     for folder, count in counts.items():
         if count and count >= 0.5 * best:
@@ -132,11 +132,11 @@ def image_folder(
         for parent in dict.fromkeys(folder.parent for folder in whole if folder != data_dir)
         if parent.is_dir()
         for folder in sorted(parent.glob("images_*"))
-        if folder.name.rpartition("_")[2].isdigit() and _count_present(folder, names)
+        if folder.name.rpartition("_")[2].isdigit() and count_present(folder, names)
     }
     chosen = nearest_reduction(reduced.values(), img_downscale)
     if not chosen and names:
-        others = {folder: _count_present(folder, names) for folder in folders_of_photos(data_dir)}
+        others = {folder: count_present(folder, names) for folder in folders_of_photos(data_dir)}
         found = max(others, key=lambda folder: others[folder], default=None)
         if found is not None and others[found]:
             warn_once(
@@ -166,12 +166,12 @@ def _above_hint(data_dir: Path, names: Sequence[str], folders: Sequence[str]) ->
     """The end of a message if a folder above has the images: `scene` for `scene/sparse/0`."""
     for parent in list(data_dir.absolute().parents)[:LEVELS_ABOVE] if names else ():
         for folder in folders:
-            if folder != "." and _count_present(parent / folder, names):
+            if folder != "." and count_present(parent / folder, names):
                 return f"; they are in {parent / folder}: give {parent}"
     return ""
 
 
-def _count_present(folder: Path, names: Sequence[str]) -> int:
+def count_present(folder: Path, names: Sequence[str]) -> int:
     """The number of these images that a folder has."""
     if not folder.is_dir():
         return 0
@@ -205,6 +205,7 @@ def fit_to_files(
         return replace(files, cameras=files.cameras.downscaled(img_downscale),
                        reduction=img_downscale)  # fmt: skip
     paths, reduction = files.image_paths, 1
+    files = replace(files, file_scale=file_scale)
     if file_scale > 1:
         reduction = file_scale if img_downscale % file_scale == 0 else img_downscale
         if reduction != file_scale:

@@ -73,6 +73,7 @@ def test_a_table_of_splits_beside_a_model(tmp_path):
     lines = [f"view_{i:02d}.png\t{i}\t{'test' if i in (2, 3) else 'train'}\tx" for i in range(8)]
     lines[5] = "view_05.png\t\ttrain\tx"  # left out by the authors; view_08 is not listed
     table = "\n".join(["filename\tid\tsplit\tdataset", *lines])
+    (tmp_path / "another.tsv").write_text(table.replace("view_", "other_"))
     (tmp_path / "brandenburg.tsv").write_text(table)
     words = r"brandenburg\.tsv: says which 2 of 9 images are held out, and leaves 2 out"
     with pytest.warns(SceneWarning, match=words):

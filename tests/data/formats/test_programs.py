@@ -184,6 +184,10 @@ def test_a_reconstruction_is_larger_than_other_descriptions(tmp_path, monkeypatc
     monkeypatch.setattr(opensfm, "MAX_BYTES", MAX_FILE_BYTES)
     with pytest.raises(SceneError, match="larger than 32 MiB"):
         opensfm.read(folder, LoadOptions())
+    monkeypatch.undo()
+    path.write_text("[" + "[]," * (MAX_FILE_BYTES // 2) + "0]")  # would take gigabytes
+    with pytest.raises(SceneError, match="values and lists"):
+        opensfm.read(folder, LoadOptions())
 
 
 def test_images_that_are_missing_are_counted(tmp_path):

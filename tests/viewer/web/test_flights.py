@@ -80,6 +80,7 @@ def test_a_size_of_film_that_there_is_not_is_refused(stage):
         push(stage, one, "film size", "1920 x 1080")
         push(stage, one, "Render film", True)
         until(stage, lambda: stage.clients[0].path.busy, "the film")
+    until(stage, lambda: not stage.clients, "the parting")
 
 
 def test_a_film_is_given_up_with_its_page_and_leaves_nothing(stage):
