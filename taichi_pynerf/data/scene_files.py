@@ -173,7 +173,7 @@ def warn_once(message: str) -> None:
 
 def _check_size(path: Path, num_bytes: int, most: int) -> None:
     if num_bytes > most:
-        raise SceneError(f"{path}: larger than {most // 2**20} MiB, which is read of such a file")
+        raise SceneError(f"{path}: larger than {most // 2**20} MiB, the most that is read of it")
 
 
 def read_json(path: Path, *, most: int = MAX_FILE_BYTES) -> object:

@@ -4,6 +4,7 @@ The pages are `benchmarks.page_client`'s, which speak the protocol without a bro
 """
 
 import importlib
+import threading
 import time
 
 from tiny import ball_scene, tiny_config
@@ -43,3 +44,20 @@ def push(audience, page, label, value):
 
 def rested(*pages):
     return lambda: all(p.pictures and p.pictures[-1][1] == "png" for p in pages)
+
+
+def thread_of(act, end=lambda: None):
+    """A thread that has begun to act, and the list that gets its fault; `end` comes after it."""
+    faults = []
+
+    def run():
+        try:
+            act()
+        except BaseException as fault:
+            faults.append(fault)
+        finally:
+            end()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, faults

@@ -7,7 +7,6 @@ import contextlib
 import importlib
 import io
 import shutil
-import threading
 import time
 from functools import partial
 
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tiny import ball_scene, tiny_config
+from web_pages import thread_of
 
 from taichi_pynerf.data.datasets import MultiScaleDataset
 from taichi_pynerf.model.model import PyNeRF
@@ -120,16 +120,7 @@ def audience(model, tmp_path):
 
 def play(audience, script):
     """Draw while `script()` drives browsers; its failure is this test's."""
-    failed = []
-
-    def run():
-        try:
-            script()
-        except BaseException as error:
-            failed.append(error)
-
-    hands = threading.Thread(target=run)
-    hands.start()
+    hands, failed = thread_of(script)
     while hands.is_alive():
         if not audience.round(audience.server, 0.1):
             time.sleep(0.02)

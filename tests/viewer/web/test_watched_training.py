@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 from tiny import training_tensors
-from web_pages import EYE, TARGET, new_trainer, page, until
+from web_pages import EYE, TARGET, new_trainer, page, thread_of, until
 
 from taichi_pynerf.viewer.settings import Mode
 from taichi_pynerf.viewer.viewer import Viewer
@@ -22,23 +22,6 @@ def watched(trainer, tmp_path):
     make = partial(Viewer, trainer.model, trainer.train_dataset, tmp_path, trainer.save)
     audience = Audience(make, WebServer("test", port=0))
     return WebTraining(audience, audience.server, trainer), audience
-
-
-def thread_of(act, end=lambda: None):
-    """A thread that has begun to act, and the list that gets its fault; `end` comes after it."""
-    faults = []
-
-    def run():
-        try:
-            act()
-        except BaseException as fault:
-            faults.append(fault)
-        finally:
-            end()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, faults
 
 
 def test_a_training_watched_by_two_pages_gives_the_same_model_to_the_bit(tmp_path):
